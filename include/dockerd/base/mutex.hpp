@@ -1,0 +1,53 @@
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+
+#if defined(__clang__)
+#define DOCKERD_TSA(x) __attribute__((x))
+#else
+#define DOCKERD_TSA(x)
+#endif
+#define DOCKERD_GUARDED_BY(m) DOCKERD_TSA(guarded_by(m))
+#define DOCKERD_REQUIRES(...) DOCKERD_TSA(requires_capability(__VA_ARGS__))
+
+namespace dockerd::base {
+
+/// A std::mutex that clang's thread-safety analysis understands.
+class DOCKERD_TSA(capability("mutex")) Mutex {
+public:
+    void lock() DOCKERD_TSA(acquire_capability()) { raw_.lock(); }
+    void unlock() DOCKERD_TSA(release_capability()) { raw_.unlock(); }
+    bool try_lock() DOCKERD_TSA(try_acquire_capability(true)) { return raw_.try_lock(); }
+
+private:
+    std::mutex raw_;
+};
+
+/// Holds a Mutex for a scope. Also a BasicLockable, for std::condition_variable_any.
+class DOCKERD_TSA(scoped_lockable) Lock {
+public:
+    explicit Lock(Mutex& mutex) DOCKERD_TSA(acquire_capability(mutex)) : mutex_(mutex) {
+        mutex_.lock();
+    }
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    ~Lock() DOCKERD_TSA(release_capability()) {
+        if (held_) mutex_.unlock();
+    }
+
+    void lock() DOCKERD_TSA(acquire_capability()) {
+        mutex_.lock();
+        held_ = true;
+    }
+    void unlock() DOCKERD_TSA(release_capability()) {
+        mutex_.unlock();
+        held_ = false;
+    }
+
+private:
+    Mutex& mutex_;
+    bool held_ = true;
+};
+
+}  // namespace dockerd::base
