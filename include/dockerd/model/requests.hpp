@@ -1,0 +1,69 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <dockerd/model/container.hpp>
+#include <dockerd/model/network.hpp>
+
+namespace dockerd::model {
+
+/// Body of POST /containers/create: the configuration flat, with the host's half beside it.
+struct ContainerCreate {
+    /// False for an empty object or null: "config cannot be empty".
+    bool has_config = false;
+    ContainerConfig config;
+    std::optional<HostConfig> host_config;
+    std::optional<NetworkingConfig> networking_config;
+};
+
+/// Body of POST /containers/{id}/update.
+struct ContainerUpdate {
+    Resources resources;
+    RestartPolicy restart_policy;
+};
+
+/// Body of POST /containers/{id}/exec.
+struct ExecCreate {
+    std::string user;
+    bool privileged = false;
+    bool tty = false;
+    std::optional<std::array<std::int64_t, 2>> console_size;
+    bool attach_stdin = false;
+    bool attach_stderr = false;
+    bool attach_stdout = false;
+    std::string detach_keys;
+    Strings env;
+    std::string working_dir;
+    Strings cmd;
+};
+
+/// Body of POST /exec/{id}/start.
+struct ExecStart {
+    bool detach = false;
+    bool tty = false;
+    std::optional<std::array<std::int64_t, 2>> console_size;
+};
+
+/// Body of POST /volumes/create.
+struct VolumeCreate {
+    std::string name;
+    std::string driver;
+    StringMap driver_opts;
+    StringMap labels;
+};
+
+/// Body of POST /auth, and the decoded X-Registry-Auth header.
+struct AuthConfig {
+    std::string username;
+    std::string password;
+    std::string auth;
+    std::string email;
+    std::string server_address;
+    std::string identity_token;
+    std::string registry_token;
+};
+
+}  // namespace dockerd::model
