@@ -1,0 +1,155 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dockerd/base/fd.hpp>
+#include <dockerd/engine/types.hpp>
+#include <dockerd/model/filters.hpp>
+#include <dockerd/model/requests.hpp>
+
+namespace dockerd::engine {
+
+enum class StartOutcome { started, already_running };
+enum class StopOutcome { stopped, already_stopped };
+enum class WaitCondition { not_running, next_exit, removed };
+
+struct CreateResult {
+    std::string id;
+    std::vector<std::string> warnings;
+};
+
+struct WaitResult {
+    std::int64_t exit_code = 0;
+    std::string error;  ///< empty, or why waiting failed
+};
+
+struct StopOptions {
+    /// Units: seconds; nullopt takes the container's own, -1 waits for ever.
+    std::optional<std::int64_t> timeout;
+    std::string signal;  ///< empty: the container's stop signal
+};
+
+struct RemoveOptions {
+    bool volumes = false;
+    bool force = false;
+    bool link = false;
+};
+
+struct ListOptions {
+    bool all = false;
+    bool size = false;
+    std::int64_t limit = 0;
+    model::Filters filters;
+};
+
+/// Which streams a client joins, and how they are framed.
+struct AttachOptions {
+    bool stdin_stream = false;
+    bool stdout_stream = false;
+    bool stderr_stream = false;
+    bool logs = false;    ///< replay the log first
+    bool stream = false;  ///< then go live
+    std::string detach_keys;
+    bool multiplexed = true;  ///< false: raw bytes even without a terminal (websocket)
+};
+
+/// A checked attach or exec start that only lacks its connection.
+class StreamSession {
+public:
+    virtual ~StreamSession() = default;
+    /// True when the streams are one raw terminal stream.
+    [[nodiscard]] virtual bool tty() const = 0;
+    /// Hands the client's connection over; bytes the server has read already come first.
+    /// Called once, after the head was sent. Failures are written into the stream.
+    virtual void run(base::Fd client, std::string early_input) = 0;
+};
+
+struct LogOptions {
+    bool stdout_stream = true;
+    bool stderr_stream = true;
+    bool follow = false;
+    bool timestamps = false;
+    bool details = false;
+    std::optional<base::WallTime> since;
+    std::optional<base::WallTime> until;
+    std::int64_t tail = -1;  ///< -1: all
+};
+
+/// Reads a container's log, ready to send: framed unless the container has a terminal.
+class LogStream {
+public:
+    enum class State { data, wait, end };
+    virtual ~LogStream() = default;
+    [[nodiscard]] virtual bool tty() const = 0;
+    /// Appends up to about `limit` bytes to `out`. `wait`: nothing now, wait_fd() becomes readable.
+    virtual State read(std::string& out, std::size_t limit) = 0;
+    /// A descriptor to poll for reading after `wait`; -1 when not following.
+    [[nodiscard]] virtual int wait_fd() const = 0;
+};
+
+/// Everything the API asks about containers. `reference` is an id, a name or an id prefix.
+///
+/// Throws: not_found "No such container: x"; invalid_argument for an ambiguous prefix; and what
+///         each operation says in Docker's words.
+/// Thread: every function may be called from any thread and may block, except find and list,
+///         which read immutable snapshots.
+class ContainerService {
+public:
+    virtual ~ContainerService() = default;
+
+    virtual CreateResult create(std::string name, const std::string& platform,
+                                model::ContainerCreate request) = 0;
+    virtual StartOutcome start(std::string_view reference, const std::string& detach_keys) = 0;
+    virtual StopOutcome stop(std::string_view reference, const StopOptions& options) = 0;
+    virtual void restart(std::string_view reference, const StopOptions& options) = 0;
+    virtual void kill(std::string_view reference, const std::string& signal) = 0;
+    virtual void remove(std::string_view reference, const RemoveOptions& options) = 0;
+    virtual void rename(std::string_view reference, const std::string& name) = 0;
+    virtual void pause(std::string_view reference) = 0;
+    virtual void unpause(std::string_view reference) = 0;
+    virtual void resize(std::string_view reference, std::uint16_t height, std::uint16_t width) = 0;
+    virtual std::vector<std::string> update(std::string_view reference,
+                                            const model::ContainerUpdate& request) = 0;
+    virtual TopResult top(std::string_view reference, const std::string& ps_args) = 0;
+
+    /// The container now. `size` fills size_rw and size_root_fs, which reads the disk.
+    virtual ContainerPtr inspect(std::string_view reference, bool size) = 0;
+    virtual std::vector<ContainerSummary> list(const ListOptions& options) = 0;
+
+    /// Calls `done` once, from any thread and perhaps before returning.
+    [[nodiscard]] virtual Subscription wait(std::string_view reference, WaitCondition condition,
+                                            std::function<void(WaitResult)> done) = 0;
+
+    virtual std::unique_ptr<StreamSession> attach(std::string_view reference,
+                                                  const AttachOptions& options) = 0;
+    virtual std::unique_ptr<LogStream> logs(std::string_view reference,
+                                            const LogOptions& options) = 0;
+
+    virtual std::string exec_create(std::string_view reference,
+                                    const model::ExecCreate& request) = 0;
+    /// Checks everything that must fail before the connection is taken over.
+    virtual std::unique_ptr<StreamSession> exec_attach(std::string_view exec_id,
+                                                       const model::ExecStart& request) = 0;
+    /// Starts it without streams; returns when the program was executed.
+    virtual void exec_start_detached(std::string_view exec_id,
+                                     const model::ExecStart& request) = 0;
+    /// Waits up to ten seconds for the exec to run.
+    virtual void exec_resize(std::string_view exec_id, std::uint16_t height,
+                             std::uint16_t width) = 0;
+    virtual ExecSnapshot exec_inspect(std::string_view exec_id) = 0;
+
+    struct PruneResult {
+        std::vector<std::string> deleted;
+        std::int64_t space_reclaimed = 0;  ///< bytes
+    };
+    virtual PruneResult prune(const model::Filters& filters) = 0;
+};
+
+}  // namespace dockerd::engine

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dockerd/engine/types.hpp>
+#include <dockerd/model/container.hpp>
+#include <dockerd/model/filters.hpp>
+
+namespace dockerd::engine {
+
+struct ImageSummary {
+    std::string id;
+    std::string parent_id;
+    std::vector<std::string> repo_tags;
+    std::vector<std::string> repo_digests;
+    base::WallTime created;
+    std::int64_t size = 0;         ///< bytes
+    std::int64_t shared_size = -1;  ///< bytes, -1: not computed
+    std::int64_t containers = -1;
+    model::StringMap labels;
+};
+
+struct ImageDetails {
+    std::string id;
+    std::vector<std::string> repo_tags;
+    std::vector<std::string> repo_digests;
+    std::string parent;
+    std::string comment;
+    std::optional<base::WallTime> created;
+    std::string docker_version;
+    std::string author;
+    std::optional<model::ContainerConfig> config;
+    std::string architecture;
+    std::string variant;
+    std::string os;
+    std::string os_version;
+    std::int64_t size = 0;
+    GraphDriver graph_driver;
+    std::vector<std::string> diff_ids;
+    base::WallTime last_tag_time;
+    /// Legacy fields of an image made by commit or classic build (API before 1.45).
+    std::string container;
+    std::optional<model::ContainerConfig> container_config;
+};
+
+struct ImageHistoryItem {
+    std::string id;  ///< or "<missing>"
+    std::int64_t created = 0;
+    std::string created_by;
+    std::vector<std::string> tags;
+    std::int64_t size = 0;
+    std::string comment;
+};
+
+struct ImageDeleteItem {
+    std::string untagged;
+    std::string deleted;
+};
+
+struct ImagePruneResult {
+    std::vector<ImageDeleteItem> deleted;
+    std::int64_t space_reclaimed = 0;
+};
+
+/// A source of bytes: reads up to buffer.size(), 0 at the end. Throws when the peer is gone.
+using ByteReader = std::function<std::size_t(std::span<char> buffer)>;
+/// A sink of bytes. Throws when the peer is gone.
+using ByteWriter = std::function<void(std::string_view bytes)>;
+
+/// One message of a progress stream. Source: moby pkg/jsonmessage, JSONMessage.
+struct Progress {
+    std::string stream;
+    std::string status;
+    std::string id;
+    std::optional<std::int64_t> current;  ///< bytes
+    std::optional<std::int64_t> total;    ///< bytes
+    std::string error;                    ///< ends the stream
+    std::string aux_json;                 ///< ready JSON for "aux", or empty
+};
+using ProgressSink = std::function<void(const Progress&)>;
+
+struct ImportOptions {
+    std::string repository;
+    std::string tag;
+    std::string message;
+    std::vector<std::string> changes;
+    std::string platform;
+};
+
+/// Everything the API asks about images. `name` is a reference, an id or an id prefix.
+///
+/// Throws: not_found "No such image: x" and what each operation says in Docker's words.
+class ImageService {
+public:
+    virtual ~ImageService() = default;
+
+    struct ListOptions {
+        bool all = false;
+        bool shared_size = false;
+        model::Filters filters;
+    };
+    virtual std::vector<ImageSummary> list(const ListOptions& options) = 0;
+    virtual ImageDetails inspect(std::string_view name) = 0;
+    virtual std::vector<ImageHistoryItem> history(std::string_view name) = 0;
+    virtual void tag(std::string_view name, const std::string& repository,
+                     const std::string& tag) = 0;
+    virtual std::vector<ImageDeleteItem> remove(std::string_view name, bool force,
+                                                bool prune_parents) = 0;
+    virtual ImagePruneResult prune(const model::Filters& filters) = 0;
+
+    virtual void import(const ByteReader& source, const ImportOptions& options,
+                        const ProgressSink& progress) = 0;
+    virtual void load(const ByteReader& source, bool quiet, const ProgressSink& progress) = 0;
+    /// Checks every name first, so that an error can still be an HTTP error.
+    virtual void check_save(const std::vector<std::string>& names) = 0;
+    virtual void save(const std::vector<std::string>& names, const ByteWriter& sink) = 0;
+};
+
+}  // namespace dockerd::engine

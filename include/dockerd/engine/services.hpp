@@ -1,0 +1,22 @@
+#pragma once
+
+#include <dockerd/engine/containers.hpp>
+#include <dockerd/engine/events.hpp>
+#include <dockerd/engine/images.hpp>
+#include <dockerd/engine/networks.hpp>
+#include <dockerd/engine/system.hpp>
+#include <dockerd/engine/volumes.hpp>
+
+namespace dockerd::engine {
+
+/// The seam between API and engine: what handlers are built from, and tests replace by fakes.
+struct Services {
+    ContainerService& containers;
+    ImageService& images;
+    NetworkService& networks;
+    VolumeService& volumes;
+    EventService& events;
+    SystemService& system;
+};
+
+}  // namespace dockerd::engine
