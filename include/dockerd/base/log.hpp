@@ -7,7 +7,9 @@
 
 namespace dockerd::base::log {
 
+/// How much a line matters, least first.
 enum class Level { trace, debug, info, warn, error, fatal };
+/// The two forms of --log-format.
 enum class Format { text, json };
 
 /// Sets level and form of the daemon's log on standard error. Callable at any time.
@@ -20,18 +22,22 @@ bool enabled(Level level) noexcept;
 /// Source: the forms of dockerd's --log-format.
 void write(Level level, std::string_view message);
 
+/// Formats and writes one line of the level the function is named after.
 template <typename... Args>
 void debug(fmt::format_string<Args...> text, Args&&... args) {
     if (enabled(Level::debug)) write(Level::debug, fmt::format(text, std::forward<Args>(args)...));
 }
+/// As debug().
 template <typename... Args>
 void info(fmt::format_string<Args...> text, Args&&... args) {
     if (enabled(Level::info)) write(Level::info, fmt::format(text, std::forward<Args>(args)...));
 }
+/// As debug().
 template <typename... Args>
 void warn(fmt::format_string<Args...> text, Args&&... args) {
     if (enabled(Level::warn)) write(Level::warn, fmt::format(text, std::forward<Args>(args)...));
 }
+/// As debug().
 template <typename... Args>
 void error(fmt::format_string<Args...> text, Args&&... args) {
     if (enabled(Level::error)) write(Level::error, fmt::format(text, std::forward<Args>(args)...));

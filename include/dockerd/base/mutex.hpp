@@ -36,10 +36,12 @@ public:
         if (held_) mutex_.unlock();
     }
 
+    /// Takes the mutex again after unlock().
     void lock() DOCKERD_TSA(acquire_capability()) {
         mutex_.lock();
         held_ = true;
     }
+    /// Gives the mutex up before the scope ends.
     void unlock() DOCKERD_TSA(release_capability()) {
         mutex_.unlock();
         held_ = false;

@@ -15,6 +15,7 @@ public:
     constexpr WallTime(std::int64_t seconds, std::int32_t nanoseconds)
         : seconds_(seconds), nanoseconds_(nanoseconds) {}
 
+    /// The time of day.
     static WallTime now();
 
     /// Seconds since 1970.
