@@ -1,0 +1,172 @@
+#pragma once
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/fd.hpp>
+#include <dockerd/base/time.hpp>
+#include <dockerd/runtime/plan.hpp>
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dockerd::runtime {
+
+/// A container or exec that could not be started. what() has Docker's whole text, exit_code() the
+/// code Docker records: 126 not executable, 127 not found, 128 anything else.
+/// kind() is invalid_argument for 126 and 127, else internal.
+/// Source: moby daemon/errors.go, setExitCodeFromError.
+class StartFailure : public base::Error {
+public:
+    StartFailure(base::ErrorKind kind, const std::string& message, int errno_value,
+                 std::string step, int exit_code)
+        : Error(kind, message, errno_value), step_(std::move(step)), exit_code_(exit_code) {}
+
+    /// Which part failed: "mount", "user", "exec", "cgroup", "launcher" ...
+    [[nodiscard]] const std::string& step() const noexcept { return step_; }
+    [[nodiscard]] int exit_code() const noexcept { return exit_code_; }
+
+private:
+    std::string step_;
+    int exit_code_;
+};
+
+/// How a container ended. exit_code is 128 + signal for a killed one, as Docker has it.
+struct ExitInfo {
+    int exit_code = 0;
+    int signal = 0;  ///< 0: it exited by itself
+    base::WallTime finished_at;
+    bool known = true;  ///< false: the monitor was killed and the kernel no longer knew; 137
+};
+
+/// Called from the reaper thread, one at a time and in order per container.
+/// Pre: they are quick and call nothing of Monitor or Runtime that waits; signal() and release()
+/// are fine.
+struct RuntimeEvents {
+    std::function<void(const std::string& id, const ExitInfo&)> on_exit;
+    std::function<void(const std::string& id, const std::string& exec_id, int code)> on_exec_exit;
+    /// A client typed the detach keys. `exec_id` is empty for the container's own streams.
+    std::function<void(const std::string& id, const std::string& exec_id)> on_detach;
+    /// An attached client is gone or was closed; `attach_id` as attach() returned it.
+    std::function<void(const std::string& id, std::uint64_t attach_id)> on_attach_closed;
+};
+
+/// What an attached client gets.
+struct AttachOptions {
+    bool stdin = false;
+    bool stdout = true;
+    bool stderr = true;
+    /// Frames with the 8-byte header. The caller sets it: Docker does so without a tty.
+    bool multiplexed = true;
+    /// Bytes that detach; only looked for with a tty and stdin. Empty: none.
+    std::string detach_keys;
+};
+
+/// A client that is to be attached before the first byte is written.
+struct PendingAttach {
+    AttachOptions options;
+    base::Fd client;    ///< a connected stream socket, given away
+    std::string input;  ///< bytes already read from it
+};
+
+class Monitor;
+
+/// What became of a container that an earlier daemon started.
+struct Recovered {
+    enum class State { running, exited, orphaned, gone };
+    State state = State::gone;
+    std::shared_ptr<Monitor> monitor;  ///< running, exited (if its monitor lives), orphaned
+    ExitInfo exit;                     ///< exited
+};
+
+/// One running container, by its monitor process. Thread: any.
+class Monitor {
+public:
+    virtual ~Monitor() = default;
+
+    [[nodiscard]] virtual const std::string& id() const = 0;
+    /// The container's process 1, as the host sees it.
+    [[nodiscard]] virtual pid_t pid() const = 0;
+    /// Stays open as long as this object.
+    [[nodiscard]] virtual const base::Fd& pidfd() const = 0;
+
+    /// Gives the client's socket to the monitor, which serves it until it closes. Returns a number
+    /// for on_attach_closed. Throws: conflict, "container <id> is not running".
+    virtual std::uint64_t attach(const AttachOptions& options, base::Fd client,
+                                 const std::string& input) = 0;
+
+    /// Sends `signal` to process 1. Returns false when it has ended.
+    virtual bool signal(int signal) = 0;
+    /// Sets the terminal's size; ignored without a tty.
+    virtual void resize(ConsoleSize size) = 0;
+
+    /// Starts a process in the container; returns its pid.
+    /// Throws: StartFailure, "OCI runtime exec failed: exec failed: unable to start container
+    /// process: <reason>".
+    virtual pid_t exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) = 0;
+    virtual void exec_resize(const std::string& exec_id, ConsoleSize size) = 0;
+    /// Returns false when there is no such running exec.
+    virtual bool exec_signal(const std::string& exec_id, int signal) = 0;
+
+    /// Where the exit was taken over: the monitor removes its state and ends. Never waits.
+    virtual void release() = 0;
+};
+
+/// The daemon's side of starting containers: the launcher, and one thread that hears monitors.
+/// Thread: any.
+class Runtime {
+public:
+    /// Starts the launcher and the reaper thread.
+    explicit Runtime(RuntimeEvents events);
+    Runtime(const Runtime&) = delete;
+    Runtime& operator=(const Runtime&) = delete;
+    /// Stops both; containers run on.
+    ~Runtime();
+
+    /// Starts a container and returns when its program has been exec'd.
+    ///
+    /// Clients are closed when the start fails.
+    /// Throws: StartFailure, "failed to create task for container: failed to create shim task: OCI
+    /// runtime create failed: runc create failed: unable to start container process: <reason>", or
+    /// "unable to find user x: no matching entries in passwd file" bare, as Docker has them.
+    std::shared_ptr<Monitor> start(ContainerPlan plan, std::vector<PendingAttach> clients);
+
+    /// Finds a container that an earlier daemon started. on_exit follows for `running` and
+    /// `orphaned` (its monitor was killed, the container lives: signal() and pidfd() work, the
+    /// rest throws); `exited` has the recorded exit, and release() through its monitor or
+    /// forget() removes it; `gone`: neither process nor record.
+    Recovered recover(const std::string& state_directory, const std::string& id);
+
+    /// Removes what a monitor left in `state_directory` when no monitor lives any more.
+    static void forget(const std::string& state_directory);
+
+    /// The launcher's pid, for tests and `docker info`.
+    [[nodiscard]] pid_t launcher_pid() const;
+
+    struct Impl;
+
+private:
+    std::shared_ptr<Impl> impl_;
+};
+
+/// A user as Docker's Config.User names it, looked up in a container's files.
+struct ResolvedUser {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;
+    std::string home;  ///< empty when passwd has no entry
+};
+
+/// Looks `user` and `additional_groups` up in etc/passwd and etc/group below `root`, streaming.
+/// Throws: invalid_argument, "unable to find user x: no matching entries in passwd file", "unable
+/// to find group x: no matching entries in group file", "uids and gids must be in range
+/// 0-2147483647".
+ResolvedUser resolve_user(const base::Fd& root, const std::string& user,
+                          const std::vector<std::string>& additional_groups);
+
+}  // namespace dockerd::runtime
