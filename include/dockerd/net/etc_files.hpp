@@ -1,0 +1,68 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <dockerd/net/address.hpp>
+
+namespace dockerd::net {
+
+/// What a container's /etc/hosts is made of.
+struct HostsFile {
+    std::string hostname;
+    std::string domainname;
+    std::vector<IpAddress> addresses;  ///< the container's own
+    /// --add-host after "host-gateway" was replaced: name, address. Links come here too.
+    std::vector<std::pair<std::string, IpAddress>> extra_hosts;
+    bool ipv6 = true;  ///< false leaves the IPv6 lines out
+};
+
+/// The text of /etc/hosts.
+/// Source: moby libnetwork/etchosts, Build and BuildNoIPv6; sandbox_dns_unix.go, makeHostsRecs.
+std::string hosts_text(const HostsFile& file);
+
+/// "name:address" and "name:host-gateway" (also "name=address") of --add-host as hosts lines.
+///
+/// Throws: invalid_argument, `invalid IP address in add-host: "x"`, or
+///         `unable to derive the IP value for host-gateway` without `gateways`.
+/// Source: moby daemon/container_operations.go, buildSandboxOptions.
+std::vector<std::pair<std::string, IpAddress>> parse_extra_hosts(
+    const std::vector<std::string>& extra_hosts, const std::vector<IpAddress>& gateways);
+
+/// The text of /etc/hostname: the name and a line end.
+std::string hostname_text(std::string_view hostname);
+
+/// --dns, --dns-search and --dns-option, container's or daemon's; an empty list is no override.
+struct DnsOverrides {
+    std::vector<std::string> servers;
+    std::vector<std::string> search;
+    std::vector<std::string> options;
+};
+
+/// Which network a resolv.conf is for.
+enum class ResolverKind {
+    host,      ///< the host's file with overrides only
+    legacy,    ///< default bridge: no loopback servers, public ones when none is left
+    internal,  ///< user networks: the embedded server at 127.0.0.11
+};
+
+struct ResolvConf {
+    std::string text;
+    /// ExtServers of ResolverKind::internal: address, and whether it is asked from the host.
+    std::vector<std::pair<IpAddress, bool>> external_servers;
+};
+
+/// The container's resolv.conf, from the text of the host's, which lies at `source_path`.
+///
+/// Throws: internal, `bad nameserver address x: ...`.
+/// Source: moby libnetwork/internal/resolvconf and sandbox_dns_unix.go, v28.2.2.
+ResolvConf resolv_conf(std::string_view host_text, std::string_view source_path,
+                       const DnsOverrides& overrides, ResolverKind kind, bool ipv6);
+
+/// /etc/resolv.conf, or systemd-resolved's own when that one names only the stub 127.0.0.53.
+/// Source: moby libnetwork/internal/resolvconf/resolvconf_path.go.
+std::string host_resolv_conf_path();
+
+}  // namespace dockerd::net

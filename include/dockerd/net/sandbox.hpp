@@ -1,0 +1,76 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <dockerd/base/fd.hpp>
+#include <dockerd/model/network.hpp>
+#include <dockerd/net/address.hpp>
+#include <dockerd/net/ports.hpp>
+
+namespace dockerd::net {
+
+/// What a container asks of one network.
+struct JoinRequest {
+    std::string network;  ///< name, id or unambiguous start of an id
+    std::string container_id;
+    std::string container_name;  ///< without slash; the endpoint's name in messages
+    /// Addresses wanted, MAC, driver options, gateway priority.
+    model::EndpointSettings settings;
+    /// Published when this endpoint is the container's way to the outside.
+    std::vector<PortMapping> ports;
+};
+
+/// An endpoint as it came out.
+struct EndpointInfo {
+    std::string endpoint_id;
+    std::string network_id;
+    std::string network_name;
+    std::string driver;
+    IpPrefix ipv4;  ///< none on host and none networks
+    IpPrefix ipv6;
+    IpAddress gateway;  ///< none on internal networks
+    IpAddress ipv6_gateway;
+    MacAddress mac;
+    std::string interface;       ///< "eth0"; "" without one
+    std::string host_interface;  ///< "veth1a2b3c4"
+    int host_index = 0;
+    std::vector<PublishedPort> ports;
+
+    /// The fields of the API's EndpointSettings that the network decides, put into `settings`.
+    void fill(model::EndpointSettings& settings) const;
+};
+
+/// A container's network namespace with its endpoints. Made, joined and closed by Networks.
+///
+/// Thread: one call at a time for each sandbox; different sandboxes in parallel.
+class Sandbox {
+public:
+    ~Sandbox();
+    Sandbox(const Sandbox&) = delete;
+    Sandbox& operator=(const Sandbox&) = delete;
+
+    /// 64 hex digits: NetworkSettings.SandboxID.
+    [[nodiscard]] const std::string& id() const;
+    /// Where the namespace is mounted: NetworkSettings.SandboxKey, "<exec-root>/netns/<12 hex>";
+    /// "<exec-root>/netns/default" for the host's.
+    [[nodiscard]] const std::string& key() const;
+    /// The namespace: give it to the launcher. The daemon's own for the host network.
+    [[nodiscard]] const base::Fd& netns() const;
+    [[nodiscard]] bool is_host() const;
+    [[nodiscard]] const std::vector<EndpointInfo>& endpoints() const;
+    /// Everything Networks::restore needs, as one line of JSON: keep it with the container's state
+    /// and replace it after each join and leave.
+    [[nodiscard]] std::string save() const;
+
+private:
+    friend class Networks;
+    friend class NetworksImpl;
+    struct Impl;
+    explicit Sandbox(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dockerd::net
