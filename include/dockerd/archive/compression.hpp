@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string_view>
+
+#include <dockerd/archive/stream.hpp>
+
+namespace dockerd::archive {
+
+enum class Compression { none, gzip, zstd, xz, bzip2 };
+
+/// What the first bytes of a stream say. Source: moby/go-archive compression, Detect.
+Compression detect_compression(std::string_view head);
+
+/// The stream without its compression, whichever it is; a plain stream passes through.
+///
+/// All work is done in process. Several gzip members, zstd frames or xz streams in a row are read
+/// as one. Throws: invalid_argument, "gzip: invalid header" and kin; a cut stream is
+/// "unexpected EOF".
+ByteSource decompress(ByteSource source);
+
+/// Gzip as a sink: call finish() once, then nothing more is written.
+class GzipSink {
+public:
+    enum class Effort { fast, normal };
+    explicit GzipSink(ByteSink target, Effort effort = Effort::fast);
+    ~GzipSink();
+    GzipSink(GzipSink&&) noexcept;
+
+    void write(std::string_view bytes);
+    void finish();
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace dockerd::archive

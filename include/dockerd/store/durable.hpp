@@ -1,0 +1,60 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dockerd/base/fd.hpp>
+
+namespace dockerd::store {
+
+/// Replaces `directory`/`name` by `content`: temporary file beside it, fsync, rename, fsync of
+/// the directory. After the return the content survives a power cut.
+///
+/// Throws: internal, "write <name>: <errno text>"; the old file is then still whole.
+void write_durable(int directory, const std::string& name, std::string_view content,
+                   mode_t mode = 0600);
+void write_durable(const std::string& path, std::string_view content, mode_t mode = 0600);
+
+/// Collects changes that become durable together, by one flush instead of one for each file.
+///
+/// On ext4 and xfs the journal is one sequence: once the data of new files is on its way to the
+/// disk, an fsync of the directory changed last commits everything before it. Elsewhere, and
+/// when in doubt, syncfs is used. So a container's create costs one commit, not fifteen.
+class Batch {
+public:
+    Batch() = default;
+    Batch(const Batch&) = delete;
+    Batch& operator=(const Batch&) = delete;
+    ~Batch();
+
+    /// Creates or truncates `directory`/`name` and begins to write it back. Not atomic for a
+    /// reader: for files in directories nobody looks into yet.
+    void write_new(int directory, const std::string& name, std::string_view content,
+                   mode_t mode = 0644);
+    /// Writes a temporary file and renames it over `name`.
+    void replace(int directory, const std::string& name, std::string_view content,
+                 mode_t mode = 0600);
+    /// Makes all changes up to here durable; `directory` must be the one changed last.
+    void commit(int directory);
+
+private:
+    std::vector<base::Fd> files_;
+};
+
+/// Removes temporary files (".tmp-*") that a crash left in `directory`.
+void sweep_temporaries(int directory);
+
+/// Deletes the tree `directory`/`name`, also one still busy with mounts below it: those are
+/// detached first. Missing is success. Throws: internal, "remove <name>: <errno text>".
+void remove_tree(int directory, const std::string& name);
+
+/// The file's bytes. Throws: internal "read <name>: ..."; not_found when there is none.
+std::string read_file(int directory, const std::string& name, std::size_t limit = 64U << 20U);
+
+/// Opens a directory, making it and its parents with `mode` if they are missing.
+base::Fd open_or_make_directory(const std::string& path, mode_t mode = 0700);
+
+}  // namespace dockerd::store

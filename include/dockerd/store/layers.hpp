@@ -1,0 +1,177 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dockerd/archive/stream.hpp>
+#include <dockerd/base/fd.hpp>
+#include <dockerd/store/durable.hpp>
+
+namespace dockerd::store {
+
+/// A read-only layer. Ids are "sha256:<hex>"; `parent` is empty at the bottom.
+struct LayerInfo {
+    std::string chain_id;
+    std::string diff_id;
+    std::string parent;
+    std::int64_t size = 0;  ///< bytes of this layer alone
+};
+
+/// Chain id of `diff_id` on top of `parent_chain`. Source: OCI image-spec config.md, ChainID.
+std::string chain_id_of(const std::string& parent_chain, const std::string& diff_id);
+/// Chain id of a whole list; empty for an empty one.
+std::string chain_id_of(const std::vector<std::string>& diff_ids);
+
+/// A layer unpacked and hashed that has no place in a chain yet; dropped unless committed.
+/// Layers of one image can so be unpacked at the same time and in any order.
+class StagedLayer {
+public:
+    StagedLayer(StagedLayer&&) noexcept;
+    StagedLayer& operator=(StagedLayer&&) noexcept;
+    ~StagedLayer();
+
+    [[nodiscard]] const std::string& diff_id() const;
+    [[nodiscard]] std::int64_t size() const;
+
+    struct State;
+
+private:
+    friend class Layers;
+    explicit StagedLayer(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+/// A container's root file system, mounted.
+struct MountedLayer {
+    std::string path;  ///< <root>/overlay2/<id>/merged
+    base::Fd tree;     ///< detached clone of the mount, for the container's own namespace
+};
+
+struct RwOptions {
+    bool init_layer = true;       ///< with mount points for /dev/pts, /etc/hosts and so on
+    std::uint32_t uid = 0;        ///< owner of what is made
+    std::uint32_t gid = 0;
+};
+
+/// One line of `docker diff`.
+struct LayerChange {
+    enum class Kind { modify = 0, add = 1, remove = 2 };
+    std::string path;
+    Kind kind = Kind::modify;
+};
+
+/// All layers of a data root: layerdb and the overlay2 folder, in Docker's own form.
+///
+/// Layers are counted: each image, container, child layer and caller that took one holds it;
+/// a layer that nobody holds is deleted with its parents. Layers found on disk are kept until
+/// somebody acquires and releases them: they may belong to another program's cache.
+/// Thread: every function may be called from any thread.
+class Layers {
+public:
+    /// Opens `<data_root>/image/overlay2/layerdb` and `<data_root>/overlay2`, makes them if they
+    /// are missing, and finishes removals that were cut off. A layer that cannot be read is
+    /// skipped with a log line.
+    explicit Layers(const std::string& data_root);
+    ~Layers();
+    Layers(const Layers&) = delete;
+    Layers& operator=(const Layers&) = delete;
+
+    /// Unpacks an uncompressed tar, hashing it and keeping its tar-split in one pass.
+    /// Throws: invalid_argument, as archive::extract.
+    StagedLayer stage(archive::ByteSource tar);
+    /// Puts a staged layer on top of `parent_chain` ("" for none). An equal layer that exists is
+    /// used instead. The caller holds the layer once; durable on return.
+    /// Throws: not_found, "layer does not exist"; "max depth exceeded" beyond 125 layers.
+    LayerInfo commit(StagedLayer staged, const std::string& parent_chain);
+    /// stage and commit.
+    LayerInfo apply(const std::string& parent_chain, archive::ByteSource tar);
+
+    /// Takes a hold of a layer. Throws: not_found, "layer does not exist".
+    LayerInfo acquire(const std::string& chain_id);
+    /// Gives a hold back; returns what got deleted, top first.
+    std::vector<LayerInfo> release(const std::string& chain_id);
+    [[nodiscard]] std::optional<LayerInfo> find(const std::string& chain_id) const;
+    /// Any layer with these contents, on whatever parent.
+    [[nodiscard]] std::optional<LayerInfo> find_by_diff(const std::string& diff_id) const;
+    [[nodiscard]] std::vector<LayerInfo> list() const;
+    /// Size of a layer and everything below it.
+    [[nodiscard]] std::int64_t chain_size(const std::string& chain_id) const;
+
+    /// The exact tar the layer came from. The caller holds the layer meanwhile.
+    /// Throws while reading: internal, "file integrity checksum failed for "x"".
+    [[nodiscard]] archive::ByteSource open_tar(const std::string& chain_id) const;
+    /// Length of that tar.
+    [[nodiscard]] std::int64_t tar_size(const std::string& chain_id) const;
+
+    /// Makes a container's writable layer on `parent_chain` ("" for none). Durable after
+    /// `batch.commit()`. Throws: conflict, "mount name conflict"; not_found.
+    void create_rw(const std::string& container_id, const std::string& parent_chain,
+                   const RwOptions& options, Batch& batch);
+    void create_rw(const std::string& container_id, const std::string& parent_chain,
+                   const RwOptions& options = {});
+    [[nodiscard]] bool has_rw(const std::string& container_id) const;
+    /// Ids of all writable layers, also of those no container record belongs to.
+    [[nodiscard]] std::vector<std::string> list_rw() const;
+    /// Chain id of the image below a container's layer.
+    [[nodiscard]] std::string rw_parent(const std::string& container_id) const;
+
+    /// Mounts, or counts one more user of the mount. A mount that an earlier daemon left is used.
+    MountedLayer mount_rw(const std::string& container_id);
+    /// Undoes one mount_rw; the last one detaches the mount.
+    void unmount_rw(const std::string& container_id);
+    /// Deletes the layer and releases its parent; a busy mount is detached. The name is free on
+    /// return, the files go in the background.
+    std::vector<LayerInfo> remove_rw(const std::string& container_id);
+
+    /// What the container changed. Source: moby/go-archive changes.go, ChangesDirs.
+    [[nodiscard]] std::vector<LayerChange> rw_changes(const std::string& container_id) const;
+    /// Bytes in the writable layer alone.
+    [[nodiscard]] std::int64_t rw_size(const std::string& container_id) const;
+    /// Writes the changes as a layer tar, for commit.
+    void write_rw_tar(const std::string& container_id, const archive::ByteSink& sink) const;
+
+    /// LowerDir, MergedDir, UpperDir, WorkDir (and ID) as `docker inspect` shows them.
+    [[nodiscard]] std::map<std::string, std::string> rw_metadata(
+        const std::string& container_id) const;
+    [[nodiscard]] std::map<std::string, std::string> layer_metadata(
+        const std::string& chain_id) const;
+
+    /// Name and value pairs for `docker info`: "Backing Filesystem", "Supports d_type", ...
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> status() const;
+
+    /// Waits until background deletions are through.
+    void settle();
+    /// Detaches the mounts of containers whose ids `in_use` rejects: what a crash left over.
+    void clean_mounts(const std::function<bool(const std::string& container_id)>& in_use);
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+/// One hold of a layer; released on destruction unless kept.
+class LayerHold {
+public:
+    LayerHold(Layers& layers, std::string chain_id)
+        : layers_(&layers), chain_id_(std::move(chain_id)) {}
+    LayerHold(LayerHold&& other) noexcept
+        : layers_(std::exchange(other.layers_, nullptr)), chain_id_(std::move(other.chain_id_)) {}
+    LayerHold& operator=(LayerHold&&) = delete;
+    ~LayerHold();
+
+    [[nodiscard]] const std::string& chain_id() const { return chain_id_; }
+    /// The hold passes to somebody else.
+    void keep() { layers_ = nullptr; }
+
+private:
+    Layers* layers_;
+    std::string chain_id_;
+};
+
+}  // namespace dockerd::store
