@@ -59,6 +59,11 @@ struct Image {
 };
 using ImagePtr = std::shared_ptr<const Image>;
 
+struct ImageCreateOptions {
+    std::string parent;
+    bool built_locally = false;
+};
+
 /// Images and their names: imagedb and repositories.json in Docker's own form.
 ///
 /// Thread: every function may be called from any thread. Readers work on an immutable snapshot
@@ -72,13 +77,9 @@ public:
     Images(const Images&) = delete;
     Images& operator=(const Images&) = delete;
 
-    struct CreateOptions {
-        std::string parent;
-        bool built_locally = false;
-    };
     /// Stores a configuration, byte for byte, and holds its layers. Durable on return.
     /// Throws: invalid_argument, "failed to get layer sha256:...: layer does not exist" and kin.
-    std::string create(std::string_view config_json, const CreateOptions& options = {});
+    std::string create(std::string_view config_json, const ImageCreateOptions& options = {});
 
     /// By full id "sha256:<hex>"; null when there is none.
     [[nodiscard]] ImagePtr find(const std::string& id) const;
