@@ -8,8 +8,8 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/model/fields.hpp>
 
-#include "fields.hpp"
 #include "go_syntax.hpp"
 
 namespace dockerd::model {

@@ -115,6 +115,7 @@ public:
                                                 bool prune_parents) = 0;
     virtual ImagePruneResult prune(const model::Filters& filters) = 0;
 
+    /// Reports the new image's id as the last status.
     virtual void import(const ByteReader& source, const ImportOptions& options,
                         const ProgressSink& progress) = 0;
     virtual void load(const ByteReader& source, bool quiet, const ProgressSink& progress) = 0;

@@ -59,9 +59,11 @@ class SystemService {
 public:
     virtual ~SystemService() = default;
     virtual const VersionInfo& version() = 0;
+    /// Gathers; may read /proc and /sys.
     virtual SystemInfo info() = 0;
+    /// True on a host with cgroup v2 only. From memory.
+    [[nodiscard]] virtual bool unified_cgroups() const = 0;
     virtual DiskUsage disk_usage() = 0;
 };
-
 
 }  // namespace dockerd::engine

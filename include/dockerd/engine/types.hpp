@@ -167,7 +167,7 @@ struct ExecSnapshot {
     bool open_stdin = false;
     bool open_stdout = false;
     bool open_stderr = false;
-    std::string detach_keys;
+    std::string detach_keys;  ///< the bytes of the sequence, not its names
 };
 
 struct TopResult {

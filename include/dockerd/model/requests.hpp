@@ -17,6 +17,10 @@ struct ContainerCreate {
     ContainerConfig config;
     std::optional<HostConfig> host_config;
     std::optional<NetworkingConfig> networking_config;
+    /// Set by the API for clients older than 1.44: a read-only bind does not cover what is
+    /// mounted below it. Not part of the JSON. Source: moby api/types/backend,
+    /// ContainerCreateConfig.DefaultReadOnlyNonRecursive.
+    bool default_read_only_non_recursive = false;
 };
 
 /// Body of POST /containers/{id}/update.

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <concepts>
+#include <type_traits>
+
 #include <dockerd/model/container.hpp>
 #include <dockerd/model/network.hpp>
 #include <dockerd/model/requests.hpp>
