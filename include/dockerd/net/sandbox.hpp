@@ -36,7 +36,6 @@ struct EndpointInfo {
     MacAddress mac;
     std::string interface;       ///< "eth0"; "" without one
     std::string host_interface;  ///< "veth1a2b3c4"
-    int host_index = 0;
     std::vector<PublishedPort> ports;
 
     /// The fields of the API's EndpointSettings that the network decides, put into `settings`.

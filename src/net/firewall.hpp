@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <dockerd/base/mutex.hpp>
+#include <dockerd/sys/netlink.hpp>
+
+#include "firewall_plan.hpp"
+
+namespace dockerd::net {
+
+/// The packet filter of all bridge networks, as nf_tables.
+///
+/// Translation and the guards before routing live in tables of our own, `ip docker-bridges` and
+/// `ip6 docker-bridges`, as sets and maps: publishing a port adds elements. What must hold
+/// against a forward policy of the host, and what users steer through DOCKER-USER, lives in
+/// iptables' filter tables with Docker's chains, written so that iptables lists it.
+/// Every operation is one atomic transaction. Rules stay when the object goes.
+///
+/// Thread: safe.
+class Firewall {
+public:
+    explicit Firewall(FirewallOptions options);
+
+    /// Replaces everything of ours by what `networks` need; later calls add to it.
+    void start(std::vector<FirewallNetwork> networks);
+    void add_network(const FirewallNetwork& network);
+    void remove_network(const std::string& id);
+
+    /// One container's addresses on a network, with its ports; nothing remains when it throws.
+    void add(const FirewallNetwork& network, const std::string& endpoint_id,
+             const std::vector<IpAddress>& addresses, const std::vector<FirewallPort>& ports);
+    /// Takes an endpoint's elements and rules away again. Never throws; logs.
+    void remove(const std::string& endpoint_id) noexcept;
+
+    /// Forward policy DROP. Source: moby bridge/setup_ip_forwarding.go.
+    void drop_forward(NftFamily family);
+    /// Puts everything back: after another program flushed or deleted it.
+    void rebuild();
+
+private:
+    struct Endpoint {
+        FirewallNetwork network;
+        std::vector<IpAddress> addresses;
+        std::vector<FirewallPort> ports;
+        std::vector<std::pair<NftFamily, std::uint64_t>> rules;  ///< handles in DOCKER
+    };
+
+    void rebuild_locked();
+    void rebuild_family(NftBatch& batch, NftFamily family);
+    void build_filter(NftBatch& batch, NftFamily family);
+    std::vector<std::pair<NftFamily, SetElement>> elements(const Endpoint& endpoint) const;
+    void add_port_rules(NftBatch& batch, Endpoint& endpoint) const;
+    [[nodiscard]] bool enabled(NftFamily family) const;
+    [[nodiscard]] std::vector<NftFamily> families() const;
+
+    base::Mutex mutex_;
+    FirewallOptions options_;
+    sys::NetlinkSocket socket_;
+    std::vector<FirewallNetwork> networks_;
+    std::map<std::string, Endpoint> endpoints_;
+};
+
+}  // namespace dockerd::net

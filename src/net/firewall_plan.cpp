@@ -1,0 +1,196 @@
+#include "firewall_plan.hpp"
+
+#include <fmt/format.h>
+
+namespace dockerd::net {
+
+namespace {
+
+const IpPrefix& subnet_of(const FirewallNetwork& network, NftFamily family) {
+    return family == NftFamily::ip ? network.subnet4 : network.subnet6;
+}
+
+/// "-i docker0" and "! -i docker0" forms of iptables.
+void append_match(std::string& text, bool negated, std::string_view option,
+                  std::string_view value) {
+    if (value.empty()) return;
+    text += fmt::format("{} {} {}", negated ? " !" : "", option, value);
+}
+
+/// What keeps an internal network's packets inside.
+/// Source: moby iptabler/network.go, setupInternalNetworkRules.
+void plan_internal(std::vector<FilterRule>& out, const FirewallNetwork& network,
+                   NftFamily family) {
+    const IpPrefix subnet = subnet_of(network, family).masked();
+    FilterRule incoming{.chain = "DOCKER-ISOLATION-STAGE-1", .in = network.bridge};
+    incoming.destination = subnet;
+    incoming.destination_not = true;
+    incoming.target = "DROP";
+    FilterRule outgoing{.chain = "DOCKER-ISOLATION-STAGE-1", .out = network.bridge};
+    outgoing.source = subnet;
+    outgoing.source_not = true;
+    outgoing.target = "DROP";
+    if (family == NftFamily::ip6) {
+        incoming.out = network.bridge;
+        incoming.out_not = true;
+        outgoing.in = network.bridge;
+        outgoing.in_not = true;
+    }
+    out.push_back(std::move(outgoing));
+    out.push_back(std::move(incoming));
+}
+
+/// What a network with a way to the outside needs after the isolation chains.
+void plan_external(std::vector<FilterRule>& out, const FirewallNetwork& network) {
+    const std::string& bridge = network.bridge;
+    out.push_back({.chain = "DOCKER-ISOLATION-STAGE-1", .in = bridge, .out = bridge,
+                   .out_not = true, .target = "DOCKER-ISOLATION-STAGE-2"});
+    out.push_back({.chain = "DOCKER-ISOLATION-STAGE-2", .out = bridge, .target = "DROP"});
+    out.push_back({.chain = "DOCKER-CT", .out = bridge, .established = true, .target = "ACCEPT"});
+    out.push_back({.chain = "DOCKER-BRIDGE", .out = bridge, .target = "DOCKER"});
+    // Behind the ports' own rules, which go to the chain's head.
+    out.push_back({.chain = "DOCKER", .in = bridge, .in_not = true, .out = bridge,
+                   .target = "DROP"});
+}
+
+/// Traffic among the network's own containers, and out of it.
+void plan_forward(std::vector<FilterRule>& out, const FirewallNetwork& network) {
+    const std::string& bridge = network.bridge;
+    if (!network.icc) {
+        out.push_back({.chain = "DOCKER-FORWARD", .in = bridge, .out = bridge, .target = "DROP"});
+    }
+    if (network.internal) {
+        if (network.icc) {
+            out.push_back(
+                {.chain = "DOCKER-FORWARD", .in = bridge, .out = bridge, .target = "ACCEPT"});
+        }
+        return;
+    }
+    FilterRule leave{.chain = "DOCKER-FORWARD", .in = bridge};
+    if (!network.icc) {
+        leave.out = bridge;
+        leave.out_not = true;
+    }
+    leave.target = "ACCEPT";
+    out.push_back(std::move(leave));
+}
+
+}  // namespace
+
+std::string to_text(const FilterRule& rule) {
+    std::string text = "-A " + rule.chain;
+    append_match(text, rule.source_not, "-s", rule.source.str());
+    append_match(text, rule.destination_not, "-d", rule.destination.str());
+    append_match(text, rule.in_not, "-i", rule.in);
+    append_match(text, rule.out_not, "-o", rule.out);
+    if (rule.protocol) {
+        const auto name = protocol_name(*rule.protocol);
+        text += fmt::format(" -p {} -m {} --dport {}", name, name, rule.destination_port);
+    }
+    if (rule.established) text += " -m conntrack --ctstate RELATED,ESTABLISHED";
+    return text + " -j " + rule.target;
+}
+
+std::vector<std::string> filter_chains() {
+    return {"DOCKER",        "DOCKER-BRIDGE",            "DOCKER-CT",
+            "DOCKER-FORWARD", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"};
+}
+
+std::vector<FilterRule> plan_filter(NftFamily family,
+                                    const std::vector<FirewallNetwork>& networks) {
+    std::vector<FilterRule> out;
+    for (const char* chain : {"DOCKER-CT", "DOCKER-ISOLATION-STAGE-1", "DOCKER-BRIDGE"}) {
+        out.push_back({.chain = "DOCKER-FORWARD", .target = chain});
+    }
+    // The drops of internal networks stand before the others in their chain.
+    for (const FirewallNetwork& network : networks) {
+        if (network.internal && subnet_of(network, family)) plan_internal(out, network, family);
+    }
+    for (const FirewallNetwork& network : networks) {
+        if (!subnet_of(network, family)) continue;
+        if (!network.internal) plan_external(out, network);
+        plan_forward(out, network);
+    }
+    return out;
+}
+
+std::optional<FilterRule> plan_port_filter(const FirewallPort& port) {
+    const PublishedPort& published = port.port;
+    // A port of the host's other family is carried by the proxy, and so never forwarded.
+    if (published.container_ip.family() != published.host_ip.family()) return std::nullopt;
+    FilterRule rule{.chain = "DOCKER", .in = port.bridge, .in_not = true, .out = port.bridge};
+    rule.destination = {published.container_ip, published.container_ip.bits()};
+    rule.protocol = published.protocol;
+    rule.destination_port = published.container_port;
+    rule.target = "ACCEPT";
+    return rule;
+}
+
+std::vector<SourceRule> plan_source(NftFamily family, const std::vector<FirewallNetwork>& networks,
+                                    bool hairpin) {
+    std::vector<SourceRule> out;
+    for (const FirewallNetwork& network : networks) {
+        const IpPrefix& subnet = subnet_of(network, family);
+        if (!subnet || network.internal) continue;
+        const IpAddress& to = family == NftFamily::ip ? network.snat4 : network.snat6;
+        if (hairpin) {
+            out.push_back({.source = {}, .bridge = network.bridge, .out_not = false, .to = to});
+        }
+        if (network.masquerade) {
+            out.push_back({.source = subnet.masked(), .bridge = network.bridge, .to = to});
+        }
+    }
+    return out;
+}
+
+std::vector<SetElement> plan_endpoint(const FirewallNetwork& network, const IpAddress& address,
+                                      const FirewallOptions& options) {
+    std::vector<SetElement> out;
+    if (!address || network.internal) return out;
+    if (options.hairpin) {
+        out.push_back({"self", NftData().address(address).address(address), std::nullopt});
+    }
+    if (options.allow_direct_routing) return out;
+    out.push_back({"guarded", NftData().address(address), std::nullopt});
+    out.push_back({"direct", NftData().address(address).interface(network.bridge), std::nullopt});
+    for (const std::string& name : network.trusted_interfaces) {
+        out.push_back({"direct", NftData().address(address).interface(name), std::nullopt});
+    }
+    return out;
+}
+
+std::vector<SetElement> plan_port(const FirewallPort& port) {
+    const PublishedPort& published = port.port;
+    std::vector<SetElement> out;
+    const auto protocol = static_cast<std::uint8_t>(published.protocol);
+    if (published.host_ip.is_loopback() && published.host_ip.is_v4()) {
+        out.push_back({"loopback_ports",
+                       NftData()
+                           .address(published.host_ip)
+                           .protocol(protocol)
+                           .port(published.host_port),
+                       std::nullopt});
+    }
+    if (published.container_ip.family() != published.host_ip.family()) return out;
+    const NftData to = NftData().address(published.container_ip).port(published.container_port);
+    if (published.host_ip.is_unspecified()) {
+        out.push_back(
+            {"ports_any", NftData().protocol(protocol).port(published.host_port), to});
+    } else {
+        out.push_back({"ports_one",
+                       NftData()
+                           .address(published.host_ip)
+                           .protocol(protocol)
+                           .port(published.host_port),
+                       to});
+    }
+    return out;
+}
+
+std::vector<SetElement> plan_network(const FirewallNetwork& network,
+                                     const FirewallOptions& options) {
+    if (options.hairpin || network.internal) return {};
+    return {{"not_translated", NftData().interface(network.bridge), std::nullopt}};
+}
+
+}  // namespace dockerd::net

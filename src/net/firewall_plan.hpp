@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <dockerd/net/address.hpp>
+#include <dockerd/net/ports.hpp>
+
+#include "nft.hpp"
+
+namespace dockerd::net {
+
+/// A bridge network as the firewall sees it.
+struct FirewallNetwork {
+    std::string id;
+    std::string bridge;
+    IpPrefix subnet4;
+    IpPrefix subnet6;
+    bool internal = false;
+    bool icc = true;
+    bool masquerade = true;
+    IpAddress snat4;  ///< com.docker.network.host_ipv4; none masquerades
+    IpAddress snat6;
+    std::vector<std::string> trusted_interfaces;
+};
+
+/// A published port as the firewall sees it.
+struct FirewallPort {
+    std::string bridge;
+    PublishedPort port;
+};
+
+/// What holds for all networks.
+struct FirewallOptions {
+    bool ipv4 = true;
+    bool ipv6 = true;
+    bool hairpin = false;  ///< no userland proxy: loopback and same-bridge traffic is translated
+    bool allow_direct_routing = false;
+};
+
+/// A rule of the filter table in iptables' own terms.
+struct FilterRule {
+    std::string chain;
+    std::string in;
+    bool in_not = false;
+    std::string out;
+    bool out_not = false;
+    IpPrefix source;
+    bool source_not = false;
+    IpPrefix destination;
+    bool destination_not = false;
+    std::optional<Protocol> protocol;
+    std::uint16_t destination_port = 0;
+    bool established = false;  ///< --ctstate RELATED,ESTABLISHED
+    std::string target;        ///< ACCEPT, DROP, RETURN or a chain
+
+    friend bool operator==(const FilterRule&, const FilterRule&) = default;
+};
+
+/// The rule as iptables-save writes it: for logs and tests.
+std::string to_text(const FilterRule& rule);
+
+/// A rule of our own table's chain that gives packets leaving a network the host's address.
+struct SourceRule {
+    IpPrefix source;          ///< none: packets of the host itself
+    std::string bridge;       ///< out_not: leaving through anything else, else leaving through it
+    bool out_not = true;
+    IpAddress to;             ///< none: masquerade
+
+    friend bool operator==(const SourceRule&, const SourceRule&) = default;
+};
+
+/// The chains of the filter table that are ours, in no particular order.
+/// Source: moby libnetwork/drivers/bridge/internal/iptabler.
+std::vector<std::string> filter_chains();
+
+/// All rules of those chains for one family, in order.
+std::vector<FilterRule> plan_filter(NftFamily family, const std::vector<FirewallNetwork>& networks);
+
+/// The rule that lets a published port's packets in; it goes to the head of DOCKER. nullopt for
+/// ports the firewall has nothing to do with.
+std::optional<FilterRule> plan_port_filter(const FirewallPort& port);
+
+/// The source translation of one family.
+std::vector<SourceRule> plan_source(NftFamily family, const std::vector<FirewallNetwork>& networks,
+                                    bool hairpin);
+
+/// An element of one of our sets.
+struct SetElement {
+    std::string set;
+    NftData key;
+    std::optional<NftData> data;
+
+    friend bool operator==(const SetElement&, const SetElement&) = default;
+};
+
+/// The elements that keep others from reaching a container's address directly.
+std::vector<SetElement> plan_endpoint(const FirewallNetwork& network, const IpAddress& address,
+                                      const FirewallOptions& options);
+
+/// The elements of a published port: its translation, and the loopback guard.
+std::vector<SetElement> plan_port(const FirewallPort& port);
+
+/// The elements of a network: who is not translated because the proxy serves it.
+std::vector<SetElement> plan_network(const FirewallNetwork& network,
+                                     const FirewallOptions& options);
+
+}  // namespace dockerd::net

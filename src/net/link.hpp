@@ -1,0 +1,69 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dockerd/net/address.hpp>
+#include <dockerd/sys/netlink.hpp>
+
+namespace dockerd::net {
+
+struct Link {
+    int index = 0;
+    std::string name;
+    std::string kind;  ///< "bridge", "veth", ...; "" for real devices
+    MacAddress mac;
+    int master = 0;
+};
+
+/// A veth pair whose one end lies in a container's namespace from its first moment.
+struct VethSpec {
+    std::string host_name;
+    int bridge_index = 0;
+    std::string peer_name;
+    MacAddress peer_mac;
+    int mtu = 0;
+    int peer_netns = -1;  ///< descriptor of the namespace
+};
+
+/// Links, addresses and routes of the namespace the socket was opened in.
+///
+/// Thread: one call at a time.
+class Links {
+public:
+    Links();
+
+    /// nullopt when there is no such link.
+    std::optional<Link> find(std::string_view name);
+    std::vector<Link> list();
+    /// Makes a bridge, down. Throws: internal, "create bridge <name>: <errno text>".
+    int create_bridge(const std::string& name, const MacAddress& mac, int mtu);
+    void create_veth(const VethSpec& spec);
+    void set_up(int index);
+    void set_mtu(int index, int mtu);
+    /// Frames may leave a bridge's port they came from.
+    void set_hairpin(std::string_view port);
+    void remove(int index);
+    void remove(std::string_view name);
+
+    std::vector<IpPrefix> addresses(int index, bool v6);
+    void add_address(int index, const IpPrefix& address);
+    void remove_address(int index, const IpPrefix& address);
+    /// What a container's interface needs, in one go: addresses, up, and default routes.
+    void configure(int index, const IpPrefix& v4, const IpPrefix& v6, const IpAddress& gateway4,
+                   const IpAddress& gateway6);
+    /// Sets or replaces the default route of the gateway's family.
+    void set_default_route(int index, const IpAddress& gateway);
+    /// IPv4 destinations reachable without a gateway.
+    /// Source: moby libnetwork/netutils, queryOnLinkRoutes.
+    std::vector<IpPrefix> on_link_routes();
+    /// Records that `address` now has this MAC, over what was known before.
+    void set_neighbour(int index, const IpAddress& address, const MacAddress& mac);
+
+private:
+    sys::NetlinkSocket socket_;
+};
+
+}  // namespace dockerd::net
