@@ -80,7 +80,8 @@ struct CgroupMountView {
 
 /// The cgroup of one container: a directory in every hierarchy.
 ///
-/// Destroying the object removes nothing; remove() does.
+/// Holds no descriptors: an idle container costs its path. Destroying the object removes nothing;
+/// remove() does.
 /// Thread: one call at a time, except fds handed out.
 class Cgroup {
 public:
@@ -97,8 +98,8 @@ public:
     /// Open cgroup.procs files for writing, one a hierarchy: a process that writes "0" to each
     /// has joined. Opened anew at each call.
     [[nodiscard]] std::vector<base::Fd> open_procs() const;
-    /// The directory in the v2 hierarchy, for CLONE_INTO_CGROUP; -1 on v1.
-    [[nodiscard]] int unified_directory() const;
+    /// The directory in the v2 hierarchy, for CLONE_INTO_CGROUP; empty on v1.
+    [[nodiscard]] base::Fd open_unified_directory() const;
     [[nodiscard]] std::vector<CgroupMountView> mount_views() const;
 
     /// Changes limits of a running container; memory and memory plus swap in the order the
@@ -145,7 +146,7 @@ private:
 class CgroupHost {
 public:
     /// Finds the hierarchies from mountinfo. Throws: internal, "no cgroup mount found in
-    /// mountinfo"; internal, "Devices cgroup isn't mounted" on v1 (as moby's daemon refuses).
+    /// mountinfo".
     static CgroupHost open();
 
     /// For tests: `version` and folders that stand for the mounts. For v1 each folder below
