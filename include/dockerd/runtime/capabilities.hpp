@@ -36,8 +36,8 @@ std::vector<std::string> capability_names(CapabilitySet set);
 /// Throws: invalid_argument, `unknown capability: "CAP_X"`; invalid_argument, `capability not
 /// supported by your kernel or not available in the current environment: "CAP_X"`.
 /// Source: moby oci/caps/utils.go, NormalizeLegacyCapabilities.
-std::vector<std::string> normalize_capabilities(
-    const std::vector<std::string>& names, const CapabilityScope& scope = capability_scope());
+std::vector<std::string> normalize_capabilities(const std::vector<std::string>& names,
+                                                const CapabilityScope& scope = capability_scope());
 
 /// Checks the two lists of a create request and returns them normalized.
 ///

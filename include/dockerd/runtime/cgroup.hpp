@@ -21,9 +21,9 @@ enum class CgroupVersion { v1, v2 };
 /// A rule of the devices controller, applied in order; the default is to deny.
 struct DeviceRule {
     bool allow = true;
-    char type = 'a';           ///< 'a' all, 'c', 'b'
-    std::int64_t major = -1;   ///< -1: any
-    std::int64_t minor = -1;   ///< -1: any
+    char type = 'a';          ///< 'a' all, 'c', 'b'
+    std::int64_t major = -1;  ///< -1: any
+    std::int64_t minor = -1;  ///< -1: any
     std::string access = "rwm";
 };
 
@@ -44,10 +44,10 @@ struct CgroupLimits {
     bool oom_kill_disable = false;
 
     std::uint64_t cpu_shares = 0;
-    std::int64_t cpu_quota = 0;         ///< microseconds; -1 none
-    std::uint64_t cpu_period = 0;       ///< microseconds
-    std::int64_t cpu_rt_runtime = 0;    ///< microseconds
-    std::uint64_t cpu_rt_period = 0;    ///< microseconds
+    std::int64_t cpu_quota = 0;       ///< microseconds; -1 none
+    std::uint64_t cpu_period = 0;     ///< microseconds
+    std::int64_t cpu_rt_runtime = 0;  ///< microseconds
+    std::uint64_t cpu_rt_period = 0;  ///< microseconds
     std::string cpuset_cpus;
     std::string cpuset_mems;
 
@@ -62,8 +62,8 @@ struct CgroupLimits {
 
     /// Empty: the devices controller is left alone.
     std::vector<DeviceRule> devices;
-    std::vector<std::pair<std::string, std::uint64_t>> hugetlb;      ///< page size ("2MB"), bytes
-    std::vector<std::pair<std::string, std::string>> unified;        ///< v2 file, value
+    std::vector<std::pair<std::string, std::uint64_t>> hugetlb;  ///< page size ("2MB"), bytes
+    std::vector<std::pair<std::string, std::string>> unified;    ///< v2 file, value
 };
 
 /// cpu.weight for cpu.shares. Source: runc 1.1, ConvertCPUSharesToCgroupV2Value.
@@ -134,9 +134,10 @@ public:
 
     [[nodiscard]] CgroupStats stats() const;
 
+    struct Impl;
+
 private:
     friend class CgroupHost;
-    struct Impl;
     explicit Cgroup(std::unique_ptr<Impl> impl) noexcept;
     std::unique_ptr<Impl> impl_;
 };
@@ -177,9 +178,9 @@ public:
     /// Controllers present: v1 names, or cgroup.controllers of the v2 root.
     [[nodiscard]] std::vector<std::string> controllers() const;
 
-private:
-    friend class Cgroup;
     struct Impl;
+
+private:
     explicit CgroupHost(std::shared_ptr<const Impl> impl) noexcept;
     std::shared_ptr<const Impl> impl_;
 };

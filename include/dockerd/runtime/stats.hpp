@@ -21,13 +21,13 @@ struct BlkioEntry {
 struct CgroupStats {
     struct Cpu {
         bool present = false;
-        std::uint64_t total = 0;                 ///< nanoseconds
-        std::vector<std::uint64_t> per_cpu;      ///< nanoseconds; v1 only
-        std::uint64_t user = 0;                  ///< nanoseconds
-        std::uint64_t kernel = 0;                ///< nanoseconds
+        std::uint64_t total = 0;             ///< nanoseconds
+        std::vector<std::uint64_t> per_cpu;  ///< nanoseconds; v1 only
+        std::uint64_t user = 0;              ///< nanoseconds
+        std::uint64_t kernel = 0;            ///< nanoseconds
         std::uint64_t periods = 0;
         std::uint64_t throttled_periods = 0;
-        std::uint64_t throttled_time = 0;        ///< nanoseconds
+        std::uint64_t throttled_time = 0;  ///< nanoseconds
     };
     struct Memory {
         bool present = false;

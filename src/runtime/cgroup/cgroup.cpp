@@ -57,8 +57,8 @@ void for_each_inside_out(int root, const std::string& path, const Visit& visit) 
 
 void collect_pids(int root, const std::string& path, std::vector<pid_t>& pids) {
     for_each_inside_out(root, path, [&](const std::string& folder) {
-        const auto text = files::read(root, folder + "/cgroup.procs");
-        for (const auto line : files::fields(text.value_or(""), "\n")) {
+        const std::string text = files::read_text(root, folder + "/cgroup.procs");
+        for (const auto line : files::fields(text, "\n")) {
             // 0: a process of another PID namespace, which has no number here.
             if (const auto pid = base::parse_int(line); pid && *pid > 0) {
                 pids.push_back(static_cast<pid_t>(*pid));
@@ -87,14 +87,15 @@ void freeze_v1(const CgroupDirectory& freezer) {
         }
         freezer.write("freezer.state", "FROZEN");
         if (attempt % 25 == 24) pause_for(std::chrono::microseconds(10));
-        const auto state = files::read(freezer.root(), freezer.file("freezer.state"));
-        const std::string_view word = base::trim(state.value_or(""));
+        const std::string state = files::read_text(freezer.root(), freezer.file("freezer.state"));
+        const std::string_view word = base::trim(state);
         if (word == "FROZEN") {
             thaw.dismiss();
             return;
         }
         if (word != "FREEZING") {
-            throw Error(ErrorKind::internal, fmt::format("unexpected state {} while freezing", word));
+            throw Error(ErrorKind::internal,
+                        fmt::format("unexpected state {} while freezing", word));
         }
     }
     throw Error(ErrorKind::internal, "unable to freeze");
@@ -102,8 +103,8 @@ void freeze_v1(const CgroupDirectory& freezer) {
 
 /// Waits until cgroup.events says "frozen `wanted`". Source: cgroup-v2.rst, cgroup.events.
 bool wait_frozen_v2(const CgroupDirectory& directory, std::uint64_t wanted) {
-    const base::Fd events{::openat(directory.root(), directory.file("cgroup.events").c_str(),
-                                   O_RDONLY | O_CLOEXEC)};
+    const base::Fd events{
+        ::openat(directory.root(), directory.file("cgroup.events").c_str(), O_RDONLY | O_CLOEXEC)};
     if (!events) return false;
     const auto deadline = Clock::now() + std::chrono::seconds(10);
     for (;;) {
@@ -147,8 +148,8 @@ std::vector<base::Fd> Cgroup::open_procs() const {
 base::Fd Cgroup::open_unified_directory() const {
     if (!impl_->unified()) return {};
     const CgroupDirectory& directory = impl_->directories.front();
-    base::Fd folder{::openat(directory.root(), directory.path.c_str(),
-                             O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    base::Fd folder{
+        ::openat(directory.root(), directory.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!folder) base::throw_errno(errno, "open " + directory.host_path());
     return folder;
 }
@@ -202,8 +203,8 @@ bool Cgroup::is_frozen() const {
     }
     const CgroupDirectory* freezer = impl_->find("freezer");
     if (!freezer) return false;
-    const auto state = files::read(freezer->root(), freezer->file("freezer.state"));
-    return state && base::trim(*state) != "THAWED";
+    const std::string state = files::read_text(freezer->root(), freezer->file("freezer.state"));
+    return !state.empty() && base::trim(state) != "THAWED";
 }
 
 std::vector<pid_t> Cgroup::pids() const {
@@ -254,8 +255,7 @@ std::uint64_t Cgroup::oom_kills() const {
     const CgroupDirectory* memory = impl_->find("memory");
     if (!memory) return 0;
     const char* file = impl_->unified() ? "memory.events" : "memory.oom_control";
-    return files::pair_value(files::read(memory->root(), memory->file(file)).value_or(""),
-                             "oom_kill");
+    return files::pair_value(files::read_text(memory->root(), memory->file(file)), "oom_kill");
 }
 
 base::Fd Cgroup::open_oom_events() const {
@@ -268,8 +268,8 @@ base::Fd Cgroup::open_oom_events() const {
         return watch;
     }
     // Source: kernel Documentation/admin-guide/cgroup-v1/memory.rst, OOM Control.
-    const base::Fd control{::openat(memory->root(), memory->file("memory.oom_control").c_str(),
-                                    O_RDONLY | O_CLOEXEC)};
+    const base::Fd control{
+        ::openat(memory->root(), memory->file("memory.oom_control").c_str(), O_RDONLY | O_CLOEXEC)};
     base::Fd event{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     if (!control || !event) return {};
     const std::string line = fmt::format("{} {}", event.get(), control.get());

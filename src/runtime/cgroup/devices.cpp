@@ -26,9 +26,15 @@ DeviceTable::Access parse_access(const std::string& text) {
     DeviceTable::Access access = 0;
     for (const char letter : text) {
         switch (letter) {
-            case 'r': access |= BPF_DEVCG_ACC_READ; break;
-            case 'w': access |= BPF_DEVCG_ACC_WRITE; break;
-            case 'm': access |= BPF_DEVCG_ACC_MKNOD; break;
+            case 'r':
+                access |= BPF_DEVCG_ACC_READ;
+                break;
+            case 'w':
+                access |= BPF_DEVCG_ACC_WRITE;
+                break;
+            case 'm':
+                access |= BPF_DEVCG_ACC_MKNOD;
+                break;
             default:
                 throw Error(ErrorKind::internal, fmt::format("unknown device access {}", letter));
         }
@@ -44,9 +50,7 @@ std::string access_text(DeviceTable::Access access) {
     return text;
 }
 
-std::string number_text(std::int64_t number) {
-    return number < 0 ? "*" : std::to_string(number);
-}
+std::string number_text(std::int64_t number) { return number < 0 ? "*" : std::to_string(number); }
 
 }  // namespace
 
@@ -57,7 +61,8 @@ DeviceTable::DeviceTable(const std::vector<DeviceRule>& rules) {
             exceptions_.clear();
             continue;
         }
-        const Key key{rule.type, rule.major < 0 ? -1 : rule.major, rule.minor < 0 ? -1 : rule.minor};
+        const Key key{rule.type, rule.major < 0 ? -1 : rule.major,
+                      rule.minor < 0 ? -1 : rule.minor};
         if (rule.allow != default_allow_) {
             exceptions_[key] |= parse_access(rule.access);
         } else {
@@ -69,18 +74,19 @@ DeviceTable::DeviceTable(const std::vector<DeviceRule>& rules) {
 void DeviceTable::remove(const Key& key, Access access) {
     // The kernel ignores the removal of a part of a wildcard; saying nothing would leave open
     // what was meant to be closed.
-    for (const Key& wider : {Key{key.type, -1, key.minor}, Key{key.type, key.major, -1},
-                             Key{key.type, -1, -1}}) {
+    for (const Key& wider :
+         {Key{key.type, -1, key.minor}, Key{key.type, key.major, -1}, Key{key.type, -1, -1}}) {
         const bool same = !(wider < key) && !(key < wider);
         const auto found = exceptions_.find(wider);
         if (!same && found != exceptions_.end() && (found->second & access) != 0) {
             throw Error(
                 ErrorKind::internal,
-                fmt::format("requested rule [{} {}:{} {}] not supported by devices cgroupv1 (cannot "
-                            "punch hole in existing wildcard rule [{} {}:{} {}])",
-                            key.type, number_text(key.major), number_text(key.minor),
-                            access_text(access), wider.type, number_text(wider.major),
-                            number_text(wider.minor), access_text(found->second)));
+                fmt::format(
+                    "requested rule [{} {}:{} {}] not supported by devices cgroupv1 (cannot "
+                    "punch hole in existing wildcard rule [{} {}:{} {}])",
+                    key.type, number_text(key.major), number_text(key.minor), access_text(access),
+                    wider.type, number_text(wider.major), number_text(wider.minor),
+                    access_text(found->second)));
         }
     }
     if (const auto found = exceptions_.find(key); found != exceptions_.end()) {
@@ -124,12 +130,9 @@ bpf_insn jump_unless_equal(int reg, std::int64_t value, int off) {
 std::vector<bpf_insn> build_device_program(const DeviceTable& table) {
     // r1: struct bpf_cgroup_dev_ctx; r2: type, r3: access, r4: major, r5: minor.
     std::vector<bpf_insn> program{
-        load_word(2, 1, 0),
-        instruction(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xffff),
-        load_word(3, 1, 0),
-        instruction(BPF_ALU | BPF_RSH | BPF_K, 3, 0, 0, 16),
-        load_word(4, 1, 4),
-        load_word(5, 1, 8),
+        load_word(2, 1, 0), instruction(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xffff),
+        load_word(3, 1, 0), instruction(BPF_ALU | BPF_RSH | BPF_K, 3, 0, 0, 16),
+        load_word(4, 1, 4), load_word(5, 1, 8),
     };
     const auto answer = [&](bool allow) {
         program.push_back(instruction(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, allow ? 1 : 0));
@@ -142,8 +145,8 @@ std::vector<bpf_insn> build_device_program(const DeviceTable& table) {
         // (runc uses the first test for both and so misses "rw" against a denied "w".)
         if (access != all_access) {
             tests.push_back(instruction(BPF_ALU | BPF_MOV | BPF_X, 1, 3, 0, 0));
-            tests.push_back(instruction(BPF_ALU | BPF_AND | BPF_K, 1, 0, 0,
-                                        static_cast<std::int32_t>(access)));
+            tests.push_back(
+                instruction(BPF_ALU | BPF_AND | BPF_K, 1, 0, 0, static_cast<std::int32_t>(access)));
             if (table.allows_by_default()) {
                 tests.push_back(instruction(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0, 0));
             } else {
@@ -197,8 +200,8 @@ void apply_devices_v2(const CgroupDirectory& directory, const std::vector<Device
     const base::Fd loaded{bpf(BPF_PROG_LOAD, load)};
     if (!loaded) base::throw_errno(errno, "bpf_prog_load");
 
-    const base::Fd folder{::openat(directory.root(), directory.path.c_str(),
-                                   O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    const base::Fd folder{
+        ::openat(directory.root(), directory.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!folder) base::throw_errno(errno, "open " + directory.host_path());
     const auto older = attached_programs(folder.get());
 

@@ -28,6 +28,10 @@ std::optional<std::string> read(int directory, const std::string& path) {
     }
 }
 
+std::string read_text(int directory, const std::string& path) {
+    return read(directory, path).value_or("");
+}
+
 int write(int directory, const std::string& path, std::string_view value) {
     // O_TRUNC means nothing to the kernel's cgroup files; on a recorded tree it keeps the last
     // value only.

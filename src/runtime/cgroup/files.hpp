@@ -14,6 +14,9 @@ namespace dockerd::runtime::cgroup_files {
 /// Content of `path` below `directory`; nullopt when it cannot be opened or read.
 std::optional<std::string> read(int directory, const std::string& path);
 
+/// The same; empty when it cannot be read.
+std::string read_text(int directory, const std::string& path);
+
 /// Writes `value` with one write(2). Returns 0 or the errno of open or write.
 int write(int directory, const std::string& path, std::string_view value);
 
@@ -34,6 +37,8 @@ std::uint64_t pair_value(std::string_view text, std::string_view key);
 
 /// Parts of `text` between any of `separators`, without empty ones.
 std::vector<std::string_view> fields(std::string_view text, std::string_view separators);
+/// The parts would outlive their text.
+std::vector<std::string_view> fields(std::string&& text, std::string_view separators) = delete;
 
 /// Names of the folders in `path` below `directory`.
 std::vector<std::string> subfolders(int directory, const std::string& path);

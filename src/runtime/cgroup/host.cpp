@@ -61,8 +61,8 @@ std::string unescape(std::string_view text) {
 /// Controller (v1: "cpu", "name=systemd"; v2: "") to the daemon's own cgroup.
 std::map<std::string, std::string, std::less<>> own_cgroups() {
     std::map<std::string, std::string, std::less<>> own;
-    const auto text = files::read(AT_FDCWD, "/proc/self/cgroup");
-    for (const std::string_view line : files::fields(text.value_or(""), "\n")) {
+    const std::string text = files::read_text(AT_FDCWD, "/proc/self/cgroup");
+    for (const std::string_view line : files::fields(text, "\n")) {
         const std::size_t first = line.find(':');
         const std::size_t second = line.find(':', first + 1);
         if (second == std::string_view::npos) continue;
@@ -84,10 +84,10 @@ std::string below_mount(const std::string& path, const std::string& mount_root) 
 
 std::vector<Hierarchy> find_v1_hierarchies() {
     const auto own = own_cgroups();
-    const auto text = files::read(AT_FDCWD, "/proc/self/mountinfo");
+    const std::string text = files::read_text(AT_FDCWD, "/proc/self/mountinfo");
     std::vector<Hierarchy> found;
     std::vector<std::string> seen;
-    for (const std::string_view line : files::fields(text.value_or(""), "\n")) {
+    for (const std::string_view line : files::fields(text, "\n")) {
         const std::size_t dash = line.find(" - ");
         if (dash == std::string_view::npos) continue;
         const auto tail = files::fields(line.substr(dash + 3), " ");
@@ -115,8 +115,8 @@ std::vector<Hierarchy> find_v1_hierarchies() {
 
 std::vector<std::string> read_words(int directory, const std::string& path) {
     std::vector<std::string> words;
-    const auto text = files::read(directory, path);
-    for (const auto word : files::fields(text.value_or(""), " \n")) words.emplace_back(word);
+    const std::string text = files::read_text(directory, path);
+    for (const auto word : files::fields(text, " \n")) words.emplace_back(word);
     return words;
 }
 
@@ -157,8 +157,8 @@ std::string parent_of(const std::string& path) {
 /// (threaded or populated parents) are skipped, one by one.
 /// Source: runc libcontainer/cgroups/fs2/create.go, CreateCgroupPath.
 void enable_controllers(const Hierarchy& unified, const std::string& path) {
-    const std::string file = path.empty() ? "cgroup.subtree_control"
-                                          : path + "/cgroup.subtree_control";
+    const std::string file =
+        path.empty() ? "cgroup.subtree_control" : path + "/cgroup.subtree_control";
     const auto enabled = read_words(unified.root.get(), file);
     std::vector<std::string> wanted;
     for (const std::string& controller : unified.controllers) {
@@ -219,8 +219,7 @@ std::vector<CgroupDirectory> directories(const CgroupHost::Impl& host, std::stri
             // The daemon's own v2 cgroup holds processes, so it cannot have controllers for
             // children: its parent can. Source: runc cgroups/fs2/defaultpath.go.
             const std::string own = clean(hierarchy.own_path);
-            const std::string base_path =
-                host.version == CgroupVersion::v2 ? parent_of(own) : own;
+            const std::string base_path = host.version == CgroupVersion::v2 ? parent_of(own) : own;
             if (!base_path.empty()) path = base_path + "/" + inner;
         }
         found.push_back({.hierarchy = &hierarchy, .path = std::move(path)});
@@ -234,15 +233,14 @@ std::string CgroupDirectory::file(std::string_view name) const {
     return fmt::format("{}/{}", path, name);
 }
 
-std::string CgroupDirectory::host_path() const {
-    return hierarchy->mountpoint + "/" + path;
-}
+std::string CgroupDirectory::host_path() const { return hierarchy->mountpoint + "/" + path; }
 
 void CgroupDirectory::fail_write(int error, std::string_view name, std::string_view value) const {
     // Source: runc libcontainer/cgroups/file.go, WriteFile and OpenFile.
     const std::string place = host_path() + "/" + std::string(name);
     if (error == ENOENT) base::throw_errno(error, "open " + place);
-    base::throw_errno(error, fmt::format("failed to write {}: write {}", base::quote(value), place));
+    base::throw_errno(error,
+                      fmt::format("failed to write {}: write {}", base::quote(value), place));
 }
 
 void CgroupDirectory::write(std::string_view name, std::string_view value) const {

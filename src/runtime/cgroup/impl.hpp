@@ -16,7 +16,7 @@ struct Hierarchy {
     std::string name;                      ///< last part of the mount point; "" on v2
     std::vector<std::string> controllers;  ///< v1: "cpu", "name=systemd"; v2: cgroup.controllers
     std::string mountpoint;
-    std::string own_path;                  ///< the daemon's own cgroup, "/" for the root
+    std::string own_path;  ///< the daemon's own cgroup, "/" for the root
     base::Fd root;
 
     [[nodiscard]] bool has(std::string_view controller) const;
@@ -45,7 +45,7 @@ struct CgroupDirectory {
 
 struct Cgroup::Impl {
     std::shared_ptr<const CgroupHost::Impl> host;
-    std::string path;                         ///< as Docker names it
+    std::string path;                          ///< as Docker names it
     std::vector<CgroupDirectory> directories;  ///< in the order of host->hierarchies
 
     [[nodiscard]] const CgroupDirectory* find(std::string_view controller) const;

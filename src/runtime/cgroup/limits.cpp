@@ -40,9 +40,9 @@ void inherit_cpuset(const CgroupDirectory& directory, const CgroupLimits& limits
         for (std::string path = directory.path; value.empty() && !path.empty();) {
             const std::size_t slash = path.rfind('/');
             path.resize(slash == std::string::npos ? 0 : slash);
-            const auto text =
-                files::read(directory.root(), path.empty() ? std::string(file) : path + "/" + file);
-            value = base::trim(text.value_or(""));
+            const std::string text = files::read_text(
+                directory.root(), path.empty() ? std::string(file) : path + "/" + file);
+            value = base::trim(text);
             if (value.empty() && !path.empty()) without.push_back(path);
         }
         for (auto path = without.rbegin(); path != without.rend(); ++path) {
@@ -55,9 +55,7 @@ void inherit_cpuset(const CgroupDirectory& directory, const CgroupLimits& limits
 
 namespace {
 
-std::string number_or_max(std::int64_t value) {
-    return value < 0 ? "max" : std::to_string(value);
-}
+std::string number_or_max(std::int64_t value) { return value < 0 ? "max" : std::to_string(value); }
 
 void set_memory_limit_v1(const CgroupDirectory& memory, std::int64_t value) {
     if (value == 0) return;
@@ -76,8 +74,7 @@ void set_memory_limit_v1(const CgroupDirectory& memory, std::int64_t value) {
 void set_memory_v1(const CgroupDirectory& memory, const CgroupLimits& limits) {
     constexpr std::string_view swap_file = "memory.memsw.limit_in_bytes";
     std::int64_t swap = limits.memory_swap;
-    if (limits.memory == -1 && swap == 0 &&
-        files::exists(memory.root(), memory.file(swap_file))) {
+    if (limits.memory == -1 && swap == 0 && files::exists(memory.root(), memory.file(swap_file))) {
         swap = -1;  // no memory limit and swap not mentioned: both go
     }
     const auto set_swap = [&] {
@@ -142,7 +139,8 @@ void set_blkio_v1(const CgroupDirectory& blkio, const CgroupLimits& limits) {
         const std::string prefix = plain ? "blkio.weight" : "blkio.bfq.weight";
         if (limits.blkio_weight != 0) blkio.write(prefix, std::to_string(limits.blkio_weight));
         for (const BlockDeviceValue& one : limits.blkio_weight_device) {
-            blkio.write(prefix + "_device", fmt::format("{}:{} {}", one.major, one.minor, one.value));
+            blkio.write(prefix + "_device",
+                        fmt::format("{}:{} {}", one.major, one.minor, one.value));
         }
     }
     const auto throttle = [&](std::string_view file, const std::vector<BlockDeviceValue>& values) {

@@ -21,21 +21,69 @@ constexpr std::uint64_t nanoseconds_per_tick = 1'000'000'000 / 100;
 
 // Docker's selections of memory.stat, sorted as its JSON is.
 // Source: moby daemon/stats_unix.go, statsV1 and statsV2.
-constexpr std::array memory_keys_v1{
-    "active_anon", "active_file", "cache", "dirty", "hierarchical_memory_limit",
-    "hierarchical_memsw_limit", "inactive_anon", "inactive_file", "mapped_file", "pgfault",
-    "pgmajfault", "pgpgin", "pgpgout", "rss", "rss_huge", "total_active_anon",
-    "total_active_file", "total_cache", "total_dirty", "total_inactive_anon",
-    "total_inactive_file", "total_mapped_file", "total_pgfault", "total_pgmajfault",
-    "total_pgpgin", "total_pgpgout", "total_rss", "total_rss_huge", "total_unevictable",
-    "total_writeback", "unevictable", "writeback"};
-constexpr std::array memory_keys_v2{
-    "active_anon", "active_file", "anon", "anon_thp", "file", "file_dirty", "file_mapped",
-    "file_writeback", "inactive_anon", "inactive_file", "kernel_stack", "pgactivate",
-    "pgdeactivate", "pgfault", "pglazyfree", "pglazyfreed", "pgmajfault", "pgrefill", "pgscan",
-    "pgsteal", "shmem", "slab", "slab_reclaimable", "slab_unreclaimable", "sock",
-    "thp_collapse_alloc", "thp_fault_alloc", "unevictable", "workingset_activate",
-    "workingset_nodereclaim", "workingset_refault"};
+constexpr std::array memory_keys_v1{"active_anon",
+                                    "active_file",
+                                    "cache",
+                                    "dirty",
+                                    "hierarchical_memory_limit",
+                                    "hierarchical_memsw_limit",
+                                    "inactive_anon",
+                                    "inactive_file",
+                                    "mapped_file",
+                                    "pgfault",
+                                    "pgmajfault",
+                                    "pgpgin",
+                                    "pgpgout",
+                                    "rss",
+                                    "rss_huge",
+                                    "total_active_anon",
+                                    "total_active_file",
+                                    "total_cache",
+                                    "total_dirty",
+                                    "total_inactive_anon",
+                                    "total_inactive_file",
+                                    "total_mapped_file",
+                                    "total_pgfault",
+                                    "total_pgmajfault",
+                                    "total_pgpgin",
+                                    "total_pgpgout",
+                                    "total_rss",
+                                    "total_rss_huge",
+                                    "total_unevictable",
+                                    "total_writeback",
+                                    "unevictable",
+                                    "writeback"};
+constexpr std::array memory_keys_v2{"active_anon",
+                                    "active_file",
+                                    "anon",
+                                    "anon_thp",
+                                    "file",
+                                    "file_dirty",
+                                    "file_mapped",
+                                    "file_writeback",
+                                    "inactive_anon",
+                                    "inactive_file",
+                                    "kernel_stack",
+                                    "pgactivate",
+                                    "pgdeactivate",
+                                    "pgfault",
+                                    "pglazyfree",
+                                    "pglazyfreed",
+                                    "pgmajfault",
+                                    "pgrefill",
+                                    "pgscan",
+                                    "pgsteal",
+                                    "shmem",
+                                    "slab",
+                                    "slab_reclaimable",
+                                    "slab_unreclaimable",
+                                    "sock",
+                                    "thp_collapse_alloc",
+                                    "thp_fault_alloc",
+                                    "unevictable",
+                                    "workingset_activate",
+                                    "workingset_nodereclaim",
+                                    "workingset_refault"};
 
 template <typename Keys>
 void pick_memory_stats(const Keys& keys, const std::string& text, CgroupStats::Memory& memory) {
@@ -43,8 +91,8 @@ void pick_memory_stats(const Keys& keys, const std::string& text, CgroupStats::M
     std::ranges::sort(pairs);
     memory.stats.reserve(keys.size());
     for (const std::string_view key : keys) {
-        const auto found = std::ranges::lower_bound(
-            pairs, key, {}, [](const auto& pair) { return pair.first; });
+        const auto found =
+            std::ranges::lower_bound(pairs, key, {}, [](const auto& pair) { return pair.first; });
         const bool there = found != pairs.end() && found->first == key;
         memory.stats.emplace_back(key, there ? found->second : 0);
     }
@@ -60,7 +108,7 @@ std::uint64_t number(const CgroupDirectory& directory, std::string_view file) {
 }
 
 std::string text_of(const CgroupDirectory& directory, std::string_view file) {
-    return files::read(directory.root(), directory.file(file)).value_or("");
+    return files::read_text(directory.root(), directory.file(file));
 }
 
 void read_cpu_v1(const Cgroup::Impl& cgroup, CgroupStats::Cpu& cpu) {
@@ -217,15 +265,15 @@ SystemCpu parse_system_cpu(const std::string& text) {
 }
 
 SystemCpu read_system_cpu() {
-    const auto text = files::read(AT_FDCWD, "/proc/stat");
-    if (!text) base::throw_errno(errno, "open /proc/stat");
-    return parse_system_cpu(*text);
+    const std::string text = files::read_text(AT_FDCWD, "/proc/stat");
+    if (text.empty()) base::throw_errno(errno, "open /proc/stat");
+    return parse_system_cpu(text);
 }
 
 std::uint64_t machine_memory() {
     static const std::uint64_t bytes = [] {
-        const auto text = files::read(AT_FDCWD, "/proc/meminfo");
-        const auto lines = files::fields(text.value_or(""), "\n");
+        const std::string text = files::read_text(AT_FDCWD, "/proc/meminfo");
+        const auto lines = files::fields(text, "\n");
         for (const auto line : lines) {
             const auto words = files::fields(line, " :");
             if (words.size() >= 2 && words[0] == "MemTotal") {

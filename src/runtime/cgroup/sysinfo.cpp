@@ -65,13 +65,13 @@ void read_v1_knobs(SysInfo& info, const CgroupHost& cgroups) {
     if (cpu.empty()) {
         info.warnings.emplace_back("Unable to find cpu cgroup in mounts");
     } else {
-        check_knobs(info, cpu,
-                    {{&SysInfo::cpu_shares, "cpu.shares",
-                      "Your kernel does not support CPU shares"},
-                     {&SysInfo::cpu_cfs, "cpu.cfs_quota_us",
-                      "Your kernel does not support CPU CFS scheduler"},
-                     {&SysInfo::cpu_realtime, "cpu.rt_period_us",
-                      "Your kernel does not support CPU realtime scheduler"}});
+        check_knobs(
+            info, cpu,
+            {{&SysInfo::cpu_shares, "cpu.shares", "Your kernel does not support CPU shares"},
+             {&SysInfo::cpu_cfs, "cpu.cfs_quota_us",
+              "Your kernel does not support CPU CFS scheduler"},
+             {&SysInfo::cpu_realtime, "cpu.rt_period_us",
+              "Your kernel does not support CPU realtime scheduler"}});
     }
     const std::string blkio = cgroups.controller_path("blkio");
     if (blkio.empty()) {
@@ -96,8 +96,9 @@ void read_v1_knobs(SysInfo& info, const CgroupHost& cgroups) {
 void read_cpuset(SysInfo& info, const std::string& folder, std::string_view suffix) {
     info.cpuset = true;
     const auto list = [&](std::string_view name) {
-        const auto text = files::read(AT_FDCWD, fmt::format("{}/{}{}", folder, name, suffix));
-        return std::string(base::trim(text.value_or("")));
+        const std::string text =
+            files::read_text(AT_FDCWD, fmt::format("{}/{}{}", folder, name, suffix));
+        return std::string(base::trim(text));
     };
     info.cpus = list("cpuset.cpus");
     info.mems = list("cpuset.mems");
@@ -123,11 +124,10 @@ void read_v1(SysInfo& info, const CgroupHost& cgroups) {
 }
 
 bool swap_limit_v2(const std::string& mount) {
-    const auto text = files::read(AT_FDCWD, "/proc/self/cgroup");
-    for (const auto line : files::fields(text.value_or(""), "\n")) {
+    const std::string text = files::read_text(AT_FDCWD, "/proc/self/cgroup");
+    for (const auto line : files::fields(text, "\n")) {
         if (!line.starts_with("0::")) continue;
-        return files::exists(AT_FDCWD,
-                             fmt::format("{}{}/memory.swap.max", mount, line.substr(3)));
+        return files::exists(AT_FDCWD, fmt::format("{}{}/memory.swap.max", mount, line.substr(3)));
     }
     return false;
 }
@@ -166,10 +166,9 @@ int usable_cpus() {
 
 SysInfo read_sysinfo(const CgroupHost& cgroups) {
     SysInfo info;
-    const auto forward = files::read(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward");
-    info.ipv4_forwarding_disabled = base::trim(forward.value_or("")) != "1";
-    info.app_armor =
-        files::read(AT_FDCWD, "/sys/kernel/security/apparmor/profiles").has_value();
+    const std::string forward = files::read_text(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward");
+    info.ipv4_forwarding_disabled = base::trim(forward) != "1";
+    info.app_armor = files::read(AT_FDCWD, "/sys/kernel/security/apparmor/profiles").has_value();
     info.seccomp = seccomp_supported();
     info.cgroup_namespaces = files::exists(AT_FDCWD, "/proc/self/ns/cgroup");
     info.num_cpu = usable_cpus();

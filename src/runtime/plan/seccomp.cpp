@@ -22,8 +22,8 @@
 #include <dockerd/base/fd.hpp>
 #include <dockerd/base/mutex.hpp>
 
-#include "seccomp_prologue.hpp"
 #include "seccomp_profile.hpp"
+#include "seccomp_prologue.hpp"
 
 extern "C" {
 extern const char dockerd_seccomp_profile_begin[];

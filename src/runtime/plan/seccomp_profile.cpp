@@ -93,8 +93,8 @@ struct KernelVersion {
 /// Source: moby profiles/seccomp/seccomp.go, KernelVersion.UnmarshalJSON.
 KernelVersion parse_min_kernel(const std::string& text) {
     const auto fail = [&]() -> KernelVersion {
-        fail_decoding(fmt::format(
-            "invalid kernel version: \"{}\", expected \"<kernel>.<major>\"", text));
+        fail_decoding(
+            fmt::format("invalid kernel version: \"{}\", expected \"<kernel>.<major>\"", text));
     };
     const auto parts = base::split(text, '.');
     if (parts.size() != 2) return fail();
@@ -163,10 +163,11 @@ SeccompRule read_rule(const Json& call) {
         if (!arguments->is_array()) fail_decoding("args is not a list");
         for (const Json& argument : *arguments) {
             if (argument.is_null()) continue;
-            rule.arguments.push_back({.index = static_cast<unsigned>(number_field(argument, "index")),
-                                      .value = number_field(argument, "value"),
-                                      .value_two = number_field(argument, "valueTwo"),
-                                      .op = text_field(argument, "op")});
+            rule.arguments.push_back(
+                {.index = static_cast<unsigned>(number_field(argument, "index")),
+                 .value = number_field(argument, "value"),
+                 .value_two = number_field(argument, "valueTwo"),
+                 .op = text_field(argument, "op")});
         }
     }
     return rule;

@@ -38,7 +38,6 @@ struct SeccompRules {
 /// Reads a profile and leaves out what does not apply. nullopt: no seccomp at all.
 /// Throws: as compile_seccomp.
 /// Source: moby profiles/seccomp/seccomp_linux.go, setupSeccomp.
-std::optional<SeccompRules> read_seccomp_profile(std::string_view text,
-                                                 CapabilitySet capabilities);
+std::optional<SeccompRules> read_seccomp_profile(std::string_view text, CapabilitySet capabilities);
 
 }  // namespace dockerd::runtime

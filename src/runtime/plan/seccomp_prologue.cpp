@@ -75,7 +75,7 @@ std::string build_prologue(const SeccompPrologue& prologue) {
             section.push_back(test(BPF_JSET, x32_bit, 0, 1));
             section.push_back(jump(plain.size() + 1));
             append(section, plain);
-            section.push_back(jump(x32.size() + program.size()));
+            section.push_back(jump(x32.size() + 1 + program.size()));
             append(section, x32);
         } else {
             append(section, plain);
@@ -96,13 +96,13 @@ int newer_syscall(std::uint32_t token, std::string_view name) {
     if (token == SCMP_ARCH_X86_64 && name == "uretprobe") return 335;
     // One number on every architecture. Source: kernel scripts/syscall.tbl.
     static constexpr std::array<std::pair<std::string_view, int>, 22> numbers{{
-        {"cachestat", 451},         {"fchmodat2", 452},         {"map_shadow_stack", 453},
-        {"futex_wake", 454},        {"futex_wait", 455},        {"futex_requeue", 456},
-        {"statmount", 457},         {"listmount", 458},         {"lsm_get_self_attr", 459},
-        {"lsm_set_self_attr", 460}, {"lsm_list_modules", 461},  {"mseal", 462},
-        {"setxattrat", 463},        {"getxattrat", 464},        {"listxattrat", 465},
-        {"removexattrat", 466},     {"open_tree_attr", 467},    {"file_getattr", 468},
-        {"file_setattr", 469},      {"listns", 470},            {"rseq_slice_yield", 471},
+        {"cachestat", 451},         {"fchmodat2", 452},        {"map_shadow_stack", 453},
+        {"futex_wake", 454},        {"futex_wait", 455},       {"futex_requeue", 456},
+        {"statmount", 457},         {"listmount", 458},        {"lsm_get_self_attr", 459},
+        {"lsm_set_self_attr", 460}, {"lsm_list_modules", 461}, {"mseal", 462},
+        {"setxattrat", 463},        {"getxattrat", 464},       {"listxattrat", 465},
+        {"removexattrat", 466},     {"open_tree_attr", 467},   {"file_getattr", 468},
+        {"file_setattr", 469},      {"listns", 470},           {"rseq_slice_yield", 471},
         {"process_mrelease", 448},
     }};
     for (const auto& [known, number] : numbers) {
