@@ -33,7 +33,7 @@ CONFINED = {
 IN_PROMISES = {"include/dockerd/base/json.hpp": ["nlohmann/json_fwd.hpp"],
                "include/dockerd/http/stream.hpp": ["boost/asio/"]}
 # Pure planning touches no kernel: these declare system calls and nothing a plan needs.
-SYSCALL_HEADERS = {"unistd.h", "sys/syscall.h", "sys/wait.h", "sys/socket.h", "dirent.h"}
+SYSCALL_HEADERS = {"sys/wait.h", "sys/socket.h", "dirent.h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
 

@@ -6,7 +6,7 @@ import cpp
 
 SNAKE_FILE = re.compile(r"^[a-z][a-z0-9_]*\.(cpp|hpp|h|c|inc)$")
 TYPE = re.compile(r"^\s*(?:template\s*<[^>]*>\s*)?(?:class|struct|enum(?:\s+class)?|concept)\s+(?:\[\[\w+\]\]\s*)?"
-                  r"(?:GTEST_\w+\s+)?(\w+)(?=[^;()]*[{:=])", re.M)
+                  r"(\w+)(?=\s*(?:final\s*)?(?::[^:]|\{|=\s))", re.M)
 MACRO = re.compile(r"^\s*#\s*define\s+(\w+)", re.M)
 CONSTANT = re.compile(r"\bconstexpr\s+[\w:<>, *]+?\b([A-Z][A-Z0-9_]+)\b\s*(=|\[|\{)")
 TODO = re.compile(r"\b(TODO|FIXME|XXX)\b(?!\(#\d+\))")

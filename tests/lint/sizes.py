@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks sizes: a .cpp up to 800 lines, a public header up to 200, a function up to 80.
+"""Checks sizes: a .cpp up to 800 lines, a public header up to 200 (model's field lists: 450), a function up to 80.
 
 Lines of a table or of a switch that lists one thing per line do not count towards a function's size.
 """
@@ -8,7 +8,7 @@ import sys
 
 import cpp
 
-FILE, HEADER, FUNCTION, LOOK = 800, 200, 80, 40
+FILE, HEADER, FIELDS, FUNCTION, LOOK = 800, 200, 450, 80, 40
 LISTING = re.compile(r'^\s*(case\s[^:]+(::[^:]+)*:.*|\{.*\},?)\s*$')
 SCOPE = re.compile(r"\b(namespace|class|struct|union|enum|extern)\b[^()]*$")
 
@@ -55,8 +55,9 @@ def main():
         lines = text.splitlines()
         if len(lines) > FILE:
             report.add(path, len(lines), f"{len(lines)} lines; {FILE} is the limit")
-        if cpp.name(path).startswith("include/") and len(lines) > HEADER:
-            report.add(path, len(lines), f"{len(lines)} lines; {HEADER} is the limit of a public header")
+        limit = FIELDS if cpp.name(path).startswith("include/dockerd/model/") else HEADER
+        if cpp.name(path).startswith("include/") and len(lines) > limit:
+            report.add(path, len(lines), f"{len(lines)} lines; {limit} is the limit of a public header")
         source = cpp.blank(text)
         for title, first, last in functions(source):
             body = lines[first - 1:last]

@@ -29,7 +29,8 @@ int cmd_links(int argc, char **argv) {
     if (getifaddrs(&all) != 0) return fail("getifaddrs");
     for (struct ifaddrs *one = all; one != NULL; one = one->ifa_next) {
         char text[64];
-        if (one->ifa_addr == NULL || (one->ifa_addr->sa_family != AF_INET && one->ifa_addr->sa_family != AF_INET6)) continue;
+        const int family = one->ifa_addr == NULL ? AF_UNSPEC : one->ifa_addr->sa_family;
+        if (family != AF_INET && family != AF_INET6) continue;
         printf("address %s %s\n", one->ifa_name, text_of(one->ifa_addr, text, sizeof text));
     }
     return 0;
@@ -141,7 +142,8 @@ int cmd_udp_listen(int argc, char **argv) {
         const ssize_t n = recvfrom(fd, data, sizeof data - 1, 0, (struct sockaddr *)&peer, &size);
         if (n < 0) return fail("recvfrom");
         data[n] = '\0';
-        const int used = snprintf(answer, sizeof answer, "%s %s", text_of((struct sockaddr *)&peer, text, sizeof text), data);
+        const char *name = text_of((struct sockaddr *)&peer, text, sizeof text);
+        const int used = snprintf(answer, sizeof answer, "%s %s", name, data);
         sendto(fd, answer, (size_t)used, 0, (struct sockaddr *)&peer, size);
     }
     return 0;
