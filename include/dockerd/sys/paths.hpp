@@ -1,0 +1,29 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include <dockerd/base/fd.hpp>
+
+namespace dockerd::sys {
+
+/// Opens `path` as if `root` were "/": symbolic links stay inside, magic links are refused.
+/// The descriptor is close-on-exec.
+/// Returns an empty Fd with errno set on failure. Source: openat2(2), RESOLVE_IN_ROOT.
+base::Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode = 0) noexcept;
+
+/// Makes `path` and its missing parents inside `root` and opens the last directory.
+/// Throws: internal, "mkdir <path>: <errno text>"; ENOTDIR where a part is no directory.
+base::Fd make_directories_in_root(int root, const std::string& path, mode_t mode, uid_t uid,
+                                  gid_t gid);
+
+/// True when `path` is a directory on the host.
+bool is_directory(const std::string& path) noexcept;
+bool exists(const std::string& path) noexcept;
+
+/// Makes `path` and its missing parents on the host. Throws: internal, "mkdir <path>: ...".
+void make_directories(const std::string& path, mode_t mode);
+
+}  // namespace dockerd::sys
