@@ -1,0 +1,23 @@
+#include "absent.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/strings.hpp>
+
+namespace dockerd::api::codec {
+
+std::string decode_listen_address(std::string_view body) {
+    if (body.empty()) return "";
+    const auto json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
+    if (json.is_discarded()) {
+        base::fail(base::ErrorKind::invalid_argument, "invalid JSON: unexpected EOF");
+    }
+    if (!json.is_object()) return "";
+    for (const auto& [key, value] : json.items()) {
+        if (base::iequals(key, "ListenAddr") && value.is_string()) return value.get<std::string>();
+    }
+    return "";
+}
+
+}  // namespace dockerd::api::codec

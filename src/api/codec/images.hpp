@@ -1,0 +1,41 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <dockerd/engine/images.hpp>
+#include <dockerd/http/message.hpp>
+
+#include "text.hpp"
+
+/// Answers and requests about images.
+namespace dockerd::api::codec {
+
+using http::ApiVersion;
+
+/// GET /images/json. Source: moby api/types/image/summary.go.
+std::string encode_images(const std::vector<engine::ImageSummary>& images, ApiVersion version);
+/// The list of /system/df.
+void put_image_usage(Text& out, const std::vector<engine::ImageSummary>& images,
+                     ApiVersion version);
+/// GET /images/{name}/json. Source: moby api/types/image/image_inspect.go.
+std::string encode_image(const engine::ImageDetails& image, ApiVersion version);
+std::string encode_history(const std::vector<engine::ImageHistoryItem>& history);
+std::string encode_deleted(const std::vector<engine::ImageDeleteItem>& items);
+std::string encode_image_prune(const engine::ImagePruneResult& result);
+
+engine::ImageService::ListOptions decode_image_list(const http::Request& request);
+/// Refuses combinations of `manifests` and `platform` and a platform that cannot be read.
+/// Throws: invalid_argument, "failed to parse platform: ...".
+void check_image_inspect(const http::Request& request);
+/// Refuses several platforms. Throws: invalid_argument, "multiple platform parameters not
+/// supported".
+void check_one_platform(const http::Request& request);
+engine::ImportOptions decode_import(const http::Request& request, const std::string& source);
+
+/// One line of a progress stream, with its "\r\n". Source: moby pkg/jsonmessage, JSONMessage.
+std::string encode_progress(const engine::Progress& progress);
+/// The line that ends a stream in failure. Source: moby pkg/streamformatter, FormatError.
+std::string encode_stream_error(std::string_view message);
+
+}  // namespace dockerd::api::codec

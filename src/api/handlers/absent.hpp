@@ -1,0 +1,37 @@
+#pragma once
+
+#include <dockerd/http/message.hpp>
+
+namespace dockerd::api {
+
+/// Routes that exist for clients to be told what this daemon does not do: swarm, managed
+/// plugins, and what is still to come. docs/api-coverage.md lists them.
+class AbsentHandlers {
+public:
+    /// The swarm family while swarm is inactive.
+    http::Response swarm(const http::Request& request);
+    http::Response swarm_join(const http::Request& request);
+    http::Response swarm_leave(const http::Request& request);
+    http::Response swarm_update(const http::Request& request);
+    http::Response service_update(const http::Request& request);
+    http::Response node_update(const http::Request& request);
+    http::Response secret_update(const http::Request& request);
+    http::Response config_update(const http::Request& request);
+    http::Response service_logs(const http::Request& request);
+
+    http::Response plugins(const http::Request& request);
+    http::Response plugin(const http::Request& request);
+    http::Response plugin_install(const http::Request& request);
+
+    http::Response checkpoints(const http::Request& request);
+    http::Response session(const http::Request& request);
+    http::Response grpc(const http::Request& request);
+    http::Response build(const http::Request& request);
+    http::Response build_prune(const http::Request& request);
+    http::Response build_cancel(const http::Request& request);
+    http::Response registry(const http::Request& request);
+    http::Response copy(const http::Request& request);
+    http::Response not_yet(const http::Request& request);
+};
+
+}  // namespace dockerd::api

@@ -1,0 +1,151 @@
+#include "images.hpp"
+
+#include <algorithm>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/strings.hpp>
+
+#include "../codec/images.hpp"
+#include "../params.hpp"
+
+namespace dockerd::api {
+
+using base::Error;
+using base::ErrorKind;
+using base::fail;
+using http::BodyReader;
+using http::Request;
+using http::Response;
+using http::ResponseWriter;
+
+// GET /images/json
+Response ImageHandlers::list(const Request& request) {
+    const auto images = images_.list(codec::decode_image_list(request));
+    return Response::json(200, codec::encode_images(images, request.version));
+}
+
+// GET /images/{name}/json
+Response ImageHandlers::inspect(const Request& request) {
+    codec::check_image_inspect(request);
+    const auto image = images_.inspect(request.path_param("name"));
+    return Response::json(200, codec::encode_image(image, request.version));
+}
+
+// GET /images/{name}/history
+Response ImageHandlers::history(const Request& request) {
+    return Response::json(200, codec::encode_history(images_.history(request.path_param("name"))));
+}
+
+// POST /images/{name}/tag
+Response ImageHandlers::tag(const Request& request) {
+    const std::string repository = request.param("repo", "");
+    // Docker takes a missing name for success without a tag.
+    if (repository.empty()) return Response{};
+    images_.tag(request.path_param("name"), repository, request.param("tag", ""));
+    return Response::empty(201);
+}
+
+// DELETE /images/{name}
+Response ImageHandlers::remove(const Request& request) {
+    const std::string& name = request.path_param("name");
+    if (base::trim(name).empty()) fail(ErrorKind::invalid_argument, "image name cannot be blank");
+    const auto items =
+        images_.remove(name, bool_param(request, "force"), !bool_param(request, "noprune"));
+    return Response::json(200, codec::encode_deleted(items));
+}
+
+// POST /images/prune
+Response ImageHandlers::prune(const Request& request) {
+    return Response::json(200, codec::encode_image_prune(images_.prune(filters_param(request))));
+}
+
+namespace {
+
+/// A progress stream: one flushed line a message, and its head before the first.
+class ProgressWriter {
+public:
+    explicit ProgressWriter(ResponseWriter& out) : out_(out) {}
+
+    void operator()(const engine::Progress& progress) {
+        send(codec::encode_progress(progress));
+    }
+    /// Ends the stream in failure: as an HTTP error while nothing was sent, else as a line.
+    void fail_with(const Error& error) {
+        if (!out_.started()) throw error;
+        send(codec::encode_stream_error(error.what()));
+    }
+    void send(const std::string& line) {
+        if (!headed_) out_.head(200, {{"Content-Type", "application/json"}});
+        headed_ = true;
+        out_.write(line);
+        out_.flush();
+    }
+
+private:
+    ResponseWriter& out_;
+    bool headed_ = false;
+};
+
+engine::ByteReader reader(BodyReader& in) {
+    return [&in](std::span<char> buffer) { return in.read(buffer); };
+}
+
+}  // namespace
+
+// POST /images/create
+void ImageHandlers::create(Request& request, BodyReader& in, ResponseWriter& out) {
+    if (!request.param("fromImage", "").empty()) {
+        fail(ErrorKind::not_implemented,
+             "pulling images from a registry is not supported by this daemon yet");
+    }
+    const std::string source = request.param("fromSrc", "");
+    if (source.empty()) {
+        // Source: the error of moby's HTTP client for an empty URL.
+        fail(ErrorKind::internal, "Get \"http:\": http: no Host in request URL");
+    }
+    import(request, source, in, out);
+}
+
+void ImageHandlers::import(const Request& request, const std::string& source, BodyReader& in,
+                           ResponseWriter& out) {
+    if (source != "-") {
+        fail(ErrorKind::not_implemented,
+             "importing an image from a URL is not supported by this daemon yet");
+    }
+    ProgressWriter progress(out);
+    try {
+        images_.import(reader(in), codec::decode_import(request, source), std::ref(progress));
+    } catch (const Error& error) {
+        progress.fail_with(error);
+    }
+}
+
+// POST /images/load
+void ImageHandlers::load(Request& request, BodyReader& in, ResponseWriter& out) {
+    codec::check_one_platform(request);
+    const bool quiet = bool_param_or(request, "quiet", true);
+    ProgressWriter progress(out);
+    try {
+        images_.load(reader(in), quiet, std::ref(progress));
+    } catch (const Error& error) {
+        // Always within the stream. Source: moby image_routes.go, postImagesLoad.
+        progress.send(codec::encode_stream_error(error.what()));
+    }
+}
+
+// GET /images/get, /images/{name}/get
+void ImageHandlers::save(Request& request, BodyReader& /*in*/, ResponseWriter& out) {
+    codec::check_one_platform(request);
+    std::vector<std::string> names = request.params("names");
+    if (const std::string& name = request.path_param("name"); !name.empty()) names = {name};
+    images_.check_save(names);
+    out.head(200, {{"Content-Type", "application/x-tar"}});
+    try {
+        images_.save(names, [&](std::string_view bytes) { out.write(bytes); });
+    } catch (const Error& error) {
+        if (!out.started()) throw;
+        out.write(codec::encode_stream_error(error.what()));
+    }
+}
+
+}  // namespace dockerd::api
