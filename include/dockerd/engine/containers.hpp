@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <dockerd/base/fd.hpp>
+#include <dockerd/engine/stats.hpp>
 #include <dockerd/engine/types.hpp>
 #include <dockerd/model/filters.hpp>
 #include <dockerd/model/requests.hpp>
@@ -118,6 +119,9 @@ public:
     virtual std::vector<std::string> update(std::string_view reference,
                                             const model::ContainerUpdate& request) = 0;
     virtual TopResult top(std::string_view reference, const std::string& ps_args) = 0;
+
+    /// What the container uses now; a zero sample when it does not run.
+    virtual StatsSample stats(std::string_view reference) = 0;
 
     /// The container now. `size` fills size_rw and size_root_fs, which reads the disk.
     virtual ContainerPtr inspect(std::string_view reference, bool size) = 0;
