@@ -77,8 +77,7 @@ void bring_loopback_up(const ContainerPlan& plan) {
 }
 
 void name_host(const ContainerPlan& plan) {
-    if (!plan.hostname.empty() &&
-        ::sethostname(plan.hostname.data(), plan.hostname.size()) != 0) {
+    if (!plan.hostname.empty() && ::sethostname(plan.hostname.data(), plan.hostname.size()) != 0) {
         fail("hostname", errno, "sethostname");
     }
     if (!plan.domainname.empty() &&

@@ -15,8 +15,8 @@ struct Stdio {
 
 /// What a further process needs to know of the container it goes into.
 struct Target {
-    int pidfd = -1;        ///< the container's process 1
-    int namespaces = 0;    ///< CLONE_NEW flags of those to join
+    int pidfd = -1;      ///< the container's process 1
+    int namespaces = 0;  ///< CLONE_NEW flags of those to join
 };
 
 /// Helper of an exec: joins the container and makes the process in it as a child of the monitor.

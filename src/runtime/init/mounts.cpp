@@ -28,11 +28,16 @@ namespace {
 
 std::uint64_t propagation_bits(Propagation propagation) {
     switch (propagation) {
-        case Propagation::unchanged: return 0;
-        case Propagation::make_private: return MS_PRIVATE;
-        case Propagation::make_slave: return MS_SLAVE;
-        case Propagation::make_shared: return MS_SHARED;
-        case Propagation::make_unbindable: return MS_UNBINDABLE;
+        case Propagation::unchanged:
+            return 0;
+        case Propagation::make_private:
+            return MS_PRIVATE;
+        case Propagation::make_slave:
+            return MS_SLAVE;
+        case Propagation::make_shared:
+            return MS_SHARED;
+        case Propagation::make_unbindable:
+            return MS_UNBINDABLE;
     }
     return 0;
 }
@@ -64,30 +69,35 @@ base::Fd open_destination(const Rootfs& rootfs, const Mount& mount) {
         const base::Fd found = open_in_root(rootfs.root, mount.destination, O_PATH | O_NOFOLLOW);
         struct stat info {};
         if (found && ::fstat(found.get(), &info) == 0 && !S_ISDIR(info.st_mode)) {
-            fail_mount(mount, 0, "filesystem " + quoted(mount.source) +
-                                     " must be mounted on ordinary directory");
+            fail_mount(
+                mount, 0,
+                "filesystem " + quoted(mount.source) + " must be mounted on ordinary directory");
         }
         const base::Fd straight =
             open_in_root(rootfs.root, mount.destination, O_PATH, 0, RESOLVE_NO_SYMLINKS);
         if (!straight && errno == ELOOP) {
-            fail_mount(mount, 0, "filesystem " + quoted(mount.source) +
-                                     " must be mounted on ordinary directory");
+            fail_mount(
+                mount, 0,
+                "filesystem " + quoted(mount.source) + " must be mounted on ordinary directory");
         }
     }
-    base::Fd place = make_in_root(rootfs.root, mount.destination,
-                                  mount.is_file ? Leaf::file : Leaf::directory);
+    base::Fd place =
+        make_in_root(rootfs.root, mount.destination, mount.is_file ? Leaf::file : Leaf::directory);
     if (!place) {
-        fail_mount(mount, errno, "create mountpoint for " + mount.destination +
-                                     " mount: make mountpoint " + quoted(mount.destination));
+        fail_mount(mount, errno,
+                   "create mountpoint for " + mount.destination + " mount: make mountpoint " +
+                       quoted(mount.destination));
     }
     return place;
 }
 
 void refuse_root(const Rootfs& rootfs, const base::Fd& place, const Mount& mount) {
-    struct stat here {}, top {};
+    struct stat here {
+    }, top{};
     if (::fstat(place.get(), &here) == 0 && ::fstat(rootfs.root.get(), &top) == 0 &&
         here.st_dev == top.st_dev && here.st_ino == top.st_ino) {
-        fail_mount(mount, 0, "mountpoint " + quoted(mount.destination) + " is on the top of rootfs");
+        fail_mount(mount, 0,
+                   "mountpoint " + quoted(mount.destination) + " is on the top of rootfs");
     }
 }
 
@@ -114,14 +124,22 @@ void apply_bind(const Rootfs& rootfs, const Mount& mount) {
 
 const char* file_system(MountKind kind) {
     switch (kind) {
-        case MountKind::tmpfs: return "tmpfs";
-        case MountKind::proc: return "proc";
-        case MountKind::sysfs: return "sysfs";
-        case MountKind::devpts: return "devpts";
-        case MountKind::mqueue: return "mqueue";
-        case MountKind::cgroup_v1: return "cgroup";
-        case MountKind::cgroup_v2: return "cgroup2";
-        case MountKind::bind: return "bind";
+        case MountKind::tmpfs:
+            return "tmpfs";
+        case MountKind::proc:
+            return "proc";
+        case MountKind::sysfs:
+            return "sysfs";
+        case MountKind::devpts:
+            return "devpts";
+        case MountKind::mqueue:
+            return "mqueue";
+        case MountKind::cgroup_v1:
+            return "cgroup";
+        case MountKind::cgroup_v2:
+            return "cgroup2";
+        case MountKind::bind:
+            return "bind";
     }
     return "";
 }
@@ -162,9 +180,8 @@ bool is_late(const Rootfs& rootfs, const Mount& mount) {
 }
 
 void apply_hierarchy(const base::Fd& parent, const CgroupHierarchy& hierarchy, const Mount& mount) {
-    const unsigned bits =
-        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
-        (mount.read_only ? unsigned{MOUNT_ATTR_RDONLY} : 0U);
+    const unsigned bits = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+                          (mount.read_only ? unsigned{MOUNT_ATTR_RDONLY} : 0U);
     if (::mkdirat(parent.get(), hierarchy.name.c_str(), 0755) != 0 && errno != EEXIST) {
         fail_mount(mount, errno, "mkdir " + hierarchy.name);
     }
@@ -206,8 +223,10 @@ void apply_cgroup_v1(const Rootfs& rootfs, const Mount& mount) {
 
 void apply_one(const Rootfs& rootfs, const Mount& mount) {
     switch (mount.kind) {
-        case MountKind::bind: return apply_bind(rootfs, mount);
-        case MountKind::cgroup_v1: return apply_cgroup_v1(rootfs, mount);
+        case MountKind::bind:
+            return apply_bind(rootfs, mount);
+        case MountKind::cgroup_v1:
+            return apply_cgroup_v1(rootfs, mount);
         case MountKind::cgroup_v2:
             if (mount.tree) return apply_bind(rootfs, mount);
             return apply_new(rootfs, mount);
@@ -215,7 +234,8 @@ void apply_one(const Rootfs& rootfs, const Mount& mount) {
         case MountKind::proc:
         case MountKind::sysfs:
         case MountKind::devpts:
-        case MountKind::mqueue: return apply_new(rootfs, mount);
+        case MountKind::mqueue:
+            return apply_new(rootfs, mount);
     }
 }
 
@@ -238,11 +258,21 @@ bool is_mount_attribute(std::string_view option, unsigned& attributes) {
         unsigned set;
     };
     constexpr Known known[] = {
-        {"ro", MOUNT_ATTR_RDONLY},          {"nosuid", MOUNT_ATTR_NOSUID},
-        {"nodev", MOUNT_ATTR_NODEV},        {"noexec", MOUNT_ATTR_NOEXEC},
-        {"noatime", MOUNT_ATTR_NOATIME},    {"strictatime", MOUNT_ATTR_STRICTATIME},
-        {"nodiratime", MOUNT_ATTR_NODIRATIME}, {"rw", 0}, {"suid", 0}, {"dev", 0}, {"exec", 0},
-        {"relatime", 0}, {"defaults", 0}, {"atime", 0}, {"diratime", 0},
+        {"ro", MOUNT_ATTR_RDONLY},
+        {"nosuid", MOUNT_ATTR_NOSUID},
+        {"nodev", MOUNT_ATTR_NODEV},
+        {"noexec", MOUNT_ATTR_NOEXEC},
+        {"noatime", MOUNT_ATTR_NOATIME},
+        {"strictatime", MOUNT_ATTR_STRICTATIME},
+        {"nodiratime", MOUNT_ATTR_NODIRATIME},
+        {"rw", 0},
+        {"suid", 0},
+        {"dev", 0},
+        {"exec", 0},
+        {"relatime", 0},
+        {"defaults", 0},
+        {"atime", 0},
+        {"diratime", 0},
     };
     for (const Known& entry : known) {
         if (entry.name == option) {

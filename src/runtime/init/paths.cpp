@@ -154,7 +154,8 @@ base::Fd make_parent_in_root(const base::Fd& root, std::string_view path, std::s
         errno = EINVAL;
         return base::Fd{};
     }
-    const auto parent = slash == std::string_view::npos ? std::string_view{} : path.substr(0, slash);
+    const auto parent =
+        slash == std::string_view::npos ? std::string_view{} : path.substr(0, slash);
     return make_in_root(root, parent.empty() ? "." : parent, Leaf::directory);
 }
 

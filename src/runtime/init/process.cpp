@@ -94,13 +94,15 @@ void change_user(const users::Identity& identity) {
     }
     if (::syscall(SYS_setresgid, identity.gid, identity.gid, identity.gid) != 0) {
         if (errno != EINVAL) fail("user", errno, "unable to setup user");
-        fail("user", 0, "unable to setup user: cannot setgid to unmapped gid " +
-                            std::to_string(identity.gid) + " in user namespace");
+        fail("user", 0,
+             "unable to setup user: cannot setgid to unmapped gid " + std::to_string(identity.gid) +
+                 " in user namespace");
     }
     if (::syscall(SYS_setresuid, identity.uid, identity.uid, identity.uid) != 0) {
         if (errno != EINVAL) fail("user", errno, "unable to setup user");
-        fail("user", 0, "unable to setup user: cannot setuid to unmapped uid " +
-                            std::to_string(identity.uid) + " in user namespace");
+        fail("user", 0,
+             "unable to setup user: cannot setuid to unmapped uid " + std::to_string(identity.uid) +
+                 " in user namespace");
     }
 }
 
@@ -209,7 +211,8 @@ void apply_limits(const ProcessPlan& process) {
         const auto which = static_cast<__rlimit_resource>(limit.type);
         rlimit wanted{limit.soft, limit.hard};
         if (::setrlimit(which, &wanted) == 0) continue;
-        if (errno != EPERM) fail("rlimit", errno, "error setting rlimit type " + std::to_string(limit.type));
+        if (errno != EPERM)
+            fail("rlimit", errno, "error setting rlimit type " + std::to_string(limit.type));
         // Differs from Docker: without CAP_SYS_RESOURCE the limit is as high as it may be.
         rlimit now{};
         if (::getrlimit(which, &now) != 0) continue;
@@ -274,8 +277,8 @@ std::string look_up_program(const std::string& name, std::string_view path, std:
         const std::string candidate = folder + (folder.ends_with('/') ? "" : "/") + name;
         if (executable(candidate, stat_failed) != 0) continue;
         if (candidate.starts_with('/')) return candidate;
-        text = "exec: " + quoted(name) +
-               ": cannot run executable found relative to current directory";
+        text =
+            "exec: " + quoted(name) + ": cannot run executable found relative to current directory";
         error = 0;
         return {};
     }
@@ -315,8 +318,8 @@ std::vector<std::string> prepare_environment(const std::vector<std::string>& env
     return out;
 }
 
-void become_program(ProcessPlan& process, const users::Identity& identity,
-                    const base::Fd& apparmor, bool below_reaper) {
+void become_program(ProcessPlan& process, const users::Identity& identity, const base::Fd& apparmor,
+                    bool below_reaper) {
     std::string text;
     int error = 0;
     const auto environment = prepare_environment(process.env, identity.home, text);
@@ -345,8 +348,7 @@ void become_program(ProcessPlan& process, const users::Identity& identity,
     if (::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) fail("user", errno, "unable to clear keep caps");
     set_capabilities(process.capabilities.effective, process.capabilities.permitted);
     raise_ambient(process.capabilities.ambient);
-    const std::string program =
-        look_up_program(process.args[0], path_of(environment), text, error);
+    const std::string program = look_up_program(process.args[0], path_of(environment), text, error);
     if (program.empty()) fail("exec", error, text);
     (void)send_signal(report_socket(), Signal::execute);  // the monitor is gone: nobody to tell
     if (process.no_new_privileges) install_filter(process);

@@ -22,7 +22,8 @@ int report_socket() { return socket_to_monitor; }
 
 void fail(const char* step, int error, std::string_view text) {
     wire::Failed failed{step, error, std::string(text)};
-    (void)wire::send_message(socket_to_monitor, wire::Kind::failed, 0, failed);  // nobody else to tell
+    (void)wire::send_message(socket_to_monitor, wire::Kind::failed, 0,
+                             failed);  // nobody else to tell
     ::_exit(1);
 }
 

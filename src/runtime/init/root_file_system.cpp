@@ -32,18 +32,24 @@ bool binds_dev(const ContainerPlan& plan) {
 
 mode_t type_bits(char type) {
     switch (type) {
-        case 'b': return S_IFBLK;
-        case 'p': return S_IFIFO;
-        default: return S_IFCHR;
+        case 'b':
+            return S_IFBLK;
+        case 'p':
+            return S_IFIFO;
+        default:
+            return S_IFCHR;
     }
 }
 
 /// Where mknod is refused (a user namespace) the host's node of that name is bound instead.
 int bind_device(const DeviceNode& node, const base::Fd& parent, const std::string& name) {
-    const base::Fd tree{::open_tree(AT_FDCWD, node.path.c_str(),
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)};
+    const base::Fd tree{
+        ::open_tree(AT_FDCWD, node.path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)};
     if (!tree) return errno;
-    { const base::Fd made{::openat(parent.get(), name.c_str(), O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0)}; }
+    {
+        const base::Fd made{
+            ::openat(parent.get(), name.c_str(), O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0)};
+    }
     const base::Fd place{::openat(parent.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
     return place ? attach(tree, place) : errno;
 }
@@ -109,8 +115,8 @@ void mask_path(const Rootfs& rootfs, const std::string& path, base::Fd& empty) {
         tree.reset(::open_tree(rootfs.host_null.get(), "",
                                OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
     } else if (empty) {
-        tree.reset(::open_tree(empty.get(), "",
-                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+        tree.reset(
+            ::open_tree(empty.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
     } else {
         empty = new_mount("tmpfs", "nr_blocks=1,nr_inodes=1", MOUNT_ATTR_RDONLY);
         const int error = empty ? attach(empty, place) : errno;
@@ -128,9 +134,8 @@ void protect_path(const Rootfs& rootfs, const std::string& path) {
         if (errno == ENOENT) return;
         fail("mask", errno, text);
     }
-    const base::Fd tree{::open_tree(place.get(), "",
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
-                                        AT_RECURSIVE)};
+    const base::Fd tree{::open_tree(
+        place.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)};
     if (!tree) fail("mask", errno, text);
     set_read_only(tree, "mask", text);
     if (const int error = attach(tree, place)) fail("mask", error, text);
@@ -140,7 +145,8 @@ void protect_path(const Rootfs& rootfs, const std::string& path) {
 /// opened must be the multiplexer of a devpts: the image or another container may have put
 /// something else there.
 base::Fd open_multiplexer(const base::Fd& root) {
-    base::Fd master = open_in_root(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, RESOLVE_NO_SYMLINKS);
+    base::Fd master =
+        open_in_root(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, RESOLVE_NO_SYMLINKS);
     if (!master) return master;
     struct stat info {};
     struct statfs system {};
@@ -156,8 +162,8 @@ base::Fd open_multiplexer(const base::Fd& root) {
 void bind_console_device(const base::Fd& root, const base::Fd& peer) {
     const base::Fd place = make_in_root(root, "/dev/console", Leaf::file, 0666);
     if (!place) fail("console", errno, "mount console: create /dev/console");
-    const base::Fd tree{::open_tree(peer.get(), "",
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)};
+    const base::Fd tree{
+        ::open_tree(peer.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)};
     const int error = tree ? attach(tree, place) : errno;
     if (error != 0) fail("console", error, "mount console");
 }
@@ -205,7 +211,8 @@ void hide_paths(Rootfs& rootfs) {
 
 void enter_root(Rootfs& rootfs) {
     const auto check = [](long result, const char* what) {
-        if (result != 0) fail("rootfs", errno, std::string("error jailing process inside rootfs: ") + what);
+        if (result != 0)
+            fail("rootfs", errno, std::string("error jailing process inside rootfs: ") + what);
     };
     const base::Fd old{::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
     check(old ? 0 : -1, "open old root");
@@ -216,8 +223,7 @@ void enter_root(Rootfs& rootfs) {
     check(::chdir("/"), "chdir /");
     const Propagation wanted = rootfs.plan.rootfs_propagation;
     if (wanted == Propagation::make_shared || wanted == Propagation::make_unbindable) {
-        const unsigned long bits =
-            wanted == Propagation::make_shared ? MS_SHARED : MS_UNBINDABLE;
+        const unsigned long bits = wanted == Propagation::make_shared ? MS_SHARED : MS_UNBINDABLE;
         if (::mount(nullptr, "/", nullptr, bits, nullptr) != 0) {
             fail("rootfs", errno, "unable to apply root propagation flags");
         }
@@ -235,8 +241,8 @@ void write_sysctls(const ContainerPlan& plan) {
         open_how how{};
         how.flags = O_WRONLY | O_CLOEXEC;
         how.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
-        const base::Fd file{static_cast<int>(
-            ::syscall(SYS_openat2, proc.get(), path.c_str(), &how, sizeof how))};
+        const base::Fd file{
+            static_cast<int>(::syscall(SYS_openat2, proc.get(), path.c_str(), &how, sizeof how))};
         const std::string text = "write sysctl key " + key + ": ";
         if (!file) fail("sysctl", errno, text + "open /proc/" + path);
         if (::write(file.get(), value.data(), value.size()) < 0) {

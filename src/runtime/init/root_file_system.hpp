@@ -9,8 +9,8 @@ namespace dockerd::runtime::init {
 /// when something does not work.
 struct Rootfs {
     ContainerPlan& plan;
-    const base::Fd& root;      ///< the mounted root file system
-    base::Fd host_null;        ///< O_PATH of the host's /dev/null, verified
+    const base::Fd& root;       ///< the mounted root file system
+    base::Fd host_null;         ///< O_PATH of the host's /dev/null, verified
     bool join_awaited = false;  ///< the monitor has said that this process is in its cgroups
     bool cgroup_namespace_entered = false;
 };

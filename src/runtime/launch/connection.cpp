@@ -93,7 +93,8 @@ bool Connection::signal(int signal) {
 }
 
 void Connection::resize(ConsoleSize size) {
-    if (send(wire::Kind::resize, 0, wire::encode(wire::ResizeRequest{{}, size})) != 0) throw_not_running(id_);
+    if (send(wire::Kind::resize, 0, wire::encode(wire::ResizeRequest{{}, size})) != 0)
+        throw_not_running(id_);
 }
 
 pid_t Connection::exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) {
@@ -108,7 +109,8 @@ pid_t Connection::exec_start(const ExecPlan& plan, std::optional<PendingAttach> 
 }
 
 void Connection::exec_resize(const std::string& exec_id, ConsoleSize size) {
-    if (send(wire::Kind::resize, 0, wire::encode(wire::ResizeRequest{exec_id, size})) != 0) throw_not_running(id_);
+    if (send(wire::Kind::resize, 0, wire::encode(wire::ResizeRequest{exec_id, size})) != 0)
+        throw_not_running(id_);
 }
 
 bool Connection::exec_signal(const std::string& exec_id, int signal) {
@@ -116,7 +118,8 @@ bool Connection::exec_signal(const std::string& exec_id, int signal) {
 }
 
 void Connection::acknowledge(const std::string& exec_id) {
-    (void)send(wire::Kind::exec_ack, 0, wire::encode(wire::ExecAck{exec_id}));  // gone: nobody waits for it
+    (void)send(wire::Kind::exec_ack, 0,
+               wire::encode(wire::ExecAck{exec_id}));  // gone: nobody waits for it
 }
 
 void Connection::release() {

@@ -54,8 +54,9 @@ StartFailure start_failure(Attempt attempt, const wire::Failed& failed) {
         return make(invalid, 126);
     }
     if (has("not a directory")) {
-        text += ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the "
-                "specified host path exists and is the expected type";
+        text +=
+            ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the "
+            "specified host path exists and is the expected type";
         return make(invalid, 127);
     }
     if (has("executable file not found") || has("no such file or directory")) {

@@ -79,8 +79,8 @@ pid_t spawn(const base::Fd& program, const base::Fd& socket) {
     char* const args[] = {name, nullptr};
     char* const env[] = {nullptr};
     pid_t pid = -1;
-    const int error = ::posix_spawn(&pid, path.c_str(), &settings.actions, &settings.attributes,
-                                    args, env);
+    const int error =
+        ::posix_spawn(&pid, path.c_str(), &settings.actions, &settings.attributes, args, env);
     if (error != 0) base::throw_errno(error, "start launcher");
     return pid;
 }
@@ -109,7 +109,8 @@ void Launcher::start() {
     base::Fd theirs{ends[1]};
     // Both must lie above what the child's files are put on.
     const auto lift = [](base::Fd& fd) {
-        if (fd.get() <= launcher_socket) fd.reset(::fcntl(fd.get(), F_DUPFD_CLOEXEC, launcher_socket + 1));
+        if (fd.get() <= launcher_socket)
+            fd.reset(::fcntl(fd.get(), F_DUPFD_CLOEXEC, launcher_socket + 1));
     };
     lift(theirs);
     base::Fd program = open_program();

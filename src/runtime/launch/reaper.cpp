@@ -36,7 +36,8 @@ ExitInfo foreign_exit(const base::Fd& pidfd) {
     PidfdInfo info{};
     info.mask = pidfd_info_exit;
     constexpr unsigned long get_info = _IOWR(0xFF, 11, PidfdInfo);
-    if (::ioctl(pidfd.get(), get_info, &info) != 0 || (info.mask & pidfd_info_exit) == 0) return exit;
+    if (::ioctl(pidfd.get(), get_info, &info) != 0 || (info.mask & pidfd_info_exit) == 0)
+        return exit;
     exit.known = true;
     exit.signal = WIFSIGNALED(info.exit_code) ? WTERMSIG(info.exit_code) : 0;
     exit.exit_code = exit.signal != 0 ? 128 + exit.signal : WEXITSTATUS(info.exit_code);
@@ -116,10 +117,13 @@ void Reaper::ready(std::uint64_t token) {
 void Reaper::monitor_ready(std::uint64_t token, Connection& connection) {
     wire::Packet packet;
     switch (wire::receive_packet(connection.socket(), /*wait=*/false, packet)) {
-        case wire::Receive::again: return;
-        case wire::Receive::packet: return handle(connection, packet);
+        case wire::Receive::again:
+            return;
+        case wire::Receive::packet:
+            return handle(connection, packet);
         case wire::Receive::closed:
-        case wire::Receive::broken: return monitor_lost(token, connection);
+        case wire::Receive::broken:
+            return monitor_lost(token, connection);
     }
 }
 
@@ -153,7 +157,8 @@ void Reaper::handle(Connection& connection, wire::Packet& packet) {
                 events_.on_attach_closed(id, closed.attach_id);
             }
             return;
-        default: return;  // of a newer monitor: nothing that must be understood
+        default:
+            return;  // of a newer monitor: nothing that must be understood
     }
 }
 

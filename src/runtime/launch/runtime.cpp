@@ -72,16 +72,16 @@ std::shared_ptr<Monitor> Runtime::start(ContainerPlan plan, std::vector<PendingA
     request.plan = std::move(plan);
     request.connection = std::move(pair.theirs);
     for (PendingAttach& client : clients) {
-        request.clients.push_back(launch::attach_request(std::move(client), launch::next_attach_id()));
+        request.clients.push_back(
+            launch::attach_request(std::move(client), launch::next_attach_id()));
     }
     impl_->launcher.send(wire::encode(request));
     const std::string id = request.plan.id;
     // Our copies of what the monitor has now: the connection above all, whose end we wait for.
     request = wire::StartRequest{};
     wire::Started started = await_started(pair.ours);
-    auto connection = std::make_shared<launch::Connection>(id, started.pid,
-                                                           std::move(started.pidfd),
-                                                           std::move(pair.ours));
+    auto connection = std::make_shared<launch::Connection>(
+        id, started.pid, std::move(started.pidfd), std::move(pair.ours));
     impl_->reaper.add(connection);
     return connection;
 }
@@ -90,15 +90,13 @@ Recovered Runtime::recover(const std::string& state_directory, const std::string
     return launch::recover(impl_->reaper, state_directory, id);
 }
 
-void Runtime::forget(const std::string& state_directory) {
-    launch::remove_state(state_directory);
-}
+void Runtime::forget(const std::string& state_directory) { launch::remove_state(state_directory); }
 
 ResolvedUser resolve_user(const base::Fd& root, const std::string& user,
                           const std::vector<std::string>& additional_groups) {
     users::Identity identity;
-    const std::string error = users::look_up(users::files_in_root(root.get()), user,
-                                             additional_groups, identity);
+    const std::string error =
+        users::look_up(users::files_in_root(root.get()), user, additional_groups, identity);
     if (!error.empty()) base::fail(base::ErrorKind::invalid_argument, error);
     return {identity.uid, identity.gid, std::move(identity.groups), std::move(identity.home)};
 }

@@ -22,7 +22,8 @@ namespace {
 
 /// Reads "1 a b c": format 1 and N numbers.
 template <std::size_t N>
-std::optional<std::array<std::int64_t, N>> read_record(const base::Fd& directory, const char* name) {
+std::optional<std::array<std::int64_t, N>> read_record(const base::Fd& directory,
+                                                       const char* name) {
     const base::Fd file{
         ::openat(directory.get(), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
     char text[256];
@@ -89,9 +90,8 @@ std::optional<Recovered> from_monitor(Reaper& reaper, const base::Fd& directory,
     if (!socket) return {};
     std::optional<wire::Welcome> welcome = greet(socket);
     if (!welcome) return {};
-    auto connection = std::make_shared<Connection>(id, welcome->started.pid,
-                                                   std::move(welcome->started.pidfd),
-                                                   std::move(socket));
+    auto connection = std::make_shared<Connection>(
+        id, welcome->started.pid, std::move(welcome->started.pidfd), std::move(socket));
     Recovered found{Recovered::State::running, connection, {}};
     if (welcome->has_exited) {
         found.state = Recovered::State::exited;

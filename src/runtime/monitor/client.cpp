@@ -14,7 +14,7 @@ Client::Client(Loop& loop, Streams& streams, wire::AttachRequest&& request, bool
       socket_(std::move(request_.client)),
       keys_(tty ? request_.detach_keys : std::string{}),
       reads_(reads && request_.use_stdin) {
-    events_ = reads_ ? EPOLLIN : 0;
+    if (reads_) events_ = EPOLLIN;
     loop_.watch(socket_.get(), events_, this);
 }
 
@@ -75,7 +75,8 @@ void Client::pause_input(bool paused) {
 void Client::send(int stream, std::string_view data) {
     if (!socket_ || !(stream == 1 ? request_.use_stdout : request_.use_stderr)) return;
     unsigned char header[8] = {static_cast<unsigned char>(stream), 0, 0, 0};
-    for (unsigned i = 0; i < 4; ++i) header[4 + i] = static_cast<unsigned char>(data.size() >> (24 - 8 * i));
+    for (unsigned i = 0; i < 4; ++i)
+        header[4 + i] = static_cast<unsigned char>(data.size() >> (24 - 8 * i));
     const std::size_t head = request_.multiplexed ? sizeof header : 0;
     iovec parts[2] = {{header, head}, {const_cast<char*>(data.data()), data.size()}};
     ssize_t sent = 0;

@@ -45,9 +45,16 @@ constexpr PlainTable table;
 void append_escaped(std::string& out, unsigned char c) {
     switch (c) {
         case '\\':
-        case '"': out += '\\'; out += static_cast<char>(c); break;
-        case '\n': out += "\\n"; break;
-        case '\r': out += "\\r"; break;
+        case '"':
+            out += '\\';
+            out += static_cast<char>(c);
+            break;
+        case '\n':
+            out += "\\n";
+            break;
+        case '\r':
+            out += "\\r";
+            break;
         default:
             const char text[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
             out.append(text, sizeof text);

@@ -3,10 +3,10 @@
 #include <dockerd/base/fd.hpp>
 #include <dockerd/runtime/plan.hpp>
 
+#include <time.h>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <time.h>
 
 namespace dockerd::runtime::monitor {
 
@@ -68,9 +68,9 @@ public:
 
 private:
     struct Line {
-        std::string held;          ///< of a line without its end
-        bool partial = false;      ///< parts of the line have been written
-        timespec first{};          ///< time of its first part
+        std::string held;      ///< of a line without its end
+        bool partial = false;  ///< parts of the line have been written
+        timespec first{};      ///< time of its first part
         std::uint32_t ordinal = 0;
         std::string partial_id;
     };

@@ -13,7 +13,8 @@ LogFile::LogFile(const LogTarget& target)
     : path_(target.path), max_size_(target.max_size), max_files_(target.max_files) {}
 
 int LogFile::open() {
-    file_.reset(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
+    file_.reset(
+        ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
     struct stat info {};
     if (!file_ || ::fstat(file_.get(), &info) != 0) return errno;
     size_ = info.st_size;
@@ -60,7 +61,9 @@ void LogFile::write(std::string_view entries, const std::uint32_t* ends, std::si
 }
 
 void LogFile::rotate() {
-    const auto numbered = [&](std::uint32_t number) { return path_ + "." + std::to_string(number); };
+    const auto numbered = [&](std::uint32_t number) {
+        return path_ + "." + std::to_string(number);
+    };
     file_.reset();
     if (max_files_ < 2) {
         (void)::unlink(path_.c_str());  // a reader may still have it open

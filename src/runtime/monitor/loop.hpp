@@ -33,7 +33,8 @@ public:
 
     void watch(int fd, std::uint32_t events, Source* source) {
         epoll_event event{events, {source}};
-        (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);  // EPERM: a plain file, never waits
+        (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd,
+                          &event);  // EPERM: a plain file, never waits
     }
     void change(int fd, std::uint32_t events, Source* source) {
         epoll_event event{events, {source}};

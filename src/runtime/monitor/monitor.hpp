@@ -88,7 +88,6 @@ private:
     [[noreturn]] void fail_start(const wire::Failed& failed, pid_t pid);
     void begin_streams(Ends&& ends, base::Fd&& master);
     void report_started();
-    [[noreturn]] void quit();
 
     // Requests, monitor_requests.cpp.
     void accept_daemon();
@@ -146,13 +145,13 @@ private:
     /// Ended children nobody has asked for yet: an exec may end before its pid is known.
     std::vector<std::pair<pid_t, int>> unclaimed_;
 
-    bool ended_ = false;      ///< process 1 has exited
-    bool reported_ = false;   ///< and the daemon was told, or the record says so
+    bool ended_ = false;     ///< process 1 has exited
+    bool reported_ = false;  ///< and the daemon was told, or the record says so
     bool released_ = false;
     wire::Exited exit_;
     std::int64_t drain_deadline_ = 0;
     std::int64_t quit_deadline_ = 0;
-    bool touched_ = true;     ///< memory was used since the last shrink
+    bool touched_ = true;  ///< memory was used since the last shrink
 };
 
 /// Entry of a process forked by the launcher. Never returns.

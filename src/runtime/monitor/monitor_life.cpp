@@ -67,12 +67,16 @@ void Monitor::exec_event(Exec& exec) {
     for (;;) {
         ChildEvent event = next_event(exec.link, /*wait=*/false);
         switch (event.kind) {
-            case ChildEvent::Kind::again: return;
-            case ChildEvent::Kind::failed: return exec_failed(exec, std::move(event.failed));
+            case ChildEvent::Kind::again:
+                return;
+            case ChildEvent::Kind::failed:
+                return exec_failed(exec, std::move(event.failed));
             case ChildEvent::Kind::closed:
                 if (exec.executing) return exec_prepared(exec);
                 return exec_failed(exec, {"exec", 0, "process was killed before it was executed"});
-            case ChildEvent::Kind::signal: exec_signalled(exec, event); break;
+            case ChildEvent::Kind::signal:
+                exec_signalled(exec, event);
+                break;
         }
     }
 }
@@ -207,7 +211,8 @@ int Monitor::timeout() const {
     if (ended_ && !reported_) until = std::min(until, drain_deadline_);
     if (released_) until = std::min(until, quit_deadline_);
     for (const auto& exec : execs_) {
-        if (exec->exited && exec->state == Exec::State::running) until = std::min(until, exec->deadline);
+        if (exec->exited && exec->state == Exec::State::running)
+            until = std::min(until, exec->deadline);
     }
     if (until == INT64_MAX) return -1;
     return static_cast<int>(std::max<std::int64_t>(0, until - now_ms()));

@@ -34,22 +34,32 @@ void Monitor::daemon_ready() {
     if (!daemon_) return;
     wire::Packet packet;
     switch (wire::receive_packet(daemon_.get(), /*wait=*/false, packet)) {
-        case wire::Receive::packet: return handle(packet);
-        case wire::Receive::again: return;
+        case wire::Receive::packet:
+            return handle(packet);
+        case wire::Receive::again:
+            return;
         case wire::Receive::closed:
-        case wire::Receive::broken: return drop_daemon();
+        case wire::Receive::broken:
+            return drop_daemon();
     }
 }
 
 void Monitor::handle(wire::Packet& packet) {
     switch (packet.kind) {
-        case wire::Kind::hello: return welcome(packet.serial);
-        case wire::Kind::attach: return attach(packet);
-        case wire::Kind::resize: return resize(packet);
-        case wire::Kind::exec_start: return exec_start(packet);
-        case wire::Kind::exec_signal: return exec_signal(packet);
-        case wire::Kind::exec_ack: return exec_ack(packet);
-        case wire::Kind::release: return release();
+        case wire::Kind::hello:
+            return welcome(packet.serial);
+        case wire::Kind::attach:
+            return attach(packet);
+        case wire::Kind::resize:
+            return resize(packet);
+        case wire::Kind::exec_start:
+            return exec_start(packet);
+        case wire::Kind::exec_signal:
+            return exec_signal(packet);
+        case wire::Kind::exec_ack:
+            return exec_ack(packet);
+        case wire::Kind::release:
+            return release();
         case wire::Kind::fd_batch:
         case wire::Kind::start:
         case wire::Kind::started:
@@ -59,7 +69,8 @@ void Monitor::handle(wire::Packet& packet) {
         case wire::Kind::exited:
         case wire::Kind::exec_exited:
         case wire::Kind::detached:
-        case wire::Kind::attach_closed: break;
+        case wire::Kind::attach_closed:
+            break;
     }
     // A newer daemon's question: answered, so that it does not wait.
     reply(packet.serial, {false, 0, {"protocol", 0, "unknown request"}});
@@ -142,9 +153,9 @@ void Monitor::exec_signal(wire::Packet& packet) {
     answer.ok = false;
     if (packet.to(request)) {
         const Exec* exec = find_exec(request.exec_id);
-        answer.ok = exec != nullptr && exec->pidfd && !exec->exited &&
-                    ::syscall(SYS_pidfd_send_signal, exec->pidfd.get(), request.signal, nullptr,
-                              0) == 0;
+        answer.ok =
+            exec != nullptr && exec->pidfd && !exec->exited &&
+            ::syscall(SYS_pidfd_send_signal, exec->pidfd.get(), request.signal, nullptr, 0) == 0;
     }
     reply(packet.serial, answer);
 }

@@ -24,10 +24,6 @@ base::Fd child_signals() {
     return base::Fd{::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK)};
 }
 
-int signal_process(const base::Fd& pidfd, int signal) {
-    return static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0));
-}
-
 }  // namespace
 
 Monitor::Monitor(wire::StartRequest&& request)
@@ -43,11 +39,6 @@ Monitor::Monitor(wire::StartRequest&& request)
       on_accept_(*this, &Monitor::accept_daemon),
       on_child_(*this, &Monitor::reap) {}
 
-void Monitor::quit() {
-    state_.remove();
-    ::_exit(0);
-}
-
 void Monitor::fail_start(const wire::Failed& failed, pid_t pid) {
     if (pid > 0) {
         (void)::kill(pid, SIGKILL);  // our child, not reaped yet: the number cannot be another's
@@ -55,8 +46,9 @@ void Monitor::fail_start(const wire::Failed& failed, pid_t pid) {
         }
     }
     // Clients are let go without a word: the daemon may still want to tell them.
+    state_.remove();
     send(wire::Kind::failed, 0, failed);
-    quit();
+    ::_exit(0);
 }
 
 /// Reports of the child until it has become the user's program.
@@ -72,8 +64,10 @@ void Monitor::supervise_start(Child& child, base::Fd& master) {
         }
         ChildEvent event = next_event(child.link, /*wait=*/false);
         switch (event.kind) {
-            case ChildEvent::Kind::again: break;
-            case ChildEvent::Kind::failed: fail_start(event.failed, child.pid);
+            case ChildEvent::Kind::again:
+                break;
+            case ChildEvent::Kind::failed:
+                fail_start(event.failed, child.pid);
             case ChildEvent::Kind::signal:
                 if (event.signal == init::Signal::console) master = std::move(event.fd);
                 if (event.signal == init::Signal::execute) executing = true;
@@ -125,9 +119,10 @@ void Monitor::start() {
 
     // The first join after a quiet time waits 10 ms for the kernel: the child mounts meanwhile.
     if (const int error = join_cgroups(plan.cgroup_procs, child.pid)) {
-        fail_start({"cgroup", error, "unable to apply cgroup configuration: failed to write " +
-                                         std::to_string(child.pid)},
-                   child.pid);
+        fail_start(
+            {"cgroup", error,
+             "unable to apply cgroup configuration: failed to write " + std::to_string(child.pid)},
+            child.pid);
     }
     (void)init::send_signal(child.link.get(), init::Signal::joined);  // gone: its report follows
     started_ = {child.pid, process_start_time(child.pid), std::move(child.pidfd)};

@@ -116,7 +116,8 @@ Child spawn_container(ContainerPlan& plan, init::Stdio& stdio, wire::Failed& fai
         if (child.pid < 0) error = errno;
     }
     for (Borrowed* one : {&pid, &ipc, &uts, &net}) one->leave();
-    if (error != 0) return no_child(failed, "namespace", error, "error joining or creating namespaces");
+    if (error != 0)
+        return no_child(failed, "namespace", error, "error joining or creating namespaces");
     child.pidfd.reset(raw_pidfd);
     if (namespaces.user.mode == NamespaceMode::create) {
         error = write_map(child.pid, "gid_map", plan.gid_mappings);
@@ -152,8 +153,7 @@ int join_cgroups(const std::vector<base::Fd>& procs, pid_t pid) {
 
 int namespaces_of(const Namespaces& namespaces) {
     return CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET |
-           CLONE_NEWCGROUP |
-           (namespaces.user.mode == NamespaceMode::host ? 0 : CLONE_NEWUSER);
+           CLONE_NEWCGROUP | (namespaces.user.mode == NamespaceMode::host ? 0 : CLONE_NEWUSER);
 }
 
 ChildEvent next_event(const base::Fd& link, bool wait) {

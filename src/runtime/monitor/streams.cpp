@@ -24,7 +24,8 @@ char* read_buffer() {
 
 void set_nonblocking(const base::Fd& fd) {
     const int flags = ::fcntl(fd.get(), F_GETFL);
-    if (flags >= 0) (void)::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK);  // valid flags of an open fd
+    if (flags >= 0)
+        (void)::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK);  // valid flags of an open fd
 }
 
 }  // namespace
@@ -164,9 +165,7 @@ void Streams::update_events() {
     }
 }
 
-int Streams::input_fd() const {
-    return policy_.tty ? outputs_[0].fd.get() : input_.fd.get();
-}
+int Streams::input_fd() const { return policy_.tty ? outputs_[0].fd.get() : input_.fd.get(); }
 
 void Streams::input(std::string_view data) {
     if (!input_open_) return;  // nobody reads: lost, as with Docker
@@ -204,7 +203,8 @@ void Streams::write_input() {
 }
 
 void Streams::pause_clients(bool paused) {
-    for (const auto& client : clients_) client->pause_input(paused && input_pending_.size() > most_input / 2);
+    for (const auto& client : clients_)
+        client->pause_input(paused && input_pending_.size() > most_input / 2);
 }
 
 void Streams::close_input() {

@@ -111,7 +111,7 @@ public:
 private:
     /// Output (or the terminal) as an event source.
     struct Output final : Source {
-        void ready(std::uint32_t events) override { streams->output_ready(*this, events); }
+        void ready(std::uint32_t happened) override { streams->output_ready(*this, happened); }
         Streams* streams = nullptr;
         base::Fd fd;
         int stream = 1;

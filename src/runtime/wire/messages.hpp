@@ -141,69 +141,131 @@ template <typename T, typename Of>
 concept Is = std::same_as<std::remove_const_t<T>, Of>;
 
 // One visit for each struct: both directions follow from it.
-template <typename V, Is<NamespaceChoice> T> void visit(V& v, T& x) { v(x.mode, x.fd); }
-template <typename V, Is<Namespaces> T> void visit(V& v, T& x) {
+template <typename V, Is<NamespaceChoice> T>
+void visit(V& v, T& x) {
+    v(x.mode, x.fd);
+}
+template <typename V, Is<Namespaces> T>
+void visit(V& v, T& x) {
     v(x.pid, x.ipc, x.uts, x.net, x.cgroup, x.user);
 }
-template <typename V, Is<IdMapping> T> void visit(V& v, T& x) { v(x.inside, x.outside, x.length); }
-template <typename V, Is<CgroupHierarchy> T> void visit(V& v, T& x) {
+template <typename V, Is<IdMapping> T>
+void visit(V& v, T& x) {
+    v(x.inside, x.outside, x.length);
+}
+template <typename V, Is<CgroupHierarchy> T>
+void visit(V& v, T& x) {
     v(x.name, x.tree, x.data, x.links);
 }
-template <typename V, Is<Mount> T> void visit(V& v, T& x) {
+template <typename V, Is<Mount> T>
+void visit(V& v, T& x) {
     v(x.kind, x.destination, x.tree, x.is_file, x.source, x.data, x.read_only,
       x.recursive_read_only, x.nosuid, x.nodev, x.noexec, x.propagation, x.recursive_propagation,
       x.hierarchies);
 }
-template <typename V, Is<DeviceNode> T> void visit(V& v, T& x) {
+template <typename V, Is<DeviceNode> T>
+void visit(V& v, T& x) {
     v(x.path, x.type, x.major, x.minor, x.mode, x.uid, x.gid);
 }
-template <typename V, Is<CapabilitySets> T> void visit(V& v, T& x) {
+template <typename V, Is<CapabilitySets> T>
+void visit(V& v, T& x) {
     v(x.bounding, x.effective, x.permitted, x.ambient);
 }
-template <typename V, Is<ResourceLimit> T> void visit(V& v, T& x) { v(x.type, x.soft, x.hard); }
-template <typename V, Is<ConsoleSize> T> void visit(V& v, T& x) { v(x.height, x.width); }
-template <typename V, Is<ProcessPlan> T> void visit(V& v, T& x) {
+template <typename V, Is<ResourceLimit> T>
+void visit(V& v, T& x) {
+    v(x.type, x.soft, x.hard);
+}
+template <typename V, Is<ConsoleSize> T>
+void visit(V& v, T& x) {
+    v(x.height, x.width);
+}
+template <typename V, Is<ProcessPlan> T>
+void visit(V& v, T& x) {
     v(x.args, x.env, x.cwd, x.user, x.additional_groups, x.capabilities, x.seccomp_program,
       x.seccomp_flags, x.no_new_privileges, x.limits, x.has_oom_score_adj, x.oom_score_adj, x.tty,
       x.open_stdin, x.console_size, x.apparmor_profile, x.umask);
 }
-template <typename V, Is<LogTarget> T> void visit(V& v, T& x) {
+template <typename V, Is<LogTarget> T>
+void visit(V& v, T& x) {
     v(x.kind, x.path, x.max_size, x.max_files, x.compress, x.attributes_json, x.tag_attributes);
 }
-template <typename V, Is<ContainerPlan> T> void visit(V& v, T& x) {
+template <typename V, Is<ContainerPlan> T>
+void visit(V& v, T& x) {
     v(x.id, x.state_directory, x.process, x.rootfs, x.read_only_rootfs, x.rootfs_propagation,
       x.hostname, x.domainname, x.namespaces, x.uid_mappings, x.gid_mappings, x.mounts, x.devices,
       x.masked_paths, x.read_only_paths, x.sysctls, x.cgroup_procs, x.use_init, x.stdin_once,
       x.log);
 }
-template <typename V, Is<ExecPlan> T> void visit(V& v, T& x) {
+template <typename V, Is<ExecPlan> T>
+void visit(V& v, T& x) {
     v(x.id, x.process, x.cgroup_procs, x.privileged);
 }
-template <typename V, Is<AttachRequest> T> void visit(V& v, T& x) {
+template <typename V, Is<AttachRequest> T>
+void visit(V& v, T& x) {
     v(x.attach_id, x.use_stdin, x.use_stdout, x.use_stderr, x.multiplexed, x.detach_keys, x.client,
       x.input);
 }
-template <typename V, Is<StartRequest> T> void visit(V& v, T& x) {
+template <typename V, Is<StartRequest> T>
+void visit(V& v, T& x) {
     v(x.connection, x.plan, x.clients);
 }
-template <typename V, Is<Hello> T> void visit(V& v, T& x) { v(x.version); }
-template <typename V, Is<ResizeRequest> T> void visit(V& v, T& x) { v(x.exec_id, x.size); }
-template <typename V, Is<ExecRequest> T> void visit(V& v, T& x) { v(x.plan, x.clients); }
-template <typename V, Is<ExecSignal> T> void visit(V& v, T& x) { v(x.exec_id, x.signal); }
-template <typename V, Is<ExecAck> T> void visit(V& v, T& x) { v(x.exec_id); }
-template <typename V, Is<Empty> T> void visit(V&, T&) {}
-template <typename V, Is<Started> T> void visit(V& v, T& x) { v(x.pid, x.start_time, x.pidfd); }
-template <typename V, Is<Failed> T> void visit(V& v, T& x) { v(x.step, x.error, x.text); }
-template <typename V, Is<Exited> T> void visit(V& v, T& x) {
+template <typename V, Is<Hello> T>
+void visit(V& v, T& x) {
+    v(x.version);
+}
+template <typename V, Is<ResizeRequest> T>
+void visit(V& v, T& x) {
+    v(x.exec_id, x.size);
+}
+template <typename V, Is<ExecRequest> T>
+void visit(V& v, T& x) {
+    v(x.plan, x.clients);
+}
+template <typename V, Is<ExecSignal> T>
+void visit(V& v, T& x) {
+    v(x.exec_id, x.signal);
+}
+template <typename V, Is<ExecAck> T>
+void visit(V& v, T& x) {
+    v(x.exec_id);
+}
+template <typename V, Is<Empty> T>
+void visit(V&, T&) {}
+template <typename V, Is<Started> T>
+void visit(V& v, T& x) {
+    v(x.pid, x.start_time, x.pidfd);
+}
+template <typename V, Is<Failed> T>
+void visit(V& v, T& x) {
+    v(x.step, x.error, x.text);
+}
+template <typename V, Is<Exited> T>
+void visit(V& v, T& x) {
     v(x.code, x.signal, x.seconds, x.nanoseconds);
 }
-template <typename V, Is<ExecRunning> T> void visit(V& v, T& x) { v(x.exec_id, x.pid); }
-template <typename V, Is<Welcome> T> void visit(V& v, T& x) {
+template <typename V, Is<ExecRunning> T>
+void visit(V& v, T& x) {
+    v(x.exec_id, x.pid);
+}
+template <typename V, Is<Welcome> T>
+void visit(V& v, T& x) {
     v(x.version, x.started, x.has_exited, x.exited, x.execs);
 }
-template <typename V, Is<Reply> T> void visit(V& v, T& x) { v(x.ok, x.pid, x.failed); }
-template <typename V, Is<ExecExited> T> void visit(V& v, T& x) { v(x.exec_id, x.code); }
-template <typename V, Is<Detached> T> void visit(V& v, T& x) { v(x.exec_id); }
-template <typename V, Is<AttachClosed> T> void visit(V& v, T& x) { v(x.attach_id); }
+template <typename V, Is<Reply> T>
+void visit(V& v, T& x) {
+    v(x.ok, x.pid, x.failed);
+}
+template <typename V, Is<ExecExited> T>
+void visit(V& v, T& x) {
+    v(x.exec_id, x.code);
+}
+template <typename V, Is<Detached> T>
+void visit(V& v, T& x) {
+    v(x.exec_id);
+}
+template <typename V, Is<AttachClosed> T>
+void visit(V& v, T& x) {
+    v(x.attach_id);
+}
 
 }  // namespace dockerd::runtime::wire

@@ -25,8 +25,8 @@ struct Header {
     std::uint16_t version;
     std::uint16_t kind;
     std::uint32_t serial;
-    std::uint32_t length;   ///< of the body, here or in the memfd
-    std::uint32_t in_memfd; ///< 1: the packet's last descriptor is a sealed memfd with the body
+    std::uint32_t length;    ///< of the body, here or in the memfd
+    std::uint32_t in_memfd;  ///< 1: the packet's last descriptor is a sealed memfd with the body
     std::uint32_t unused;
 };
 
@@ -152,14 +152,19 @@ int send_packet(int socket, Kind kind, std::uint32_t serial, const Encoder& cont
     const int* fds = content.fds.data();
     std::size_t left = content.fds.size();
     while (left > fds_per_packet) {
-        const Header batch{magic, protocol_version, static_cast<std::uint16_t>(Kind::fd_batch),
-                           serial, 0, 0, 0};
+        const Header batch{
+            magic, protocol_version, static_cast<std::uint16_t>(Kind::fd_batch), serial, 0, 0, 0};
         if (const int error = send_one(socket, batch, {}, fds, fds_per_packet)) return error;
         fds += fds_per_packet;
         left -= fds_per_packet;
     }
-    Header header{magic, protocol_version, static_cast<std::uint16_t>(kind), serial,
-                  static_cast<std::uint32_t>(content.bytes.size()), 0, 0};
+    Header header{magic,
+                  protocol_version,
+                  static_cast<std::uint16_t>(kind),
+                  serial,
+                  static_cast<std::uint32_t>(content.bytes.size()),
+                  0,
+                  0};
     if (content.bytes.size() <= inline_limit) {
         return send_one(socket, header, content.bytes, fds, left);
     }
