@@ -25,8 +25,7 @@ class Firewall {
 public:
     explicit Firewall(FirewallOptions options);
 
-    /// Replaces everything of ours by what `networks` and the endpoints added so far need. Before
-    /// it, calls only collect.
+    /// Replaces everything of ours by what `networks` need; later calls add to it.
     void start(std::vector<FirewallNetwork> networks);
     void add_network(const FirewallNetwork& network);
     void remove_network(const std::string& id);
@@ -63,7 +62,6 @@ private:
     sys::NetlinkSocket socket_;
     std::vector<FirewallNetwork> networks_;
     std::map<std::string, Endpoint> endpoints_;
-    bool started_ = false;
 };
 
 }  // namespace dockerd::net

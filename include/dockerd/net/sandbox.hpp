@@ -42,8 +42,6 @@ struct EndpointInfo {
     void fill(model::EndpointSettings& settings) const;
 };
 
-struct SandboxState;
-
 /// A container's network namespace with its endpoints. Made, joined and closed by Networks.
 ///
 /// Thread: one call at a time for each sandbox; different sandboxes in parallel.
@@ -69,8 +67,9 @@ public:
 private:
     friend class Networks;
     friend class NetworksImpl;
-    explicit Sandbox(std::unique_ptr<SandboxState> state);
-    std::unique_ptr<SandboxState> state_;
+    struct Impl;
+    explicit Sandbox(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace dockerd::net

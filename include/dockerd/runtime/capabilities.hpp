@@ -39,14 +39,16 @@ std::vector<std::string> capability_names(CapabilitySet set);
 std::vector<std::string> normalize_capabilities(const std::vector<std::string>& names,
                                                 const CapabilityScope& scope = capability_scope());
 
-/// Checks the two lists of a create request and returns them normalized.
-///
-/// Throws: invalid_argument, `invalid CapAdd: <detail>` or `invalid CapDrop: <detail>`.
-/// Source: moby daemon/container.go, validateCapabilities.
+/// --cap-add and --cap-drop, normalized.
 struct CapabilityLists {
     std::vector<std::string> add;
     std::vector<std::string> drop;
 };
+
+/// Checks the two lists of a create request and returns them normalized.
+///
+/// Throws: invalid_argument, `invalid CapAdd: <detail>` or `invalid CapDrop: <detail>`.
+/// Source: moby daemon/container.go, validateCapabilities.
 CapabilityLists validate_capabilities(const std::vector<std::string>& add,
                                       const std::vector<std::string>& drop,
                                       const CapabilityScope& scope = capability_scope());

@@ -76,6 +76,7 @@ struct Mount {
     bool noexec = false;
     Propagation propagation = Propagation::make_private;
     bool recursive_propagation = true;
+    bool copy_up = false;  ///< tmpfs: starts with what the image has at the destination
     std::vector<CgroupHierarchy> hierarchies;
 };
 

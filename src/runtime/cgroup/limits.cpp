@@ -78,7 +78,13 @@ void set_memory_v1(const CgroupDirectory& memory, const CgroupLimits& limits) {
         swap = -1;  // no memory limit and swap not mentioned: both go
     }
     const auto set_swap = [&] {
-        if (swap != 0) memory.write(swap_file, std::to_string(swap));
+        if (swap == 0) return;
+        const std::string text = std::to_string(swap);
+        const int error = files::write(memory.root(), memory.file(swap_file), text);
+        // Without swap accounting there is no limit to lift.
+        if (error != 0 && !(error == ENOENT && swap == -1)) {
+            memory.fail_write(error, swap_file, text);
+        }
     };
     bool swap_first = false;
     if (limits.memory != 0 && swap != 0) {

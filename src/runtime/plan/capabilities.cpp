@@ -1,7 +1,6 @@
 #include <dockerd/runtime/capabilities.hpp>
 
 #include <linux/capability.h>
-#include <sys/prctl.h>
 
 #include <algorithm>
 #include <array>
@@ -63,15 +62,6 @@ static_assert(names.size() == CAP_CHECKPOINT_RESTORE + 1);
 
 constexpr CapabilitySet bit(unsigned number) { return CapabilitySet{1} << number; }
 
-CapabilityScope read_scope() {
-    CapabilityScope scope;
-    for (unsigned number = 0; number < names.size(); ++number) {
-        scope.known |= bit(number);
-        if (::prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1) scope.available |= bit(number);
-    }
-    return scope;
-}
-
 CapabilitySet set_of(const std::vector<std::string>& list) {
     CapabilitySet set = 0;
     for (const std::string& name : list) set |= capability_bit(name);
@@ -83,11 +73,6 @@ bool has_all(const std::vector<std::string>& list) {
 }
 
 }  // namespace
-
-const CapabilityScope& capability_scope() {
-    static const CapabilityScope scope = read_scope();
-    return scope;
-}
 
 CapabilitySet default_capabilities() {
     constexpr CapabilitySet set = bit(CAP_CHOWN) | bit(CAP_DAC_OVERRIDE) | bit(CAP_FSETID) |

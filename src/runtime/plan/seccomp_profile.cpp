@@ -145,6 +145,13 @@ bool is_included(const Json& filter, CapabilitySet capabilities) {
     return kernel.empty() || kernel_at_least(kernel);
 }
 
+CapabilitySet mentioned_capabilities(const Json* filter) {
+    CapabilitySet mentioned = 0;
+    if (!filter) return mentioned;
+    for (const std::string& name : list_field(*filter, "caps")) mentioned |= capability_bit(name);
+    return mentioned;
+}
+
 SeccompRule read_rule(const Json& call) {
     SeccompRule rule;
     rule.names = list_field(call, "names");
@@ -217,8 +224,9 @@ std::optional<SeccompRules> read_seccomp_profile(std::string_view text,
     for (const Json& call : *calls) {
         SeccompRule rule = read_rule(call);
         const Json* excludes = find(call, "excludes");
-        if (excludes && is_excluded(*excludes, capabilities)) continue;
         const Json* includes = find(call, "includes");
+        out.mentioned |= mentioned_capabilities(excludes) | mentioned_capabilities(includes);
+        if (excludes && is_excluded(*excludes, capabilities)) continue;
         if (includes && !is_included(*includes, capabilities)) continue;
         out.rules.push_back(std::move(rule));
     }

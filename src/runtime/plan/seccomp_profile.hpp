@@ -33,6 +33,8 @@ struct SeccompRules {
     std::vector<std::string> architectures;  ///< "SCMP_ARCH_X86_64"
     std::vector<std::string> flags;
     std::vector<SeccompRule> rules;
+    /// Capabilities that some condition names: with others the outcome is the same.
+    CapabilitySet mentioned = 0;
 };
 
 /// Reads a profile and leaves out what does not apply. nullopt: no seccomp at all.

@@ -251,6 +251,13 @@ TEST(DefaultProfile, KillsUnknownArchitectures) {
 TEST(DefaultProfile, IsKeptAfterTheFirstUse) {
     EXPECT_EQ(compile_seccomp(default_seccomp_profile(), default_capabilities()),
               compile_seccomp(default_seccomp_profile(), default_capabilities()));
+    EXPECT_EQ(compile_seccomp(default_seccomp_profile(),
+                              default_capabilities() | capability_bit("CAP_NET_ADMIN")),
+              compile_seccomp(default_seccomp_profile(), default_capabilities()))
+        << "the profile says nothing about that capability";
+    EXPECT_NE(compile_seccomp(default_seccomp_profile(),
+                              default_capabilities() | capability_bit("CAP_SYSLOG")),
+              compile_seccomp(default_seccomp_profile(), default_capabilities()));
     EXPECT_LT(default_filter().instructions(), 4096u);
 }
 

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <dockerd/model/container.hpp>
+#include <dockerd/runtime/cgroup.hpp>
+#include <dockerd/runtime/plan.hpp>
+
+namespace dockerd::runtime {
+
+/// What plan_container() has to know of this machine. Read once, at the daemon's start.
+struct HostFacts {
+    bool app_armor = false;
+    bool recursive_read_only = false;  ///< mount_setattr(2): Linux 5.12
+    bool ping_group_range = false;     ///< the sysctl net.ipv4.ping_group_range exists
+    bool unprivileged_port_start = false;
+    bool in_user_namespace = false;  ///< the daemon itself runs in one
+    /// Paths of CPUs' thermal_throttle folders, which are masked.
+    std::vector<std::string> thermal_throttle;
+};
+
+/// Looks at /proc and /sys; what cannot be read counts as absent.
+HostFacts read_host_facts();
+
+/// Docker's default lists, which `create` writes into the HostConfig of a container that is not
+/// privileged. Source: moby oci/defaults.go.
+std::vector<std::string> default_masked_paths(const HostFacts& facts);
+std::vector<std::string> default_read_only_paths();
+
+/// Device nodes of a container and what its cgroup may do with them.
+struct GatheredDevices {
+    std::vector<DeviceNode> nodes;
+    std::vector<DeviceRule> rules;
+};
+
+/// Looks up --device mappings on the host; for a privileged container also every node below
+/// /dev (not pts, shm, fd, mqueue, console). The rules are complete: Docker's defaults, the
+/// mappings, --device-cgroup-rule, then what the runtime allows everyone.
+///
+/// Throws: internal, `error gathering device information while adding custom device "<path>":
+/// <errno text>`; internal, `invalid device cgroup rule format: '<rule>'`.
+/// Source: moby daemon/oci_linux.go, WithDevices; runc specconv, AllowedDevices.
+GatheredDevices gather_devices(const model::Resources& resources, bool privileged);
+
+/// Whether --device-cgroup-rule has Docker's form, and what it says.
+/// Source: moby oci/oci.go, deviceCgroupRuleRegex.
+DeviceRule parse_device_rule(const std::string& rule);
+
+/// A new cgroup needs no lifting of limits; an update may lift them (-1).
+enum class LimitsFor { create, update };
+
+/// A container's Resources as cgroup limits; device paths become numbers.
+///
+/// Throws: internal, "stat <path>: <errno text>"; internal, "invalid CPU shares (<n>): value must
+/// be a positive integer".
+/// Source: moby daemon/oci_linux.go, WithResources; daemon/update_linux.go, toContainerdResources.
+CgroupLimits cgroup_limits(const model::Resources& resources, LimitsFor purpose);
+
+struct PlannedContainer;
+
+/// Opens what plan_container() left to open: the trees of binds and of v1 cgroup directories.
+///
+/// Throws: internal, `error mounting "<source>" to rootfs at "<destination>": <detail>`; internal,
+/// "path <p> is mounted on <m> but it is not a shared mount" (or "shared or slave").
+void open_sources(PlannedContainer& planned);
+
+}  // namespace dockerd::runtime
