@@ -111,6 +111,8 @@ struct Response {
     int status = 200;
     Headers headers;
     std::string body;
+    /// Of an error: its plain text, for answers that are not JSON.
+    std::string error_text;
 
     /// No body: 204, 304, or 201 with Content-Length 0.
     static Response empty(int status);

@@ -1,0 +1,154 @@
+#include <dockerd/base/worker_pool.hpp>
+
+#include <pthread.h>
+
+#include <condition_variable>
+#include <csignal>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/log.hpp>
+
+namespace dockerd::base {
+
+/// One mutex for all: a job costs far more than taking it. Each idle thread has its own
+/// condition variable, so the one that slept last can be woken first.
+struct WorkerPool::Impl {
+    struct Sleeper {
+        std::condition_variable wake;
+        bool awake = false;
+    };
+
+    explicit Impl(Options chosen) : options(std::move(chosen)) {}
+
+    void run_thread();
+    void run_job(const std::function<void()>& job) const;
+    bool sleep(std::unique_lock<std::mutex>& lock);
+    void spawn();
+
+    static void* entry(void* self) {
+        static_cast<Impl*>(self)->run_thread();
+        return nullptr;
+    }
+
+    const Options options;
+    mutable std::mutex mutex;
+    std::condition_variable gone;
+    std::deque<std::function<void()>> queue;
+    std::vector<Sleeper*> idle;
+    std::size_t threads = 0;
+    std::size_t running = 0;
+    bool stopping = false;
+};
+
+void WorkerPool::Impl::run_job(const std::function<void()>& job) const {
+    try {
+        job();
+    } catch (const std::exception& error) {
+        log::error("job in pool {} failed: {}", options.name, error.what());
+    } catch (...) {
+        log::error("job in pool {} failed", options.name);
+    }
+}
+
+/// Waits for work. False when the thread should end.
+bool WorkerPool::Impl::sleep(std::unique_lock<std::mutex>& lock) {
+    if (stopping) return false;
+    Sleeper self;
+    idle.push_back(&self);
+    const auto deadline = std::chrono::steady_clock::now() + options.idle;
+    const bool woken =
+        self.wake.wait_until(lock, deadline, [&] { return self.awake || stopping; });
+    if (!self.awake) std::erase(idle, &self);
+    return woken && !stopping;
+}
+
+void WorkerPool::Impl::run_thread() {
+    (void)::pthread_setname_np(::pthread_self(), options.name.substr(0, 15).c_str());
+    std::unique_lock lock(mutex);
+    while (true) {
+        while (!queue.empty() && !stopping) {
+            const std::function<void()> job = std::move(queue.front());
+            queue.pop_front();
+            ++running;
+            lock.unlock();
+            run_job(job);
+            lock.lock();
+            --running;
+        }
+        if (!sleep(lock) && (stopping || queue.empty())) break;
+    }
+    --threads;
+    // Notified under the lock: the destructor may free `this` as soon as it gets it.
+    gone.notify_all();
+}
+
+/// Pre: the mutex is held and there is room for one more.
+void WorkerPool::Impl::spawn() {
+    pthread_attr_t attributes;
+    ::pthread_attr_init(&attributes);
+    ::pthread_attr_setstacksize(&attributes, options.stack_bytes);
+    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+
+    // Signals are for the main thread.
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    const int failure = ::pthread_create(&thread, &attributes, &Impl::entry, this);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    ::pthread_attr_destroy(&attributes);
+
+    if (failure == 0) {
+        ++threads;
+    } else if (threads == 0) {
+        throw_errno(failure, "pthread_create");
+    }
+}
+
+WorkerPool::WorkerPool(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+
+WorkerPool::~WorkerPool() {
+    std::deque<std::function<void()>> dropped;
+    std::unique_lock lock(impl_->mutex);
+    impl_->stopping = true;
+    dropped.swap(impl_->queue);
+    for (Impl::Sleeper* sleeper : impl_->idle) sleeper->wake.notify_one();
+    impl_->gone.wait(lock, [&] { return impl_->threads == 0; });
+}
+
+void WorkerPool::post(std::function<void()> job) {
+    const std::lock_guard lock(impl_->mutex);
+    if (impl_->stopping) return;
+    impl_->queue.push_back(std::move(job));
+    if (!impl_->idle.empty()) {
+        Impl::Sleeper* const sleeper = impl_->idle.back();
+        impl_->idle.pop_back();
+        sleeper->awake = true;
+        sleeper->wake.notify_one();
+    } else if (impl_->threads < impl_->options.max_threads) {
+        try {
+            impl_->spawn();
+        } catch (...) {
+            impl_->queue.pop_back();
+            throw;
+        }
+    }
+}
+
+std::size_t WorkerPool::threads() const {
+    const std::lock_guard lock(impl_->mutex);
+    return impl_->threads;
+}
+
+std::size_t WorkerPool::pending() const {
+    const std::lock_guard lock(impl_->mutex);
+    return impl_->running + impl_->queue.size();
+}
+
+}  // namespace dockerd::base
