@@ -22,8 +22,8 @@ using http::Response;
 /// the pattern (the longest match wins). The path is matched decoded.
 struct Route {
     Method method;
-    std::string_view pattern;
-    /// Requests of an older version get 404 "page not found".
+    std::string pattern;
+    /// The version that introduced it. As in Docker, requests of older versions are served too.
     ApiVersion since;
     http::Endpoint endpoint;
 };
@@ -75,7 +75,8 @@ public:
     [[nodiscard]] const std::deque<Route>& routes() const { return routes_; }
 
 private:
-    const http::Endpoint& find(Request& request);
+    const http::Endpoint& resolve(Request& request) const;
+    const http::Endpoint* find(Method method, std::string_view path, Request& request) const;
 
     ApiOptions options_;
     std::string version_headers_;  ///< Api-Version, Ostype, Server
@@ -84,6 +85,7 @@ private:
     http::Endpoint not_found_;
     http::Endpoint options_answer_;
     http::Endpoint version_refused_;
+    http::Endpoint redirect_;
     http::Endpoint bad_path_;
 };
 

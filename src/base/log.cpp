@@ -37,16 +37,25 @@ void configure(Level level, Format format) {
 
 bool enabled(Level level) noexcept { return level >= current_level.load(); }
 
-void write(Level level, std::string_view message) {
+void write(Level level, std::string_view message) { write(level, message, {}); }
+
+void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
     if (!enabled(level)) return;
+    std::string extra;
     const std::string time = format_rfc3339_fixed(WallTime::now());
     std::string line;
     if (current_format.load() == Format::json) {
-        line = fmt::format("{{\"level\":\"{}\",\"msg\":{},\"time\":\"{}\"}}\n", level_name(level),
-                           quote(message), time);
+        for (const Field& field : fields) {
+            extra += fmt::format("\"{}\":{},", field.name, quote(field.value));
+        }
+        line = fmt::format("{{{}\"level\":\"{}\",\"msg\":{},\"time\":\"{}\"}}\n", extra,
+                           level_name(level), quote(message), time);
     } else {
-        line = fmt::format("time=\"{}\" level={} msg={}\n", time, level_name(level),
-                           quote(message));
+        for (const Field& field : fields) {
+            extra += fmt::format(" {}={}", field.name, quote(field.value));
+        }
+        line = fmt::format("time=\"{}\" level={} msg={}{}\n", time, level_name(level),
+                           quote(message), extra);
     }
     // One write(2) a line, so lines of several threads do not mix; a closed stderr is no error.
     if (::write(STDERR_FILENO, line.data(), line.size()) < 0) return;

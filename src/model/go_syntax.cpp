@@ -1,4 +1,4 @@
-#include "go_syntax.hpp"
+#include <dockerd/model/go_syntax.hpp>
 
 #include <fmt/format.h>
 

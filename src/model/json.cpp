@@ -10,7 +10,7 @@
 #include <dockerd/base/strings.hpp>
 #include <dockerd/model/fields.hpp>
 
-#include "go_syntax.hpp"
+#include <dockerd/model/go_syntax.hpp>
 
 namespace dockerd::model {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <initializer_list>
 #include <string_view>
 #include <utility>
 
@@ -21,6 +22,13 @@ bool enabled(Level level) noexcept;
 /// Writes one line: `time="..." level=info msg="..."`, or the same as JSON.
 /// Source: the forms of dockerd's --log-format.
 void write(Level level, std::string_view message);
+
+/// The same with fields behind the message: `host="tcp://..."`.
+struct Field {
+    std::string_view name;
+    std::string_view value;
+};
+void write(Level level, std::string_view message, std::initializer_list<Field> fields);
 
 /// Formats and writes one line of the level the function is named after.
 template <typename... Args>

@@ -23,6 +23,8 @@ namespace asio = boost::asio;
 template <typename T>
 using Task = asio::awaitable<T>;
 
+class StreamImpl;
+
 /// Wakes a coroutine from any thread. Copies share one state.
 ///
 /// A notification that comes while nobody waits is remembered; several count as one.
@@ -37,7 +39,7 @@ public:
     struct State;
 
 private:
-    friend class Stream;
+    friend class StreamImpl;
     explicit Notifier(std::shared_ptr<State> state) : state_(std::move(state)) {}
     std::shared_ptr<State> state_;
 };

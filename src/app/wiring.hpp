@@ -1,0 +1,27 @@
+#pragma once
+
+#include <memory>
+
+#include <dockerd/http/server.hpp>
+
+#include "config.hpp"
+
+namespace dockerd::app {
+
+/// Everything the daemon is made of, built from the configuration: the only composition root.
+class Wiring {
+public:
+    virtual ~Wiring() = default;
+    /// What the server serves.
+    virtual http::Application& application() = 0;
+    /// Takes over the reloadable options. Throws: what is wrong with them.
+    virtual void reload(const Config& config) = 0;
+    /// Stops the containers, unless live-restore is on, within the shutdown timeout.
+    virtual void shutdown() = 0;
+};
+
+/// Builds the services and restores what was there before.
+/// Throws: what the caller shows behind "failed to start daemon: ".
+std::unique_ptr<Wiring> make_wiring(const Config& config);
+
+}  // namespace dockerd::app
