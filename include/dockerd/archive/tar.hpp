@@ -28,7 +28,7 @@ struct TarEntry {
     };
     Type type = Type::file;
     char type_flag = '0';
-    std::string name;       ///< as written, with a trailing slash on directories
+    std::string name;  ///< as written, with a trailing slash on directories
     std::string link_name;
     std::uint32_t mode = 0;  ///< permission bits with setuid, setgid and sticky
     std::int64_t uid = 0;
@@ -84,6 +84,10 @@ private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
+
+/// Whether `head`, the first bytes of a stream, begin a tar: a header with a valid checksum, or
+/// the zeros of an empty one.
+bool looks_like_tar(std::string_view head);
 
 /// Writes members; long names, big numbers and xattrs as PAX records, as Go's writer does.
 class TarWriter {

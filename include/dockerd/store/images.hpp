@@ -44,12 +44,19 @@ struct ImageConfig {
 /// Throws: invalid_argument, "invalid image JSON, no RootFS key", or what the JSON parser says.
 ImageConfig parse_image_config(std::string_view json);
 
+/// Writes one, keys in Docker's order; for images made here. Source: moby image/image.go,
+/// MarshalJSON.
+std::string encode_image_config(const ImageConfig& config);
+
+/// This machine's architecture in Go's words: "amd64".
+std::string native_architecture();
+
 /// An image as it was at one moment; never changes.
 struct Image {
     std::string id;      ///< "sha256:<hex>" of the configuration's bytes
     std::string parent;  ///< id of the image it was built on, or empty
     std::shared_ptr<const ImageConfig> config;
-    std::string chain_id;  ///< top layer, or empty
+    std::string chain_id;   ///< top layer, or empty
     std::int64_t size = 0;  ///< bytes of all layers
     base::WallTime last_updated;
     bool built_locally = false;

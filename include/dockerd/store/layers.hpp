@@ -54,8 +54,8 @@ struct MountedLayer {
 };
 
 struct RwOptions {
-    bool init_layer = true;       ///< with mount points for /dev/pts, /etc/hosts and so on
-    std::uint32_t uid = 0;        ///< owner of what is made
+    bool init_layer = true;  ///< with mount points for /dev/pts, /etc/hosts and so on
+    std::uint32_t uid = 0;   ///< owner of what is made
     std::uint32_t gid = 0;
 };
 
@@ -150,8 +150,9 @@ public:
     /// Detaches the mounts of containers whose ids `in_use` rejects: what a crash left over.
     void clean_mounts(const std::function<bool(const std::string& container_id)>& in_use);
 
-private:
     struct Impl;
+
+private:
     std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,49 @@
+#include <dockerd/archive/crc64.hpp>
+
+#include <array>
+
+#ifdef DOCKERD_HAVE_ISAL
+#include <isa-l/crc64.h>
+#endif
+
+namespace dockerd::archive {
+
+#ifdef DOCKERD_HAVE_ISAL
+
+std::uint64_t crc64_iso(std::uint64_t crc, std::string_view bytes) {
+    return ::crc64_iso_refl(crc, reinterpret_cast<const unsigned char*>(bytes.data()),
+                            bytes.size());
+}
+
+#else
+
+namespace {
+
+constexpr std::uint64_t polynomial = 0xd800'0000'0000'0000ULL;
+
+constexpr std::array<std::uint64_t, 256> make_table() {
+    std::array<std::uint64_t, 256> table{};
+    for (std::uint64_t i = 0; i < table.size(); ++i) {
+        std::uint64_t value = i;
+        for (int bit = 0; bit < 8; ++bit)
+            value = value >> 1U ^ ((value & 1U) != 0 ? polynomial : 0);
+        table[i] = value;
+    }
+    return table;
+}
+
+constexpr std::array<std::uint64_t, 256> table = make_table();
+
+}  // namespace
+
+std::uint64_t crc64_iso(std::uint64_t crc, std::string_view bytes) {
+    crc = ~crc;
+    for (const char c : bytes) {
+        crc = table[(crc ^ static_cast<unsigned char>(c)) & 0xffU] ^ crc >> 8U;
+    }
+    return ~crc;
+}
+
+#endif
+
+}  // namespace dockerd::archive

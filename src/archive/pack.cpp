@@ -1,0 +1,251 @@
+#include <dockerd/archive/pack.hpp>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <dockerd/archive/tar.hpp>
+#include <dockerd/archive/tree.hpp>
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/log.hpp>
+
+#include "paths.hpp"
+
+namespace dockerd::archive {
+namespace {
+
+std::vector<std::string> sorted_names(int directory) {
+    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (copy < 0) return {};
+    DIR* const stream = ::fdopendir(copy);
+    if (stream == nullptr) {
+        const base::Fd closes{copy};
+        return {};
+    }
+    std::vector<std::string> names;
+    while (const dirent* item = ::readdir(stream)) {
+        const std::string_view name(item->d_name);
+        if (name != "." && name != "..") names.emplace_back(name);
+    }
+    ::closedir(stream);
+    std::ranges::sort(names);
+    return names;
+}
+
+std::string read_link(int directory, const std::string& name) {
+    std::array<char, 4097> buffer{};
+    const ssize_t n = ::readlinkat(directory, name.c_str(), buffer.data(), buffer.size());
+    return n < 0 ? std::string() : std::string(buffer.data(), static_cast<std::size_t>(n));
+}
+
+/// security.capability, brought to revision 2: a root uid means nothing outside its namespace.
+/// Source: moby/go-archive archive.go, ReadSecurityXattrToTarHeader.
+std::string capability_of(const std::string& path) {
+    std::array<char, 64> buffer{};
+    const ssize_t n =
+        ::lgetxattr(path.c_str(), "security.capability", buffer.data(), buffer.size());
+    if (n <= 3) return {};
+    std::string out(buffer.data(), static_cast<std::size_t>(n));
+    constexpr char revision_2 = 2;
+    constexpr char revision_3 = 3;
+    if (out[3] == revision_3 && out.size() >= 20) {
+        out[3] = revision_2;
+        out.resize(20);
+    }
+    return out;
+}
+
+char type_flag(mode_t mode) {
+    switch (mode & static_cast<mode_t>(S_IFMT)) {
+        case S_IFREG:
+            return '0';
+        case S_IFLNK:
+            return '2';
+        case S_IFCHR:
+            return '3';
+        case S_IFBLK:
+            return '4';
+        case S_IFDIR:
+            return '5';
+        case S_IFIFO:
+            return '6';
+        default:
+            return 0;
+    }
+}
+
+class Packer {
+public:
+    Packer(const PackOptions& options, const ByteSink& sink)
+        : options_(options), writer_(sink), buffer_(128 * 1024) {}
+
+    void start(int root);
+
+private:
+    void walk(int directory, const std::string& prefix);
+    void add(int directory, const std::string& name, const std::string& path);
+    void add_file(int directory, const std::string& name, TarEntry& entry);
+    void add_directory(const base::Fd& fd, TarEntry& entry, const std::string& path);
+    [[nodiscard]] TarEntry describe(const struct stat& info, const std::string& path) const;
+    bool as_hard_link(const struct stat& info, TarEntry& entry);
+
+    const PackOptions& options_;
+    TarWriter writer_;
+    std::vector<char> buffer_;
+    std::map<std::pair<dev_t, ino_t>, std::string> seen_;
+};
+
+void Packer::start(int root) {
+    const std::string path = clean_name("/" + options_.path);
+    if (path == ".") {
+        if (options_.include_start) {
+            struct stat info {};
+            if (::fstat(root, &info) != 0) base::throw_errno(errno, "stat");
+            TarEntry entry = describe(info, options_.rename.empty() ? "." : options_.rename);
+            entry.name += '/';
+            writer_.begin(entry);
+        }
+        const std::string prefix = options_.include_start
+                                       ? (options_.rename.empty() ? "." : options_.rename) + "/"
+                                       : std::string();
+        walk(root, prefix);
+    } else {
+        const auto [parent, base] = split_path(path);
+        const base::Fd above = open_in_root(root, parent, O_RDONLY | O_DIRECTORY);
+        if (!above) base::throw_errno(errno, fmt::format("open {}", parent));
+        const std::string name = options_.rename.empty() ? base : options_.rename;
+        if (options_.include_start) {
+            add(above.get(), base, name);
+        } else {
+            const base::Fd directory{::openat(above.get(), base.c_str(),
+                                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+            if (!directory) base::throw_errno(errno, fmt::format("open {}", base));
+            walk(directory.get(), {});
+        }
+    }
+    writer_.finish();
+}
+
+void Packer::walk(int directory, const std::string& prefix) {
+    for (const std::string& name : sorted_names(directory)) add(directory, name, prefix + name);
+}
+
+TarEntry Packer::describe(const struct stat& info, const std::string& path) const {
+    TarEntry entry;
+    entry.name = path;
+    entry.type_flag = type_flag(info.st_mode);
+    entry.mode = info.st_mode & 07777U;
+    entry.uid = options_.owner ? options_.owner->first : info.st_uid;
+    entry.gid = options_.owner ? options_.owner->second : info.st_gid;
+    // Whole seconds, as Docker's tars have them: layers stay equal across file systems.
+    entry.mtime = base::WallTime(info.st_mtim.tv_sec, 0);
+    if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)) {
+        entry.device_major = major(info.st_rdev);
+        entry.device_minor = minor(info.st_rdev);
+    }
+    return entry;
+}
+
+bool Packer::as_hard_link(const struct stat& info, TarEntry& entry) {
+    if (info.st_nlink < 2) return false;
+    const auto [at, is_new] = seen_.try_emplace({info.st_dev, info.st_ino}, entry.name);
+    if (is_new) return false;
+    entry.type_flag = '1';
+    entry.link_name = at->second;
+    entry.size = 0;
+    return true;
+}
+
+void Packer::add(int directory, const std::string& name, const std::string& path) {
+    const base::Fd node{::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+    struct stat info {};
+    if (!node || ::fstat(node.get(), &info) != 0) {
+        // A live container deletes files under our hands; Docker leaves them out too.
+        base::log::debug("cannot add {} to tar: {}", path, base::errno_text(errno));
+        return;
+    }
+    TarEntry entry = describe(info, path);
+    if (entry.type_flag == 0) return;  // a socket has no place in a tar
+    if (S_ISLNK(info.st_mode)) entry.link_name = read_link(directory, name);
+    if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) {
+        const std::string capability = capability_of(fd_path(node.get()));
+        if (!capability.empty()) entry.xattrs["security.capability"] = capability;
+    }
+    if (S_ISDIR(info.st_mode)) {
+        base::Fd below{
+            ::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+        if (!below) return;
+        add_directory(below, entry, path);
+        return;
+    }
+    const bool is_whiteout =
+        options_.overlay_whiteouts && S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0);
+    if (is_whiteout) {
+        const auto [parent, base] = split_path(path);
+        entry.name = (parent.empty() ? "" : parent + "/") + ".wh." + base;
+        entry.mode = 0600;
+        entry.type_flag = '0';
+        writer_.begin(entry);
+    } else if (as_hard_link(info, entry) || !S_ISREG(info.st_mode)) {
+        writer_.begin(entry);
+    } else {
+        add_file(directory, name, entry);
+    }
+}
+
+void Packer::add_directory(const base::Fd& fd, TarEntry& entry, const std::string& path) {
+    entry.name = path + "/";
+    writer_.begin(entry);
+    if (options_.overlay_whiteouts) {
+        char opaque = 0;
+        if (::fgetxattr(fd.get(), "trusted.overlay.opaque", &opaque, 1) == 1 && opaque == 'y') {
+            TarEntry marker = entry;
+            marker.type_flag = '0';
+            marker.name = path + "/.wh..wh..opq";
+            marker.mode = entry.mode & 0777U;
+            marker.mtime = base::WallTime(0, 0);
+            marker.xattrs.clear();
+            writer_.begin(marker);
+        }
+    }
+    walk(fd.get(), path + "/");
+}
+
+void Packer::add_file(int directory, const std::string& name, TarEntry& entry) {
+    // Not blocking: between stat and here the file may have become a fifo.
+    const base::Fd file{
+        ::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+    struct stat info {};
+    if (!file || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return;
+    entry.size = info.st_size;
+    writer_.begin(entry);
+    std::int64_t left = entry.size;
+    while (left > 0) {
+        const auto wanted = std::min<std::size_t>(buffer_.size(), static_cast<std::size_t>(left));
+        const ssize_t n = ::read(file.get(), buffer_.data(), wanted);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;  // the writer fills up what the header promised
+        writer_.data({buffer_.data(), static_cast<std::size_t>(n)});
+        left -= n;
+    }
+}
+
+}  // namespace
+
+void pack(int root, const PackOptions& options, const ByteSink& sink) {
+    Packer(options, sink).start(root);
+}
+
+}  // namespace dockerd::archive

@@ -1,0 +1,186 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/id.hpp>
+#include <dockerd/base/log.hpp>
+#include <dockerd/base/strings.hpp>
+
+#include "images_impl.hpp"
+#include "json_read.hpp"
+
+namespace dockerd::store {
+namespace {
+
+constexpr const char* repositories_file = "repositories.json";
+
+std::vector<std::string> image_names(int directory) {
+    std::vector<std::string> out;
+    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
+    if (stream == nullptr) return out;
+    while (const dirent* item = ::readdir(stream)) {
+        if (base::is_full_id(item->d_name)) out.emplace_back(item->d_name);
+    }
+    ::closedir(stream);
+    std::ranges::sort(out);
+    return out;
+}
+
+std::string hex_of(const std::string& id) { return id.substr(id.find(':') + 1); }
+
+}  // namespace
+
+Images::Impl::Impl(const std::string& data_root, Layers& held_layers) : layers(held_layers) {
+    const std::string root = data_root + "/image/overlay2";
+    root_fd = open_or_make_directory(root, 0700);
+    content_fd = open_or_make_directory(root + "/imagedb/content/sha256", 0700);
+    metadata_fd = open_or_make_directory(root + "/imagedb/metadata/sha256", 0700);
+    sweep_temporaries(root_fd.get());
+    sweep_temporaries(content_fd.get());
+    load_images();
+    load_repositories();
+    const base::Lock lock(mutex);
+    publish();
+}
+
+void Images::Impl::load_images() {
+    for (const std::string& hex : image_names(content_fd.get())) {
+        try {
+            load_image(hex);
+        } catch (const base::Error& error) {
+            base::log::error("skipping image sha256:{}: {}", hex, error.what());
+        }
+    }
+}
+
+void Images::Impl::load_image(const std::string& hex) {
+    const std::string id = "sha256:" + hex;
+    const std::string json = read_file(content_fd.get(), hex);
+    if (archive::sha256_digest(json) != id) {
+        base::fail(base::ErrorKind::internal, "failed to verify: " + id);
+    }
+    Known known;
+    known.config = std::make_shared<const ImageConfig>(parse_image_config(json));
+    known.chain_id = chain_id_of(known.config->diff_ids);
+    known.parent = read_metadata(id, "parent");
+    known.built_locally = read_metadata(id, "builtLocally") == "\x01";
+    const auto updated = base::parse_rfc3339(read_metadata(id, "lastUpdated"));
+    if (updated) known.last_updated = *updated;
+    if (!known.chain_id.empty()) {
+        (void)layers.acquire(known.chain_id);
+        known.size = layers.chain_size(known.chain_id);
+    }
+    images.emplace(id, std::move(known));
+}
+
+std::string Images::Impl::read_metadata(const std::string& id, const std::string& key) const {
+    try {
+        return read_file(metadata_fd.get(), hex_of(id) + "/" + key, 4096);
+    } catch (const base::Error&) {
+        return {};  // absent is the usual case, and none of it is vital
+    }
+}
+
+void Images::Impl::write_metadata(const std::string& id, const std::string& key,
+                                  std::string_view value) {
+    const std::string hex = hex_of(id);
+    if (::mkdirat(metadata_fd.get(), hex.c_str(), 0700) != 0 && errno != EEXIST) {
+        base::throw_errno(errno, "mkdir image metadata");
+    }
+    const base::Fd folder{
+        ::openat(metadata_fd.get(), hex.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!folder) base::throw_errno(errno, "open image metadata");
+    write_durable(folder.get(), key, value);
+}
+
+void Images::Impl::load_repositories() {
+    base::Json json;
+    try {
+        json = parse_json(read_file(root_fd.get(), repositories_file));
+    } catch (const base::Error& error) {
+        if (error.kind() != base::ErrorKind::not_found) {
+            // Kept for a human: the images are all there, only their names are lost.
+            const std::string kept =
+                fmt::format("{}.corrupt-{}", repositories_file, base::random_hex(4));
+            (void)::renameat(root_fd.get(), repositories_file, root_fd.get(), kept.c_str());
+            base::log::error("image names cannot be read, kept as {}: {}", kept, error.what());
+        }
+        save_repositories();
+        return;
+    }
+    const base::Json* const all = part_of(json, "Repositories");
+    if (all == nullptr) return;
+    for (const auto& [name, repository] : all->items()) {
+        if (!repository.is_object()) continue;
+        for (const auto& [reference, id] : repository.items()) {
+            if (id.is_string()) repositories[name][reference] = id.get<std::string>();
+        }
+    }
+}
+
+void Images::Impl::save_repositories() {
+    base::Json all = base::Json::object();
+    for (const auto& [name, repository] : repositories) {
+        base::Json& entry = all[name] = base::Json::object();
+        for (const auto& [reference, id] : repository) entry[reference] = id;
+    }
+    base::Json json;
+    json["Repositories"] = std::move(all);
+    write_durable(root_fd.get(), repositories_file, json.dump());
+}
+
+void Images::Impl::publish() {
+    auto next = std::make_shared<ImageIndex>();
+    std::map<std::string, std::vector<std::string>> names;
+    std::map<std::string, std::vector<std::string>> children;
+    for (const auto& [repository, references] : repositories) {
+        for (const auto& [reference, id] : references) {
+            if (!images.contains(id)) continue;
+            next->references.emplace(reference, id);
+            names[id].push_back(reference);
+        }
+    }
+    for (const auto& [id, known] : images) {
+        if (images.contains(known.parent)) children[known.parent].push_back(id);
+    }
+    const std::shared_ptr<const ImageIndex> before = index();
+    for (const auto& [id, known] : images) {
+        std::vector<std::string>& own = names[id];
+        std::ranges::sort(own);
+        Image image{id,
+                    known.parent,
+                    known.config,
+                    known.chain_id,
+                    known.size,
+                    known.last_updated,
+                    known.built_locally,
+                    std::move(own),
+                    std::move(children[id])};
+        // An unchanged image keeps its object: most of the index does not move.
+        const auto old = before->images.find(id);
+        const bool same =
+            old != before->images.end() && old->second->references == image.references &&
+            old->second->children == image.children && old->second->parent == image.parent &&
+            old->second->last_updated == image.last_updated &&
+            old->second->built_locally == image.built_locally;
+        next->images.emplace(id,
+                             same ? old->second : std::make_shared<const Image>(std::move(image)));
+    }
+    const base::Lock lock(index_mutex);
+    current = std::move(next);
+}
+
+std::shared_ptr<const ImageIndex> Images::Impl::index() const {
+    const base::Lock lock(index_mutex);
+    return current;
+}
+
+}  // namespace dockerd::store

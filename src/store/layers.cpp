@@ -1,0 +1,332 @@
+#include <dockerd/store/layers.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include <dockerd/archive/extract.hpp>
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/id.hpp>
+#include <dockerd/base/log.hpp>
+
+#include "layers_impl.hpp"
+#include "tar_split.hpp"
+
+namespace dockerd::store {
+namespace {
+
+/// Source: moby layer/layer_store.go, maxLayerDepth.
+constexpr int max_depth = 125;
+
+[[noreturn]] void no_such_layer() {
+    // Source: moby layer/layer.go, ErrLayerDoesNotExist.
+    base::fail(base::ErrorKind::not_found, "layer does not exist");
+}
+
+std::string hex_of(const std::string& digest) { return digest.substr(digest.find(':') + 1); }
+
+/// `source` with every byte hashed on the way.
+archive::ByteSource hashing(archive::ByteSource source,
+                            const std::shared_ptr<archive::Sha256>& hash) {
+    return [source = std::move(source), hash](std::span<char> buffer) {
+        const std::size_t n = source(buffer);
+        hash->update({buffer.data(), n});
+        return n;
+    };
+}
+
+}  // namespace
+
+std::string chain_id_of(const std::string& parent_chain, const std::string& diff_id) {
+    return parent_chain.empty() ? diff_id : archive::sha256_digest(parent_chain + " " + diff_id);
+}
+
+std::string chain_id_of(const std::vector<std::string>& diff_ids) {
+    std::string chain;
+    for (const std::string& diff_id : diff_ids) chain = chain_id_of(chain, diff_id);
+    return chain;
+}
+
+StagedLayer::StagedLayer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+StagedLayer::StagedLayer(StagedLayer&&) noexcept = default;
+StagedLayer& StagedLayer::operator=(StagedLayer&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+}
+StagedLayer::~StagedLayer() {
+    if (state_ && !state_->committed) state_->owner->discard(*state_);
+}
+const std::string& StagedLayer::diff_id() const { return state_->diff_id; }
+std::int64_t StagedLayer::size() const { return state_->size; }
+
+LayerHold::~LayerHold() {
+    if (layers_ == nullptr) return;
+    try {
+        (void)layers_->release(chain_id_);
+    } catch (const base::Error& error) {
+        base::log::warn("release layer {}, ignoring: {}", chain_id_, error.what());
+    }
+}
+
+Layers::Layers(const std::string& data_root) : impl_(std::make_unique<Impl>(data_root)) {}
+Layers::~Layers() = default;
+
+StagedLayer Layers::stage(archive::ByteSource tar) {
+    Impl& self = *impl_;
+    auto state = std::make_unique<StagedLayer::State>();
+    state->owner = impl_.get();
+    state->transaction = "write-set-" + base::random_hex(8);
+    if (::mkdirat(self.tmp_fd.get(), state->transaction.c_str(), 0700) != 0) {
+        base::throw_errno(errno, "mkdir layer transaction");
+    }
+    const std::string cache_id = base::random_id();
+    state->overlay.id = cache_id;
+    StagedLayer staged(std::move(state));
+    StagedLayer::State& it = *staged.state_;
+
+    const base::Fd folder{
+        ::openat(self.tmp_fd.get(), it.transaction.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!folder) base::throw_errno(errno, "open layer transaction");
+    Batch batch;
+    // First of all the name of what is to be deleted, should we not come to the end.
+    batch.write_new(folder.get(), "cache-id", cache_id);
+    it.overlay = self.overlay.create(cache_id, std::nullopt, 0, 0, batch);
+    const base::Fd diff = self.overlay.open_diff(cache_id);
+    const base::Fd split{::openat(folder.get(), "tar-split.json.gz",
+                                  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    if (!split) base::throw_errno(errno, "write tar-split.json.gz");
+
+    const auto hash = std::make_shared<archive::Sha256>();
+    TarSplitWriter tap(archive::fd_sink(split.get()));
+    {
+        archive::TarReader reader(archive::read_ahead(hashing(std::move(tar), hash)), &tap);
+        archive::ExtractOptions options;
+        options.whiteouts = archive::ExtractOptions::Whiteouts::overlay;
+        options.start_writeback = true;
+        it.size = archive::extract(reader, diff.get(), options).size;
+        reader.drain();
+    }
+    tap.finish();
+    it.diff_id = hash->digest();
+    const base::Lock lock(self.mutex);
+    it.sequence = ++self.staged_sequence;
+    return staged;
+}
+
+LayerInfo Layers::commit(StagedLayer staged, const std::string& parent_chain) {
+    Impl& self = *impl_;
+    StagedLayer::State& it = *staged.state_;
+    const std::string chain_id = chain_id_of(parent_chain, it.diff_id);
+    const base::Lock commit_lock(self.commit_mutex);
+    std::optional<OverlayDir> parent;
+    int depth = 1;
+    {
+        const base::Lock lock(self.mutex);
+        if (!parent_chain.empty()) {
+            RoLayer& below = self.require(parent_chain);
+            if (below.depth >= max_depth) {
+                base::fail(base::ErrorKind::internal, "max depth exceeded");
+            }
+            depth = below.depth + 1;
+            parent = self.overlay_of(below);
+        }
+        if (const auto found = self.layers.find(chain_id); found != self.layers.end()) {
+            ++found->second.holds;
+            return found->second.info;
+        }
+        if (!parent_chain.empty()) ++self.require(parent_chain).holds;
+    }
+    try {
+        if (parent) self.overlay.add_parent(it.overlay, *parent);
+        if (parent) self.overlay.mark_committed(parent->id);
+        self.write_transaction(it, parent_chain);
+        {
+            // lower, parent and size were written just now: they need a flush of their own.
+            const base::Lock lock(self.mutex);
+            it.sequence = ++self.staged_sequence;
+        }
+        self.flush_data(it.sequence);
+        self.publish(it, chain_id);
+    } catch (...) {
+        if (!parent_chain.empty()) (void)release(parent_chain);
+        throw;
+    }
+    it.committed = true;
+    RoLayer layer;
+    layer.info = {chain_id, it.diff_id, parent_chain, it.size};
+    layer.cache_id = it.overlay.id;
+    layer.overlay = it.overlay;
+    layer.depth = depth;
+    layer.holds = 1;
+    const base::Lock lock(self.mutex);
+    return self.layers.emplace(chain_id, std::move(layer)).first->second.info;
+}
+
+LayerInfo Layers::apply(const std::string& parent_chain, archive::ByteSource tar) {
+    return commit(stage(std::move(tar)), parent_chain);
+}
+
+RoLayer& Layers::Impl::require(const std::string& chain_id) {
+    const auto found = layers.find(chain_id);
+    if (found == layers.end()) no_such_layer();
+    return found->second;
+}
+
+const RoLayer& Layers::Impl::require(const std::string& chain_id) const {
+    const auto found = layers.find(chain_id);
+    if (found == layers.end()) no_such_layer();
+    return found->second;
+}
+
+const OverlayDir& Layers::Impl::overlay_of(RoLayer& layer) {
+    if (!layer.overlay) layer.overlay = overlay.open(layer.cache_id);
+    return *layer.overlay;
+}
+
+std::vector<std::string> Layers::Impl::stack_of(const std::string& chain_id) const {
+    std::vector<std::string> out;
+    for (std::string at = chain_id; !at.empty();) {
+        const RoLayer& layer = require(at);
+        out.push_back(layer.cache_id);
+        at = layer.info.parent;
+    }
+    return out;
+}
+
+LayerInfo Layers::acquire(const std::string& chain_id) {
+    const base::Lock lock(impl_->mutex);
+    RoLayer& layer = impl_->require(chain_id);
+    ++layer.holds;
+    return layer.info;
+}
+
+std::vector<LayerInfo> Layers::release(const std::string& chain_id) {
+    const base::Lock lock(impl_->mutex);
+    return impl_->release_locked(chain_id);
+}
+
+std::vector<LayerInfo> Layers::Impl::release_locked(const std::string& chain_id) {
+    std::vector<LayerInfo> removed;
+    for (std::string at = chain_id; !at.empty();) {
+        const auto found = layers.find(at);
+        if (found == layers.end()) break;
+        if (--found->second.holds > 0) break;
+        delete_layer(found->second);
+        removed.push_back(found->second.info);
+        at = found->second.info.parent;
+        layers.erase(found);
+    }
+    return removed;
+}
+
+/// Takes the layer out of the database at once; its files follow in the background.
+/// Source: moby layer/layer_store.go, deleteLayer: the name a half-deleted layer has.
+void Layers::Impl::delete_layer(const RoLayer& layer) {
+    const std::string hex = hex_of(layer.info.chain_id);
+    const std::string renamed = fmt::format("{}-{}-removing", hex, base::random_id());
+    if (::renameat(chains_fd.get(), hex.c_str(), chains_fd.get(), renamed.c_str()) != 0) {
+        base::log::warn("remove layer {}: {}", layer.info.chain_id, base::errno_text(errno));
+    }
+    reaper.post([this, cache_id = layer.cache_id, renamed] {
+        overlay.remove(cache_id);
+        remove_tree(chains_fd.get(), renamed);
+    });
+}
+
+std::optional<LayerInfo> Layers::find(const std::string& chain_id) const {
+    const base::Lock lock(impl_->mutex);
+    const auto found = impl_->layers.find(chain_id);
+    if (found == impl_->layers.end()) return std::nullopt;
+    return found->second.info;
+}
+
+std::optional<LayerInfo> Layers::find_by_diff(const std::string& diff_id) const {
+    const base::Lock lock(impl_->mutex);
+    for (const auto& [id, layer] : impl_->layers) {
+        if (layer.info.diff_id == diff_id) return layer.info;
+    }
+    return std::nullopt;
+}
+
+std::vector<LayerInfo> Layers::list() const {
+    const base::Lock lock(impl_->mutex);
+    std::vector<LayerInfo> out;
+    out.reserve(impl_->layers.size());
+    for (const auto& [id, layer] : impl_->layers) out.push_back(layer.info);
+    return out;
+}
+
+std::int64_t Layers::chain_size(const std::string& chain_id) const {
+    const base::Lock lock(impl_->mutex);
+    std::int64_t total = 0;
+    for (std::string at = chain_id; !at.empty();) {
+        const RoLayer& layer = impl_->require(at);
+        total += layer.info.size;
+        at = layer.info.parent;
+    }
+    return total;
+}
+
+archive::ByteSource Layers::open_tar(const std::string& chain_id) const {
+    std::string cache_id;
+    {
+        const base::Lock lock(impl_->mutex);
+        cache_id = impl_->require(chain_id).cache_id;
+    }
+    const std::string name = hex_of(chain_id) + "/tar-split.json.gz";
+    base::Fd split{::openat(impl_->chains_fd.get(), name.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!split) base::throw_errno(errno, fmt::format("open {}", name));
+    return assemble_tar(archive::fd_source(std::move(split)), impl_->overlay.open_diff(cache_id));
+}
+
+std::int64_t Layers::tar_size(const std::string& chain_id) const {
+    const std::string name = hex_of(chain_id) + "/tar-split.json.gz";
+    base::Fd split{::openat(impl_->chains_fd.get(), name.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!split) base::throw_errno(errno, fmt::format("open {}", name));
+    return assembled_size(archive::fd_source(std::move(split)));
+}
+
+std::map<std::string, std::string> Layers::layer_metadata(const std::string& chain_id) const {
+    OverlayDir dir;
+    {
+        const base::Lock lock(impl_->mutex);
+        dir = impl_->overlay_of(impl_->require(chain_id));
+    }
+    std::map<std::string, std::string> out{
+        {"MergedDir", impl_->overlay.path(dir.id, "merged")},
+        {"UpperDir", impl_->overlay.path(dir.id, "diff")},
+        {"WorkDir", impl_->overlay.path(dir.id, "work")},
+    };
+    if (!dir.lower.empty()) out["LowerDir"] = impl_->overlay.lower_paths(dir);
+    return out;
+}
+
+std::vector<std::pair<std::string, std::string>> Layers::status() const {
+    // Source: moby daemon/graphdriver/overlay2/overlay.go, Status; fstype names of the same tree.
+    static const std::map<long, std::string> names{
+        {0xEF53, "extfs"},     {0x58465342, "xfs"},       {0x9123683E, "btrfs"},
+        {0x01021994, "tmpfs"}, {0x794c7630, "overlayfs"}, {0x2fc12fc1, "zfs"},
+        {0xF2F52010, "f2fs"},  {0x6969, "nfs"},           {0x65735546, "fuse"},
+    };
+    struct statfs info {};
+    std::string backing = "<unknown>";
+    if (::fstatfs(impl_->overlay.fd(), &info) == 0) {
+        const auto found = names.find(static_cast<long>(info.f_type));
+        if (found != names.end()) backing = found->second;
+    }
+    return {{"Backing Filesystem", backing},
+            {"Supports d_type", "true"},
+            {"Using metacopy", "false"},
+            {"Native Overlay Diff", "true"},
+            {"userxattr", "false"}};
+}
+
+void Layers::settle() { impl_->reaper.settle(); }
+
+}  // namespace dockerd::store

@@ -1,0 +1,210 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/id.hpp>
+#include <dockerd/base/log.hpp>
+#include <dockerd/base/strings.hpp>
+#include <dockerd/model/reference.hpp>
+
+#include "layers_impl.hpp"
+
+namespace dockerd::store {
+namespace {
+
+std::vector<std::string> names_in(int directory) {
+    std::vector<std::string> out;
+    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
+    if (stream == nullptr) return out;
+    while (const dirent* item = ::readdir(stream)) {
+        if (item->d_name[0] != '.') out.emplace_back(item->d_name);
+    }
+    ::closedir(stream);
+    std::ranges::sort(out);
+    return out;
+}
+
+std::string read_trimmed(int directory, const std::string& name) {
+    return std::string(base::trim(read_file(directory, name, 4096)));
+}
+
+std::string read_optional(int directory, const std::string& name) {
+    try {
+        return read_trimmed(directory, name);
+    } catch (const base::Error& error) {
+        if (error.kind() != base::ErrorKind::not_found) throw;
+        return {};
+    }
+}
+
+/// Source: moby layer/filestore.go, isValidID: 64 hex digits, or what old stores had.
+bool is_mount_id(std::string_view id) {
+    return !id.empty() && id.size() <= 128 && std::ranges::all_of(id, [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-';
+    });
+}
+
+}  // namespace
+
+Layers::Impl::Impl(const std::string& data_root)
+    : overlay(data_root), db_root(data_root + "/image/overlay2/layerdb") {
+    // Modes as Docker makes them: image/ and image/overlay2/ 0700, layerdb/ and below as listed.
+    (void)open_or_make_directory(data_root + "/image/overlay2", 0700);
+    db_fd = open_or_make_directory(db_root, 0700);
+    chains_fd = open_or_make_directory(db_root + "/sha256", 0755);
+    mounts_fd = open_or_make_directory(db_root + "/mounts", 0755);
+    tmp_fd = open_or_make_directory(db_root + "/tmp", 0755);
+    finish_removals();
+    load();
+}
+
+void Layers::Impl::load() {
+    for (const std::string& name : names_in(chains_fd.get())) {
+        if (!base::is_full_id(name)) continue;
+        try {
+            load_layer(name);
+        } catch (const base::Error& error) {
+            base::log::error("skipping layer sha256:{}: {}", name, error.what());
+        }
+    }
+    // A layer whose parent is missing is of no use; repeat, as it may be a parent itself.
+    for (bool changed = true; changed;) {
+        changed = std::erase_if(layers, [this](const auto& item) {
+                      const std::string& parent = item.second.info.parent;
+                      return !parent.empty() && !layers.contains(parent);
+                  }) > 0;
+    }
+    for (auto& [id, layer] : layers) {
+        int depth = 1;
+        for (std::string up = layer.info.parent; !up.empty(); up = layers.at(up).info.parent)
+            ++depth;
+        layer.depth = depth;
+        if (!layer.info.parent.empty()) ++layers.at(layer.info.parent).holds;
+    }
+    for (const std::string& name : names_in(mounts_fd.get())) {
+        try {
+            load_rw(name);
+        } catch (const base::Error& error) {
+            base::log::error("skipping layer of container {}: {}", name, error.what());
+        }
+    }
+}
+
+void Layers::Impl::load_layer(const std::string& hex) {
+    RoLayer layer;
+    layer.info.chain_id = "sha256:" + hex;
+    layer.info.diff_id = read_trimmed(chains_fd.get(), hex + "/diff");
+    layer.cache_id = read_trimmed(chains_fd.get(), hex + "/cache-id");
+    layer.info.parent = read_optional(chains_fd.get(), hex + "/parent");
+    const auto size = base::parse_int(read_trimmed(chains_fd.get(), hex + "/size"));
+    const bool sane = model::is_sha256_digest(layer.info.diff_id) && is_mount_id(layer.cache_id) &&
+                      (layer.info.parent.empty() || model::is_sha256_digest(layer.info.parent));
+    if (!size || !sane) base::fail(base::ErrorKind::internal, "invalid layer metadata");
+    layer.info.size = *size;
+    layers.emplace(layer.info.chain_id, std::move(layer));
+}
+
+void Layers::Impl::load_rw(const std::string& container_id) {
+    auto layer = std::make_shared<RwLayer>();
+    layer->container_id = container_id;
+    layer->mount_id = read_trimmed(mounts_fd.get(), container_id + "/mount-id");
+    layer->init_id = read_optional(mounts_fd.get(), container_id + "/init-id");
+    layer->parent = read_optional(mounts_fd.get(), container_id + "/parent");
+    if (!is_mount_id(layer->mount_id) ||
+        (!layer->init_id.empty() && !is_mount_id(layer->init_id))) {
+        base::fail(base::ErrorKind::internal, "invalid mount id value");
+    }
+    if (!layer->parent.empty()) {
+        const auto parent = layers.find(layer->parent);
+        if (parent == layers.end()) {
+            base::fail(base::ErrorKind::internal, "layer does not exist: " + layer->parent);
+        }
+        ++parent->second.holds;
+    }
+    rw_layers.emplace(container_id, std::move(layer));
+}
+
+/// Ends what a crash cut off: deletions of layers, of containers' layers, and half-made layers.
+void Layers::Impl::finish_removals() {
+    constexpr std::string_view suffix = "-removing";
+    for (const std::string& name : names_in(chains_fd.get())) {
+        if (!name.ends_with(suffix)) continue;
+        try {
+            const std::string cache_id = read_optional(chains_fd.get(), name + "/cache-id");
+            if (is_mount_id(cache_id)) overlay.remove(cache_id);
+            remove_tree(chains_fd.get(), name);
+        } catch (const base::Error& error) {
+            base::log::warn("removing layer {}: {}", name, error.what());
+        }
+    }
+    for (const std::string& name : names_in(tmp_fd.get())) {
+        try {
+            sweep_transaction(name);
+        } catch (const base::Error& error) {
+            base::log::warn("removing layerdb/tmp/{}: {}", name, error.what());
+        }
+    }
+}
+
+void Layers::Impl::sweep_transaction(const std::string& name) {
+    if (!name.starts_with("write-set-") && !name.starts_with("removing-")) return;
+    for (const char* file : {"/cache-id", "/mount-id", "/init-id"}) {
+        const std::string id = read_optional(tmp_fd.get(), name + file);
+        if (is_mount_id(id)) overlay.remove(id);
+    }
+    remove_tree(tmp_fd.get(), name);
+}
+
+void Layers::Impl::write_transaction(const StagedLayer::State& staged,
+                                     const std::string& parent) const {
+    const base::Fd folder{
+        ::openat(tmp_fd.get(), staged.transaction.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!folder) base::throw_errno(errno, "open layer transaction");
+    Batch batch;
+    batch.write_new(folder.get(), "diff", staged.diff_id);
+    batch.write_new(folder.get(), "size", std::to_string(staged.size));
+    if (!parent.empty()) batch.write_new(folder.get(), "parent", parent);
+}
+
+/// The layer's files are on the disk before its name is: a layer that survives a power cut is
+/// whole, and one that does not is unpacked again.
+void Layers::Impl::flush_data(std::uint64_t sequence) {
+    std::uint64_t covered = 0;
+    {
+        const base::Lock lock(mutex);
+        if (sequence <= flushed_sequence) return;
+        covered = staged_sequence;
+    }
+    if (::syncfs(overlay.fd()) != 0) base::throw_errno(errno, "syncfs");
+    const base::Lock lock(mutex);
+    flushed_sequence = std::max(flushed_sequence, covered);
+}
+
+void Layers::Impl::publish(const StagedLayer::State& staged, const std::string& chain_id) {
+    const std::string name = chain_id.substr(chain_id.find(':') + 1);
+    if (::renameat(tmp_fd.get(), staged.transaction.c_str(), chains_fd.get(), name.c_str()) != 0) {
+        base::throw_errno(errno, fmt::format("store layer {}", chain_id));
+    }
+    if (::fsync(chains_fd.get()) != 0) base::throw_errno(errno, "fsync layerdb");
+}
+
+void Layers::Impl::discard(StagedLayer::State& staged) noexcept {
+    try {
+        reaper.post([this, id = staged.overlay.id, name = staged.transaction] {
+            overlay.remove(id);
+            remove_tree(tmp_fd.get(), name);
+        });
+    } catch (const std::exception& error) {
+        base::log::warn("discard layer {}: {}", staged.overlay.id, error.what());
+    }
+}
+
+}  // namespace dockerd::store

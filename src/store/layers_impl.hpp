@@ -1,0 +1,99 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include <dockerd/base/mutex.hpp>
+#include <dockerd/store/layers.hpp>
+
+#include "init_layer.hpp"
+#include "overlay.hpp"
+#include "reaper.hpp"
+
+namespace dockerd::store {
+
+struct RoLayer {
+    LayerInfo info;
+    std::string cache_id;
+    int depth = 1;
+    int holds = 0;
+    std::optional<OverlayDir> overlay;  ///< read when first needed
+    bool marked_committed = false;
+    std::shared_ptr<const InitTemplate> init_template;
+};
+
+struct RwLayer {
+    std::string container_id;
+    std::string mount_id;
+    std::string init_id;  ///< empty without an init layer
+    std::string parent;   ///< chain id
+    base::Mutex mutex;    ///< serialises mounting of this layer
+    int mounts = 0;
+};
+using RwLayerPtr = std::shared_ptr<RwLayer>;
+
+struct StagedLayer::State {
+    Layers::Impl* owner = nullptr;
+    std::string transaction;  ///< folder below layerdb/tmp
+    OverlayDir overlay;
+    std::string diff_id;
+    std::int64_t size = 0;
+    std::uint64_t sequence = 0;
+    bool committed = false;
+};
+
+struct Layers::Impl {
+    explicit Impl(const std::string& data_root);
+
+    // layers_db.cpp: what layerdb/ says
+    void load();
+    void load_layer(const std::string& hex);
+    void load_rw(const std::string& container_id);
+    void finish_removals();
+    void sweep_transaction(const std::string& name);
+    void write_transaction(const StagedLayer::State& staged, const std::string& parent) const;
+    void publish(const StagedLayer::State& staged, const std::string& chain_id);
+    void flush_data(std::uint64_t sequence);
+    void discard(StagedLayer::State& staged) noexcept;
+
+    // layers.cpp: holds
+    RoLayer& require(const std::string& chain_id);
+    const RoLayer& require(const std::string& chain_id) const;
+    std::vector<LayerInfo> release_locked(const std::string& chain_id);
+    void delete_layer(const RoLayer& layer);
+    const OverlayDir& overlay_of(RoLayer& layer);
+    /// Folder names of a chain, top first.
+    std::vector<std::string> stack_of(const std::string& chain_id) const;
+
+    // layers_rw.cpp
+    RwLayerPtr require_rw(const std::string& container_id) const;
+    LowerStack lower_stack_of(const RwLayer& layer) const;
+    void take_down(const RwLayer& layer);
+    std::shared_ptr<const InitTemplate> init_template_of(const std::string& chain_id);
+    void make_rw(const RwLayer& layer, const std::optional<OverlayDir>& parent,
+                 const std::shared_ptr<const InitTemplate>& init, const RwOptions& options,
+                 Batch& batch);
+
+    Overlay overlay;
+    std::string db_root;
+    base::Fd db_fd;      ///< layerdb/
+    base::Fd chains_fd;  ///< layerdb/sha256/
+    base::Fd mounts_fd;  ///< layerdb/mounts/
+    base::Fd tmp_fd;     ///< layerdb/tmp/
+
+    mutable base::Mutex mutex;  ///< guards the maps
+    std::map<std::string, RoLayer> layers;
+    std::map<std::string, RwLayerPtr> rw_layers;
+    std::set<std::string> creating;  ///< container ids between reservation and entry
+
+    base::Mutex commit_mutex;  ///< one layer enters the database at a time
+    std::uint64_t staged_sequence = 0;
+    std::uint64_t flushed_sequence = 0;
+
+    Reaper reaper;  ///< last: its jobs use what is above
+};
+
+}  // namespace dockerd::store

@@ -1,0 +1,213 @@
+#include <dockerd/store/layers.hpp>
+
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include <linux/magic.h>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/id.hpp>
+
+#include "store_fixture.hpp"
+
+namespace dockerd::store {
+namespace {
+
+class LayersTest : public StoreFixture {};
+
+std::string base_tar() {
+    return TarBuilder()
+        .dir("bin")
+        .file("bin/sh", std::string(100'000, 'x'), 04755)
+        .hard_link("bin/ash", "bin/sh")
+        .dir("etc")
+        .file("etc/hosts", "127.0.0.1 image\n")
+        .file("etc/passwd", "root:x:0:0::/:/bin/sh\n")
+        .link("etc/link", "/etc/passwd")
+        .dir("dev")
+        .dir("proc")
+        .dir("tmp", 01777)
+        .take();
+}
+
+std::string top_tar() {
+    return TarBuilder()
+        .dir("etc")
+        .file("etc/.wh.passwd", "")
+        .file("etc/added", "new\n")
+        .dir("tmp", 01777)
+        .file("tmp/.wh..wh..opq", "")
+        .take();
+}
+
+TEST_F(LayersTest, AppliesTarAndReproducesItExactly) {
+    Layers layers(root_);
+    const std::string tar = base_tar();
+    const LayerInfo info = layers.apply("", archive::memory_source(tar));
+    EXPECT_EQ(info.diff_id, archive::sha256_digest(tar));
+    EXPECT_EQ(info.chain_id, info.diff_id);
+    EXPECT_EQ(info.size, 100'000 + 16 + 22 + 11);
+    EXPECT_EQ(drain(layers.open_tar(info.chain_id)), tar);
+    EXPECT_EQ(layers.tar_size(info.chain_id), static_cast<std::int64_t>(tar.size()));
+    const std::string folder = root_ + "/image/overlay2/layerdb/sha256/" + info.chain_id.substr(7);
+    const std::string cache_id = slurp(folder + "/cache-id");
+    EXPECT_TRUE(base::is_full_id(cache_id));
+    EXPECT_EQ(slurp(folder + "/diff"), info.diff_id);
+    EXPECT_EQ(slurp(folder + "/size"), std::to_string(info.size));
+    EXPECT_FALSE(std::filesystem::exists(folder + "/parent"));
+    const std::string link = slurp(root_ + "/overlay2/" + cache_id + "/link");
+    EXPECT_EQ(link.size(), 26U);
+    EXPECT_EQ(std::filesystem::read_symlink(root_ + "/overlay2/l/" + link),
+              "../" + cache_id + "/diff");
+    EXPECT_FALSE(std::filesystem::exists(root_ + "/overlay2/" + cache_id + "/work"));
+}
+
+TEST_F(LayersTest, ChainsLayersAndWritesLower) {
+    Layers layers(root_);
+    const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
+    const std::string tar = top_tar();
+    const LayerInfo top = layers.apply(base.chain_id, archive::memory_source(tar));
+    EXPECT_EQ(top.chain_id, archive::sha256_digest(base.chain_id + " " + top.diff_id));
+    EXPECT_EQ(drain(layers.open_tar(top.chain_id)), tar);
+    const auto data = layers.layer_metadata(top.chain_id);
+    const std::string diff = data.at("UpperDir");
+    struct stat info {};
+    ASSERT_EQ(::lstat((diff + "/etc/passwd").c_str(), &info), 0);
+    EXPECT_TRUE(S_ISCHR(info.st_mode));
+    EXPECT_EQ(info.st_rdev, makedev(0, 0));
+    char opaque = 0;
+    EXPECT_EQ(::getxattr((diff + "/tmp").c_str(), "trusted.overlay.opaque", &opaque, 1), 1);
+    EXPECT_EQ(opaque, 'y');
+    EXPECT_EQ(data.at("LowerDir"), layers.layer_metadata(base.chain_id).at("UpperDir"));
+}
+
+TEST_F(LayersTest, ReusesAnEqualLayerAndDeletesItAfterTheLastRelease) {
+    Layers layers(root_);
+    const LayerInfo first = layers.apply("", archive::memory_source(base_tar()));
+    const LayerInfo second = layers.apply("", archive::memory_source(base_tar()));
+    EXPECT_EQ(first.chain_id, second.chain_id);
+    EXPECT_EQ(layers.list().size(), 1U);
+    EXPECT_TRUE(layers.release(first.chain_id).empty());
+    const auto removed = layers.release(first.chain_id);
+    ASSERT_EQ(removed.size(), 1U);
+    EXPECT_EQ(removed[0].chain_id, first.chain_id);
+    layers.settle();
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/image/overlay2/layerdb/sha256"));
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/image/overlay2/layerdb/tmp"));
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/overlay2/l"));
+}
+
+TEST_F(LayersTest, MountsWritableLayerOverInitLayer) {
+    Layers layers(root_);
+    const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
+    const LayerInfo top = layers.apply(base.chain_id, archive::memory_source(top_tar()));
+    const std::string id(64, 'c');
+    layers.create_rw(id, top.chain_id);
+    const MountedLayer mounted = layers.mount_rw(id);
+    struct statfs fs {};
+    ASSERT_EQ(::fstatfs(mounted.tree.get(), &fs), 0);
+    EXPECT_EQ(static_cast<unsigned long>(fs.f_type),
+              static_cast<unsigned long>(OVERLAYFS_SUPER_MAGIC));
+    EXPECT_EQ(slurp(mounted.path + "/etc/hosts"), "");
+    EXPECT_EQ(slurp(mounted.path + "/etc/added"), "new\n");
+    EXPECT_FALSE(std::filesystem::exists(mounted.path + "/etc/passwd"));
+    EXPECT_EQ(std::filesystem::read_symlink(mounted.path + "/etc/mtab"), "/proc/mounts");
+    for (const char* name :
+         {"/.dockerenv", "/dev/pts", "/dev/shm", "/dev/console", "/sys", "/proc"}) {
+        EXPECT_TRUE(std::filesystem::exists(mounted.path + name)) << name;
+    }
+    struct stat info {};
+    ASSERT_EQ(::stat((mounted.path + "/bin/sh").c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777U, 04755U);
+    EXPECT_EQ(info.st_nlink, 2U);
+    layers.unmount_rw(id);
+    layers.remove_rw(id);
+    layers.settle();
+    EXPECT_FALSE(layers.has_rw(id));
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/image/overlay2/layerdb/mounts"));
+    EXPECT_TRUE(mounts_below().empty());
+}
+
+TEST_F(LayersTest, ListsChangesAsDockerDiffDoes) {
+    Layers layers(root_);
+    const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
+    const std::string id(64, 'd');
+    layers.create_rw(id, base.chain_id);
+    const MountedLayer mounted = layers.mount_rw(id);
+    EXPECT_TRUE(layers.rw_changes(id).empty());
+    std::ofstream(mounted.path + "/etc/passwd") << "changed\n";
+    std::filesystem::remove(mounted.path + "/bin/ash");
+    std::filesystem::create_directories(mounted.path + "/new/deep");
+    std::ofstream(mounted.path + "/new/deep/file") << "12345";
+    std::filesystem::remove_all(mounted.path + "/tmp");
+    std::vector<std::string> lines;
+    for (const LayerChange& change : layers.rw_changes(id)) {
+        lines.push_back(std::to_string(static_cast<int>(change.kind)) + " " + change.path);
+    }
+    const std::vector<std::string> expected{"0 /bin",           "2 /bin/ash", "0 /etc",
+                                            "0 /etc/passwd",    "1 /new",     "1 /new/deep",
+                                            "1 /new/deep/file", "2 /tmp"};
+    EXPECT_EQ(lines, expected);
+    EXPECT_EQ(layers.rw_size(id), 5 + 8);
+    layers.unmount_rw(id);
+    std::string tar;
+    layers.write_rw_tar(id, [&](std::string_view bytes) { tar += bytes; });
+    const LayerInfo committed = layers.apply(base.chain_id, archive::memory_source(tar));
+    EXPECT_EQ(drain(layers.open_tar(committed.chain_id)), tar);
+    layers.remove_rw(id);
+}
+
+TEST_F(LayersTest, FindsEverythingAgainAfterReopening) {
+    const std::string id(64, 'e');
+    std::string chain;
+    {
+        Layers layers(root_);
+        chain = layers.apply("", archive::memory_source(base_tar())).chain_id;
+        layers.create_rw(id, chain);
+        (void)layers.mount_rw(id);
+    }
+    Layers layers(root_);
+    EXPECT_TRUE(layers.has_rw(id));
+    EXPECT_EQ(layers.rw_parent(id), chain);
+    EXPECT_EQ(layers.list().size(), 1U);
+    EXPECT_EQ(mounts_below().size(), 1U);
+    (void)layers.mount_rw(id);
+    EXPECT_EQ(mounts_below().size(), 1U);
+    layers.unmount_rw(id);
+    EXPECT_TRUE(mounts_below().empty());
+    layers.remove_rw(id);
+}
+
+TEST_F(LayersTest, CleansUpAfterACrashInTheMiddleOfALayer) {
+    { Layers layers(root_); }
+    const std::string cache(64, 'a');
+    const std::string transaction = root_ + "/image/overlay2/layerdb/tmp/write-set-123";
+    std::filesystem::create_directories(transaction);
+    std::ofstream(transaction + "/cache-id") << cache;
+    std::filesystem::create_directories(root_ + "/overlay2/" + cache + "/diff/some");
+    std::ofstream(root_ + "/overlay2/" + cache + "/link") << "LINK";
+    std::filesystem::create_symlink("../x/diff", root_ + "/overlay2/l/LINK");
+    Layers layers(root_);
+    EXPECT_FALSE(std::filesystem::exists(transaction));
+    EXPECT_FALSE(std::filesystem::exists(root_ + "/overlay2/" + cache));
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/overlay2/l"));
+}
+
+TEST_F(LayersTest, DropsAFailedLayerCompletely) {
+    Layers layers(root_);
+    const std::string twice = TarBuilder().file("a", "1").file("./a", "2").take();
+    try {
+        (void)layers.apply("", archive::memory_source(twice));
+        FAIL() << "accepted a name twice";
+    } catch (const base::Error& error) {
+        EXPECT_STREQ(error.what(), "duplicates of file paths not supported");
+        EXPECT_EQ(error.kind(), base::ErrorKind::invalid_argument);
+    }
+    layers.settle();
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/image/overlay2/layerdb/tmp"));
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/overlay2/l"));
+}
+
+}  // namespace
+}  // namespace dockerd::store
