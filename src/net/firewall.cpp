@@ -384,11 +384,13 @@ void Firewall::start(std::vector<FirewallNetwork> networks) {
         options_.ipv6 = false;
         rebuild_locked();
     }
+    started_ = true;
 }
 
 void Firewall::add_network(const FirewallNetwork& network) {
     const base::Lock lock(mutex_);
     networks_.push_back(network);
+    if (!started_) return;
     try {
         rebuild_locked();
     } catch (const base::Error&) {
@@ -400,7 +402,7 @@ void Firewall::add_network(const FirewallNetwork& network) {
 void Firewall::remove_network(const std::string& id) {
     const base::Lock lock(mutex_);
     std::erase_if(networks_, [&](const FirewallNetwork& network) { return network.id == id; });
-    rebuild_locked();
+    if (started_) rebuild_locked();
 }
 
 void Firewall::rebuild() {
@@ -413,6 +415,10 @@ void Firewall::add(const FirewallNetwork& network, const std::string& endpoint_i
                    const std::vector<FirewallPort>& ports) {
     const base::Lock lock(mutex_);
     Endpoint endpoint{network, addresses, ports, {}};
+    if (!started_) {
+        endpoints_.insert_or_assign(endpoint_id, std::move(endpoint));
+        return;
+    }
     NftBatch batch(/*want_handles=*/true);
     for (const auto& [family, element] : elements(endpoint)) {
         batch.add_element(family, own_table, element.set, element.key,
@@ -444,6 +450,7 @@ void Firewall::remove(const std::string& endpoint_id) noexcept {
         if (found == endpoints_.end()) return;
         const Endpoint endpoint = std::move(found->second);
         endpoints_.erase(found);
+        if (!started_) return;
         NftBatch batch;
         for (const auto& [family, element] : elements(endpoint)) {
             batch.delete_element(family, own_table, element.set, element.key);

@@ -25,7 +25,8 @@ class Firewall {
 public:
     explicit Firewall(FirewallOptions options);
 
-    /// Replaces everything of ours by what `networks` need; later calls add to it.
+    /// Replaces everything of ours by what `networks` and the endpoints added so far need. Before
+    /// it, calls only collect.
     void start(std::vector<FirewallNetwork> networks);
     void add_network(const FirewallNetwork& network);
     void remove_network(const std::string& id);
@@ -62,6 +63,7 @@ private:
     sys::NetlinkSocket socket_;
     std::vector<FirewallNetwork> networks_;
     std::map<std::string, Endpoint> endpoints_;
+    bool started_ = false;
 };
 
 }  // namespace dockerd::net

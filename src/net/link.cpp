@@ -296,7 +296,7 @@ void Links::set_neighbour(int index, const IpAddress& address, const MacAddress&
     header.ndm_family = family_number(address);
     header.ndm_ifindex = index;
     header.ndm_state = NUD_STALE;
-    batch.begin(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, header);
+    batch.begin(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_REPLACE, header);
     put_address(batch, NDA_DST, address);
     batch.put(NDA_LLADDR, mac);
     socket_.transact(batch, "set neighbour");

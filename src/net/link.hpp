@@ -59,7 +59,7 @@ public:
     /// IPv4 destinations reachable without a gateway.
     /// Source: moby libnetwork/netutils, queryOnLinkRoutes.
     std::vector<IpPrefix> on_link_routes();
-    /// Records that `address` now has this MAC, over what was known before.
+    /// Replaces what is remembered of `address`: it now has this MAC. ENOENT: nothing was.
     void set_neighbour(int index, const IpAddress& address, const MacAddress& mac);
 
 private:

@@ -42,6 +42,11 @@ struct PortMapping {
 /// Source: moby daemon/container_operations.go and go-connections nat.ParsePortSpec.
 std::vector<PortMapping> parse_port_bindings(const model::PortMap& bindings);
 
+/// The mappings of a container: its PortBindings, and with `publish_all` every exposed port that
+/// has none. `exposed` and the bindings use "80/tcp" keys.
+std::vector<PortMapping> container_ports(const model::PortMap& bindings,
+                                         const model::StringSet& exposed, bool publish_all);
+
 /// A port that is published.
 struct PublishedPort {
     Protocol protocol = Protocol::tcp;

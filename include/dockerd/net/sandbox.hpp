@@ -42,6 +42,8 @@ struct EndpointInfo {
     void fill(model::EndpointSettings& settings) const;
 };
 
+struct SandboxState;
+
 /// A container's network namespace with its endpoints. Made, joined and closed by Networks.
 ///
 /// Thread: one call at a time for each sandbox; different sandboxes in parallel.
@@ -67,9 +69,8 @@ public:
 private:
     friend class Networks;
     friend class NetworksImpl;
-    struct Impl;
-    explicit Sandbox(std::unique_ptr<Impl> impl);
-    std::unique_ptr<Impl> impl_;
+    explicit Sandbox(std::unique_ptr<SandboxState> state);
+    std::unique_ptr<SandboxState> state_;
 };
 
 }  // namespace dockerd::net

@@ -76,7 +76,6 @@ struct Mount {
     bool noexec = false;
     Propagation propagation = Propagation::make_private;
     bool recursive_propagation = true;
-    bool copy_up = false;  ///< tmpfs: starts with what the image has at the destination
     std::vector<CgroupHierarchy> hierarchies;
 };
 

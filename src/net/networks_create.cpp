@@ -1,0 +1,282 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/id.hpp>
+#include <dockerd/base/log.hpp>
+#include <dockerd/base/strings.hpp>
+#include <dockerd/base/undo.hpp>
+
+#include "netns.hpp"
+#include "networks_impl.hpp"
+
+namespace dockerd::net {
+
+namespace log = base::log;
+
+namespace {
+
+using base::ErrorKind;
+using base::fail;
+
+/// A random unique local /64. Source: RFC 4193, section 3.2.2.
+IpPrefix random_ula() {
+    std::array<std::uint8_t, 16> bytes{};
+    bytes[0] = 0xfd;
+    const MacAddress random = MacAddress::random();
+    std::copy(random.bytes.begin() + 1, random.bytes.end(), bytes.begin() + 1);
+    return {IpAddress::v6(bytes), 64};
+}
+
+/// What a request asks for beyond what the bridge driver can.
+void check_driver(const model::NetworkCreate& request) {
+    if (request.driver == "host" || request.driver == "null") {
+        // Source: moby libnetwork/drivers/host and null.
+        fail(ErrorKind::permission_denied,
+             fmt::format("only one instance of {} network is allowed",
+                         base::quote(request.driver)));
+    }
+    if (!request.driver.empty() && request.driver != "bridge" && request.driver != "default") {
+        fail(ErrorKind::not_found,
+             fmt::format("could not find plugin {} in v1 plugin registry: plugin {} not found",
+                         request.driver, base::quote(request.driver)));
+    }
+    if (request.scope == "swarm") {
+        fail(ErrorKind::permission_denied,
+             "cannot create a swarm scoped network when swarm is not active");
+    }
+    if (request.ingress) {
+        fail(ErrorKind::permission_denied, "Ingress network can only be global scope network");
+    }
+    if (request.config_only || !request.config_from.empty()) {
+        fail(ErrorKind::not_implemented, "configuration networks are not supported");
+    }
+}
+
+void check_name(const std::string& name) {
+    if (is_predefined_network(name)) {
+        // Docker's text ends in a space. Source: moby daemon/network.go, PredefinedNetworkError.
+        fail(ErrorKind::permission_denied,
+             fmt::format("operation is not permitted on predefined {} network ", name));
+    }
+    if (base::trim(name).empty()) {
+        fail(ErrorKind::invalid_argument, "invalid name: name is empty");
+    }
+}
+
+/// An option as a switch for what the request leaves open.
+bool option_or(const model::StringMap& options, const std::string& name,
+               const std::optional<bool>& asked, bool otherwise) {
+    if (asked) return *asked;
+    const auto found = options.find(name);
+    if (found == options.end()) return otherwise;
+    if (found->second == "true" || found->second == "1") return true;
+    if (found->second == "false" || found->second == "0") return false;
+    fail(ErrorKind::invalid_argument,
+         fmt::format("driver-opt {} is not a valid bool", base::quote(name)));
+}
+
+/// The one configuration of a family; bridges have one subnet each.
+const model::IpamConfig* config_of(const model::NetworkCreate& request, bool v6) {
+    const model::IpamConfig* out = nullptr;
+    if (!request.ipam) return out;
+    for (const model::IpamConfig& config : request.ipam->config) {
+        const auto subnet = IpPrefix::parse(config.subnet);
+        if (!subnet || subnet->address.is_v6() != v6) continue;
+        if (out != nullptr) {
+            // Source: moby bridge/bridge_linux.go, processIPAM.
+            fail(ErrorKind::permission_denied,
+                 fmt::format("bridge driver doesn't support multiple subnets"));
+        }
+        out = &config;
+    }
+    return out;
+}
+
+}  // namespace
+
+/// Takes subnet, gateway and auxiliary addresses.
+/// Source: moby libnetwork/network.go, ipamAllocateVersion.
+void NetworksImpl::allocate_family(Network& network, const model::IpamConfig* config, bool v6,
+                                   const std::vector<IpPrefix>& reserved) {
+    NetworkSubnet out;
+    if (config != nullptr) {
+        out.subnet = ipam_.take_subnet(*IpPrefix::parse(config->subnet));
+        out.configured = true;
+        if (!config->ip_range.empty()) out.range = *IpPrefix::parse(config->ip_range);
+    } else if (v6) {
+        out.subnet = ipam_.take_subnet(random_ula());
+    } else {
+        out.subnet = ipam_.take_any_subnet(reserved);
+    }
+    try {
+        if (config != nullptr && !config->gateway.empty()) {
+            out.gateway = *IpAddress::parse(config->gateway);
+            base::in_context(fmt::format("failed to allocate gateway ({})", config->gateway),
+                             [&] { ipam_.take(out.subnet, out.gateway); });
+        } else if (const auto gateway = ipam_.take_any(out.subnet, out.range)) {
+            out.gateway = *gateway;
+        } else {
+            fail(ErrorKind::internal,
+                 "failed to allocate gateway (): no available addresses on this pool");
+        }
+        if (config != nullptr) {
+            for (const auto& [name, text] : config->aux_address) {
+                out.aux[name] = *IpAddress::parse(text);
+                base::in_context(
+                    fmt::format("failed to allocate secondary ip address ({}:{})", name, text),
+                    [&] { ipam_.take(out.subnet, out.aux[name]); });
+            }
+        }
+    } catch (const base::Error&) {
+        ipam_.release_subnet(out.subnet);
+        throw;
+    }
+    (v6 ? network.v6 : network.v4) = std::move(out);
+}
+
+void NetworksImpl::release_subnets(Network& network) {
+    if (network.v4) ipam_.release_subnet(network.v4->subnet);
+    if (network.v6) ipam_.release_subnet(network.v6->subnet);
+}
+
+void NetworksImpl::allocate(Network& network, const model::NetworkCreate& request) {
+    const std::vector<IpPrefix> reserved = reserved_subnets();
+    const base::Lock lock(mutex_);
+    try {
+        if (network.record.enable_ipv4) {
+            allocate_family(network, config_of(request, false), false, reserved);
+        }
+        if (network.record.enable_ipv6) {
+            allocate_family(network, config_of(request, true), true, reserved);
+        }
+    } catch (const base::Error&) {
+        release_subnets(network);
+        throw;
+    }
+}
+
+NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
+    check_name(request.name);
+    check_driver(request);
+    auto network = std::make_shared<Network>();
+    NetworkRecord& record = network->record;
+    record.options = request.options;
+    record.options.given = true;
+    for (const auto& [option, value] : options_.default_bridge_options) {
+        record.options.emplace(option, value);
+    }
+    record.enable_ipv4 = option_or(record.options, "com.docker.network.enable_ipv4",
+                                   request.enable_ipv4, true);
+    record.enable_ipv6 = option_or(record.options, "com.docker.network.enable_ipv6",
+                                   request.enable_ipv6, false);
+    if (request.ipam) {
+        validate_ipam(*request.ipam, record.enable_ipv6);
+        if (!request.ipam->driver.empty() && request.ipam->driver != "default") {
+            fail(ErrorKind::invalid_argument,
+                 fmt::format("invalid ipam driver: {}", base::quote(request.ipam->driver)));
+        }
+    }
+    if (!record.enable_ipv4 && !record.enable_ipv6) {
+        fail(ErrorKind::invalid_argument, "IPv4 or IPv6 must be enabled");
+    }
+    const base::Lock change(change_mutex_);
+    {
+        const base::Lock lock(mutex_);
+        for (const auto& [id, other] : networks_) {
+            if (other->record.name == request.name) {
+                fail(ErrorKind::conflict,
+                     fmt::format("network with name {} already exists", request.name));
+            }
+        }
+    }
+    record.name = request.name;
+    record.id = base::random_id();
+    record.created = base::WallTime::now();
+    record.driver = "bridge";
+    record.ipam.driver = "default";
+    if (request.ipam) record.ipam.options = request.ipam->options;
+    record.internal = request.internal;
+    record.attachable = request.attachable;
+    record.labels = request.labels;
+    record.labels.given = true;
+    network->bridge = parse_bridge_options(record.options);
+    if (network->bridge.name.empty()) network->bridge.name = "br-" + record.id.substr(0, 12);
+    allocate(*network, request);
+    base::Undo release([&]() noexcept {
+        const base::Lock lock(mutex_);
+        release_subnets(*network);
+    });
+    record.ipam = shown_ipam(*network);
+    set_up_bridge(*network);
+    base::Undo remove_bridge([&]() noexcept {
+        if (network->bridge.creator != 1) return;
+        try {
+            const base::Lock lock(links_mutex_);
+            links_.remove(network->bridge_index);
+        } catch (const base::Error& error) {
+            log::warn("{}, ignoring", error.what());
+        }
+    });
+    if (firewall_ && firewall_started_) firewall_->add_network(firewall_network(*network));
+    const base::Lock lock(mutex_);
+    networks_.emplace(record.id, network);
+    try {
+        save_locked();
+    } catch (const base::Error&) {
+        networks_.erase(record.id);
+        throw;
+    }
+    remove_bridge.dismiss();
+    release.dismiss();
+    return record;
+}
+
+void NetworksImpl::remove(std::string_view reference) {
+    const base::Lock change(change_mutex_);
+    std::shared_ptr<Network> network;
+    {
+        const base::Lock lock(mutex_);
+        Network& found = get_locked(reference);
+        network = networks_.at(found.record.id);
+        if (is_predefined_network(found.record.name)) {
+            fail(ErrorKind::permission_denied,
+                 fmt::format("{} is a pre-defined network and cannot be removed",
+                             found.record.name));
+        }
+        if (!found.record.members.empty()) {
+            std::vector<std::string> active;
+            for (const NetworkMember& member : found.record.members) {
+                active.push_back(fmt::format("name:\"{}\" id:\"{}\"", member.name,
+                                             base::short_id(member.endpoint_id)));
+            }
+            fail(ErrorKind::permission_denied,
+                 fmt::format("error while removing network: network {} has active endpoints ({})",
+                             found.record.name, base::join(active, ", ")));
+        }
+        // From here on nobody joins it any more.
+        networks_.erase(found.record.id);
+        network->deleting = true;
+        try {
+            save_locked();
+        } catch (const base::Error&) {
+            network->deleting = false;
+            networks_.emplace(network->record.id, network);
+            throw;
+        }
+    }
+    try {
+        if (firewall_ && firewall_started_) firewall_->remove_network(network->record.id);
+        const base::Lock lock(links_mutex_);
+        if (network->bridge.creator == 1 && network->bridge_index != 0) {
+            links_.remove(network->bridge_index);
+        }
+    } catch (const base::Error& error) {
+        log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
+    }
+    const base::Lock lock(mutex_);
+    release_subnets(*network);
+}
+
+}  // namespace dockerd::net

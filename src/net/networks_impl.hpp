@@ -1,0 +1,173 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <dockerd/base/fd.hpp>
+#include <dockerd/base/mutex.hpp>
+#include <dockerd/net/networks.hpp>
+
+#include "firewall.hpp"
+#include "ipam.hpp"
+#include "link.hpp"
+#include "port_publisher.hpp"
+
+namespace dockerd::net {
+
+/// A network's addresses of one family.
+struct NetworkSubnet {
+    IpPrefix subnet;
+    IpPrefix range;  ///< where addresses are given from; none: the whole subnet
+    IpAddress gateway;
+    std::map<std::string, IpAddress> aux;
+    bool configured = false;  ///< the user named the subnet
+};
+
+/// What the bridge driver makes of a network's options.
+/// Source: moby bridge/bridge_linux.go, networkConfiguration.fromLabels.
+struct BridgeSettings {
+    std::string name;  ///< of the bridge device
+    int mtu = 0;
+    bool icc = true;
+    bool masquerade = true;
+    bool default_bridge = false;
+    bool inhibit_ipv4 = false;
+    IpAddress binding_ip;
+    IpAddress snat4;
+    IpAddress snat6;
+    std::string interface_prefix = "eth";
+    std::vector<std::string> trusted_interfaces;
+    int creator = 0;  ///< 1: the device is ours, 2: it was there
+};
+
+/// A network as it stands.
+struct Network {
+    NetworkRecord record;
+    BridgeSettings bridge;
+    std::optional<NetworkSubnet> v4;
+    std::optional<NetworkSubnet> v6;
+    int bridge_index = 0;
+    /// The text a record was loaded from, for drivers we only keep.
+    std::map<std::string, std::string> foreign;
+    /// Who had an address last: others may still remember that MAC.
+    std::map<IpAddress, MacAddress> last_macs;
+    bool deleting = false;
+};
+
+/// Throws: invalid_argument, "failed to parse <option> value: ...".
+BridgeSettings parse_bridge_options(const model::StringMap& options);
+
+/// Source: moby api/types/network/ipam.go, ValidateIPAM.
+void validate_ipam(const model::Ipam& ipam, bool enable_ipv6);
+
+/// Records in local-kv.db's own form, and back. Keys as in NetworkStore.
+std::map<std::string, std::string> encode_network(const Network& network);
+std::vector<Network> decode_networks(const std::map<std::string, std::string>& records);
+
+/// The IPAM block that clients see.
+/// Source: moby daemon/network.go, buildIPAMResources.
+model::Ipam shown_ipam(const Network& network);
+
+struct SandboxState {
+    std::string id;
+    std::string key;
+    base::Fd netns;
+    bool host = false;
+    std::unique_ptr<Links> links;  ///< inside the namespace
+    std::vector<EndpointInfo> endpoints;
+    std::map<std::string, std::vector<BoundPort>> ports;  ///< by endpoint
+    std::map<std::string, std::int64_t> priorities;       ///< by endpoint: GwPriority
+    unsigned next_interface = 0;
+};
+
+std::string encode_sandbox(const SandboxState& sandbox);
+void decode_sandbox(std::string_view text, SandboxState& sandbox);
+
+/// What Networks is made of. The files networks_*.cpp hold its parts.
+///
+/// Locks, in this order: change_mutex_ (one creation or removal at a time), then one of mutex_
+/// (records and address pools, never held over a system call) and links_mutex_.
+class NetworksImpl {
+public:
+    NetworksImpl(NetworksOptions options, NetworkStore& store);
+
+    std::vector<NetworkRecord> list() const;
+    std::optional<NetworkRecord> find(std::string_view reference) const;
+    NetworkRecord get(std::string_view reference) const;
+    NetworkRecord create(const model::NetworkCreate& request);
+    void remove(std::string_view reference);
+    std::unique_ptr<Sandbox> open_sandbox(base::Fd existing);
+    std::unique_ptr<Sandbox> open_host_sandbox();
+    EndpointInfo join(Sandbox& sandbox, const JoinRequest& request);
+    void leave(Sandbox& sandbox, std::string_view network);
+    void close(Sandbox& sandbox) noexcept;
+    std::unique_ptr<Sandbox> restore(std::string_view saved, const std::string& container_id,
+                                     const std::string& container_name);
+    void clean_stale();
+    std::vector<IpAddress> host_gateways() const;
+
+private:
+    // networks_start.cpp
+    void load();
+    void ensure_simple(const std::string& name, const std::string& driver);
+    void start_default_bridge();
+    void choose_default_subnet(Network& network);
+    void restore_network(Network& network);
+    std::vector<IpPrefix> reserved_subnets();
+    void set_up_bridge(Network& network);
+    void set_bridge_address(const Network& network, const NetworkSubnet& subnet);
+    void start_firewall();
+    void enable_forwarding(bool v6);
+    void save_locked();
+
+    // networks_create.cpp
+    void allocate(Network& network, const model::NetworkCreate& request);
+    void allocate_family(Network& network, const model::IpamConfig* config, bool v6,
+                         const std::vector<IpPrefix>& reserved);
+    void release_subnets(Network& network);
+    Network* find_locked(std::string_view reference) const;
+    Network& get_locked(std::string_view reference) const;
+
+    // networks_join.cpp
+    struct Joining;
+    void assign(Joining& joining);
+    void assign_address(const NetworkSubnet& subnet, const std::string& wanted, IpPrefix& out,
+                        const Network& network, bool v6);
+    void plug(Joining& joining);
+    void configure(Joining& joining);
+    void publish(Joining& joining);
+    void announce(const Joining& joining);
+    void withdraw(const EndpointInfo& endpoint) noexcept;
+    void forget_member(const EndpointInfo& endpoint) noexcept;
+    void choose_gateway(SandboxState& sandbox);
+    FirewallNetwork firewall_network(const Network& network) const;
+
+    // networks_restore.cpp
+    void adopt(SandboxState& sandbox, EndpointInfo& endpoint, const std::string& container_id,
+               const std::string& container_name);
+
+    NetworksOptions options_;
+    NetworkStore& store_;
+    base::Fd home_;
+    mutable base::Mutex change_mutex_;
+    mutable base::Mutex mutex_;
+    base::Mutex links_mutex_;
+    Links links_;
+    base::Mutex packet_mutex_;
+    base::Fd packet_;  ///< sends ARP announcements; opened with the first
+    Ipam ipam_;
+    std::map<std::string, std::shared_ptr<Network>> networks_;  ///< by id
+    std::set<std::string> live_keys_;
+    std::set<std::string> live_interfaces_;
+    std::unique_ptr<Firewall> firewall_;  ///< null with --iptables=false
+    PortPublisher publisher_;
+    bool firewall_started_ = false;
+    bool announce_all_ = false;
+    bool forwarding_changed_[2] = {false, false};
+};
+
+}  // namespace dockerd::net

@@ -1,0 +1,429 @@
+#include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/id.hpp>
+#include <dockerd/base/log.hpp>
+#include <dockerd/base/strings.hpp>
+#include <dockerd/base/undo.hpp>
+
+#include "netns.hpp"
+#include "networks_impl.hpp"
+
+namespace dockerd::net {
+
+namespace log = base::log;
+
+namespace {
+
+/// "veth" and seven hex digits. Source: moby libnetwork/netutils, GenerateIfaceName.
+std::string veth_name() { return "veth" + base::random_hex(4).substr(0, 7); }
+
+/// An ARP announcement: address `ip` is at `mac`.
+struct ArpFrame {
+    std::uint8_t to[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    std::uint8_t from[6];
+    std::uint8_t fixed[10] = {0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1};
+    std::uint8_t sender_mac[6];
+    std::uint8_t sender_ip[4];
+    std::uint8_t target_mac[6] = {};
+    std::uint8_t target_ip[4];
+};
+static_assert(sizeof(ArpFrame) == 42);
+
+}  // namespace
+
+/// A join under way.
+struct NetworksImpl::Joining {
+    SandboxState& sandbox;
+    const JoinRequest& request;
+    std::shared_ptr<Network> network{};
+    EndpointInfo info{};
+    bool announce = false;
+};
+
+std::unique_ptr<Sandbox> NetworksImpl::open_sandbox(base::Fd existing) {
+    auto impl = std::make_unique<SandboxState>();
+    impl->id = base::random_id();
+    impl->key = fmt::format("{}/netns/{}", options_.exec_root, impl->id.substr(0, 12));
+    {
+        NetnsVisit visit(home_);
+        if (existing) {
+            visit.enter(existing);
+            impl->netns = std::move(existing);
+        } else {
+            visit.enter_new();
+            impl->netns = current_netns();
+        }
+        impl->links = std::make_unique<Links>();
+        constexpr int loopback = 1;
+        impl->links->set_up(loopback);
+    }
+    mount_netns(impl->netns, impl->key);
+    const base::Lock lock(mutex_);
+    live_keys_.insert(impl->key);
+    return std::unique_ptr<Sandbox>(new Sandbox(std::move(impl)));
+}
+
+std::unique_ptr<Sandbox> NetworksImpl::open_host_sandbox() {
+    auto impl = std::make_unique<SandboxState>();
+    impl->id = base::random_id();
+    impl->key = options_.exec_root + "/netns/default";
+    impl->host = true;
+    impl->netns.reset(::fcntl(home_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!impl->netns) base::throw_errno(errno, "duplicate network namespace");
+    const base::Lock lock(change_mutex_);
+    if (!is_netns_mount(impl->key)) {
+        (void)unmount_netns(impl->key);  // a plain file left from before a reboot
+        mount_netns(impl->netns, impl->key);
+    }
+    const base::Lock records(mutex_);
+    live_keys_.insert(impl->key);
+    return std::unique_ptr<Sandbox>(new Sandbox(std::move(impl)));
+}
+
+/// Source: moby libnetwork/endpoint.go, assignAddressVersion.
+void NetworksImpl::assign_address(const NetworkSubnet& subnet, const std::string& wanted,
+                                  IpPrefix& out, const Network& network, bool v6) {
+    if (wanted.empty()) {
+        const auto address = ipam_.take_any(subnet.subnet, subnet.range);
+        if (!address) {
+            base::fail(base::ErrorKind::internal,
+                       fmt::format("no available IPv{} addresses on this network's address "
+                                   "pools: {} ({})",
+                                   v6 ? 6 : 4, network.record.name, network.record.id));
+        }
+        out = {*address, subnet.subnet.bits};
+        return;
+    }
+    const auto address = IpAddress::parse(wanted);
+    if (!address || !subnet.subnet.contains(*address)) {
+        base::fail(base::ErrorKind::invalid_argument,
+                   fmt::format("invalid address {}: It does not belong to any of this network's "
+                               "subnets", wanted));
+    }
+    ipam_.take(subnet.subnet, *address);
+    out = {*address, subnet.subnet.bits};
+}
+
+/// Takes addresses and writes the member down; nothing is kept when it throws.
+void NetworksImpl::assign(Joining& joining) {
+    const base::Lock lock(mutex_);
+    Network& network = get_locked(joining.request.network);
+    joining.network = networks_.at(network.record.id);
+    if (network.deleting || network.record.config_only) {
+        base::fail(base::ErrorKind::not_found,
+                   fmt::format("network {} not found", joining.request.network));
+    }
+    EndpointInfo& info = joining.info;
+    info.endpoint_id = base::random_id();
+    info.network_id = network.record.id;
+    info.network_name = network.record.name;
+    info.driver = network.record.driver;
+    const bool taken = std::ranges::any_of(network.record.members, [&](const auto& member) {
+        return member.name == joining.request.container_name;
+    });
+    if (taken) {
+        base::fail(base::ErrorKind::permission_denied,
+                   fmt::format("endpoint with name {} already exists in network {}",
+                               joining.request.container_name, network.record.name));
+    }
+    if (info.driver == "bridge") {
+        const model::EndpointSettings& settings = joining.request.settings;
+        const auto mac = settings.mac_address.empty() ? MacAddress::random()
+                                                      : MacAddress::parse(settings.mac_address);
+        if (!mac) {
+            base::fail(base::ErrorKind::invalid_argument,
+                       fmt::format("invalid MAC address: {}", settings.mac_address));
+        }
+        info.mac = *mac;
+        const auto wanted = settings.ipam_config.value_or(model::EndpointIpamConfig());
+        if (network.v4) {
+            assign_address(*network.v4, wanted.ipv4_address, info.ipv4, network, false);
+            const auto other = network.v4->aux.find("DefaultGatewayIPv4");
+            if (!network.record.internal) {
+                info.gateway =
+                    other == network.v4->aux.end() ? network.v4->gateway : other->second;
+            }
+            const auto last = network.last_macs.find(info.ipv4.address);
+            joining.announce =
+                announce_all_ || (last != network.last_macs.end() && last->second != info.mac);
+            network.last_macs[info.ipv4.address] = info.mac;
+        }
+        if (network.v6) {
+            try {
+                assign_address(*network.v6, wanted.ipv6_address, info.ipv6, network, true);
+            } catch (const base::Error&) {
+                if (network.v4) ipam_.release(network.v4->subnet, info.ipv4.address);
+                throw;
+            }
+            if (!network.record.internal) info.ipv6_gateway = network.v6->gateway;
+        }
+        const auto name = settings.driver_opts.find("com.docker.network.endpoint.ifname");
+        info.interface = name != settings.driver_opts.end()
+                             ? name->second
+                             : fmt::format("{}{}", network.bridge.interface_prefix,
+                                           joining.sandbox.next_interface++);
+        info.host_interface = veth_name();
+        live_interfaces_.insert(info.host_interface);
+    }
+    network.record.members.push_back({joining.request.container_id,
+                                      joining.request.container_name, info.endpoint_id,
+                                      info.interface.empty() ? "" : info.mac.str(),
+                                      info.ipv4.str(), info.ipv6.str()});
+}
+
+void NetworksImpl::forget_member(const EndpointInfo& endpoint) noexcept {
+    const base::Lock lock(mutex_);
+    live_interfaces_.erase(endpoint.host_interface);
+    const auto found = networks_.find(endpoint.network_id);
+    if (found == networks_.end()) return;
+    Network& network = *found->second;
+    std::erase_if(network.record.members, [&](const NetworkMember& member) {
+        return member.endpoint_id == endpoint.endpoint_id;
+    });
+    if (network.v4 && endpoint.ipv4) ipam_.release(network.v4->subnet, endpoint.ipv4.address);
+    if (network.v6 && endpoint.ipv6) ipam_.release(network.v6->subnet, endpoint.ipv6.address);
+}
+
+/// Makes the pair, its far end in the container's namespace from the first moment.
+void NetworksImpl::plug(Joining& joining) {
+    EndpointInfo& info = joining.info;
+    const Network& network = *joining.network;
+    const base::Lock lock(links_mutex_);
+    links_.create_veth({.host_name = info.host_interface,
+                        .bridge_index = network.bridge_index,
+                        .peer_name = info.interface,
+                        .peer_mac = info.mac,
+                        .mtu = network.bridge.mtu,
+                        .peer_netns = joining.sandbox.netns.get()});
+    // Without the proxy a container reaches its own published port through the bridge.
+    if (!options_.userland_proxy) links_.set_hairpin(info.host_interface);
+}
+
+/// Sets up the container's end: IPv6 off unless wanted, addresses, up, default route.
+/// Source: moby libnetwork/osl/interface_linux.go, AddInterface.
+void NetworksImpl::configure(Joining& joining) {
+    const EndpointInfo& info = joining.info;
+    {
+        NetnsVisit visit(home_);
+        visit.enter(joining.sandbox.netns);
+        // The file is missing when the kernel has no IPv6: then there is nothing to switch.
+        (void)write_sysctl(fmt::format("net/ipv6/conf/{}/disable_ipv6", info.interface),
+                           info.ipv6 ? "0" : "1");
+        const auto& options = joining.request.settings.driver_opts;
+        if (const auto sysctls = options.find("com.docker.network.endpoint.sysctls");
+            sysctls != options.end()) {
+            for (const std::string& setting : base::split(sysctls->second, ',')) {
+                const auto equals = setting.find('=');
+                std::vector<std::string> path = base::split(setting.substr(0, equals), '.');
+                for (std::string& part : path) {
+                    if (part == "IFNAME") part = info.interface;
+                }
+                if (equals == std::string::npos ||
+                    !write_sysctl(base::join(path, "/"), setting.substr(equals + 1).c_str())) {
+                    base::fail(base::ErrorKind::invalid_argument,
+                               fmt::format("failed to set sysctl {}", setting));
+                }
+            }
+        }
+    }
+    const auto link = joining.sandbox.links->find(info.interface);
+    if (!link) base::throw_errno(ENODEV, "find interface " + info.interface);
+    const bool first = joining.sandbox.endpoints.empty();
+    joining.sandbox.links->configure(link->index, info.ipv4, info.ipv6,
+                                     first ? info.gateway : IpAddress(),
+                                     first ? info.ipv6_gateway : IpAddress());
+}
+
+/// Reserves the ports, opens the firewall, then serves what the kernel does not translate.
+void NetworksImpl::publish(Joining& joining) {
+    EndpointInfo& info = joining.info;
+    const Network& network = *joining.network;
+    std::vector<BoundPort> bound;
+    bool shielded = false;
+    const base::Undo undo([&]() noexcept {
+        // Both are empty once everything went well.
+        if (shielded && firewall_) firewall_->remove(info.endpoint_id);
+        publisher_.release(bound);
+    });
+    base::in_context(
+        fmt::format("driver failed programming external connectivity on endpoint {} ({})",
+                    joining.request.container_name, info.endpoint_id),
+        [&] {
+            if (!network.record.internal && !joining.request.ports.empty()) {
+                bound = publisher_.bind(joining.request.ports,
+                                        {.container4 = info.ipv4.address,
+                                         .container6 = info.ipv6.address,
+                                         .default_host_ip = network.bridge.binding_ip});
+            }
+            if (firewall_) {
+                std::vector<FirewallPort> ports;
+                for (const BoundPort& port : bound) {
+                    ports.push_back({network.bridge.name, port.port});
+                }
+                firewall_->add(firewall_network(network), info.endpoint_id,
+                               {info.ipv4.address, info.ipv6.address}, ports);
+                shielded = true;
+            }
+            publisher_.serve(bound);
+        });
+    for (const BoundPort& port : bound) info.ports.push_back(port.port);
+    joining.sandbox.ports.emplace(info.endpoint_id, std::move(bound));
+    bound.clear();
+    shielded = false;
+}
+
+/// Tells who knew the address with another MAC: the host by its table, the others by ARP.
+void NetworksImpl::announce(const Joining& joining) {
+    const EndpointInfo& info = joining.info;
+    if (!joining.announce || !info.ipv4) return;
+    try {
+        const base::Lock lock(links_mutex_);
+        links_.set_neighbour(joining.network->bridge_index, info.ipv4.address, info.mac);
+    } catch (const base::Error& error) {
+        // Mostly the host does not remember the address at all (ENOENT).
+        if (error.errno_value() != ENOENT) log::debug("{}, ignoring", error.what());
+    }
+    try {
+        const base::Lock lock(packet_mutex_);
+        // Kept open: closing a packet socket waits for an RCU grace period. Protocol 0 receives
+        // nothing.
+        if (!packet_) packet_.reset(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+        if (!packet_) base::throw_errno(errno, "packet socket");
+        ArpFrame frame;
+        std::memcpy(frame.from, info.mac.bytes.data(), 6);
+        std::memcpy(frame.sender_mac, info.mac.bytes.data(), 6);
+        std::memcpy(frame.sender_ip, info.ipv4.address.data(), 4);
+        std::memcpy(frame.target_ip, info.ipv4.address.data(), 4);
+        sockaddr_ll to{};
+        to.sll_family = AF_PACKET;
+        to.sll_ifindex = joining.network->bridge_index;
+        to.sll_halen = 6;
+        std::memset(to.sll_addr, 0xff, 6);
+        (void)::sendto(packet_.get(), &frame, sizeof frame, MSG_DONTWAIT,
+                       reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    } catch (const base::Error& error) {
+        // The neighbours find out by themselves, only later.
+        log::debug("announce address: {}, ignoring", error.what());
+    }
+}
+
+/// The endpoint with the highest priority that has a gateway leads outside.
+/// Source: moby libnetwork/sandbox.go, Endpoint.Less.
+void NetworksImpl::choose_gateway(SandboxState& sandbox) {
+    for (const bool v6 : {false, true}) {
+        const EndpointInfo* best = nullptr;
+        const auto rank = [&](const EndpointInfo& endpoint) {
+            return std::pair(-sandbox.priorities[endpoint.endpoint_id], endpoint.network_name);
+        };
+        for (const EndpointInfo& endpoint : sandbox.endpoints) {
+            if (!(v6 ? endpoint.ipv6_gateway : endpoint.gateway)) continue;
+            if (best == nullptr || rank(endpoint) < rank(*best)) best = &endpoint;
+        }
+        if (best == nullptr) continue;
+        if (const auto link = sandbox.links->find(best->interface)) {
+            sandbox.links->set_default_route(link->index, v6 ? best->ipv6_gateway : best->gateway);
+        }
+    }
+}
+
+EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
+    SandboxState& sandbox = *handle.state_;
+    Joining joining{sandbox, request};
+    assign(joining);
+    base::Undo forget([&]() noexcept { forget_member(joining.info); });
+    if (joining.info.driver == "bridge") {
+        {
+            const base::Lock lock(change_mutex_);
+            start_firewall();
+        }
+        plug(joining);
+        base::Undo unplug([&]() noexcept {
+            try {
+                const base::Lock lock(links_mutex_);
+                links_.remove(joining.info.host_interface);
+            } catch (const base::Error& error) {
+                log::warn("{}, ignoring", error.what());
+            }
+        });
+        configure(joining);
+        publish(joining);
+        announce(joining);
+        unplug.dismiss();
+    }
+    sandbox.priorities[joining.info.endpoint_id] = request.settings.gw_priority;
+    sandbox.endpoints.push_back(joining.info);
+    forget.dismiss();
+    if (sandbox.endpoints.size() > 1 && sandbox.links) choose_gateway(sandbox);
+    return joining.info;
+}
+
+/// Ports and rules of an endpoint away, and its address free for the next.
+void NetworksImpl::withdraw(const EndpointInfo& endpoint) noexcept {
+    if (firewall_ && endpoint.driver == "bridge") firewall_->remove(endpoint.endpoint_id);
+    forget_member(endpoint);
+}
+
+void NetworksImpl::leave(Sandbox& handle, std::string_view reference) {
+    SandboxState& sandbox = *handle.state_;
+    const std::string id = get(reference).id;
+    const auto found = std::ranges::find(sandbox.endpoints, id, &EndpointInfo::network_id);
+    if (found == sandbox.endpoints.end()) {
+        base::fail(base::ErrorKind::not_found,
+                   fmt::format("container is not connected to network {}", reference));
+    }
+    const EndpointInfo endpoint = *found;
+    sandbox.endpoints.erase(found);
+    sandbox.priorities.erase(endpoint.endpoint_id);
+    if (const auto ports = sandbox.ports.find(endpoint.endpoint_id);
+        ports != sandbox.ports.end()) {
+        publisher_.release(ports->second);
+        sandbox.ports.erase(ports);
+    }
+    if (!endpoint.host_interface.empty()) {
+        const base::Lock lock(links_mutex_);
+        try {
+            links_.remove(endpoint.host_interface);
+        } catch (const base::Error& error) {
+            if (error.errno_value() != ENODEV) log::warn("{}, ignoring", error.what());
+        }
+    }
+    withdraw(endpoint);
+    if (sandbox.links) choose_gateway(sandbox);
+}
+
+void NetworksImpl::close(Sandbox& handle) noexcept {
+    SandboxState& sandbox = *handle.state_;
+    for (auto& [endpoint, ports] : sandbox.ports) publisher_.release(ports);
+    for (const EndpointInfo& endpoint : sandbox.endpoints) {
+        // The kernel removes the interface with the namespace, some time later. Until then it must
+        // not answer for an address that the next container may get at once.
+        if (sandbox.links && endpoint.ipv4) {
+            try {
+                if (const auto link = sandbox.links->find(endpoint.interface)) {
+                    sandbox.links->remove_address(link->index, endpoint.ipv4);
+                }
+            } catch (const base::Error& error) {
+                log::debug("{}, ignoring", error.what());
+            }
+        }
+        withdraw(endpoint);
+    }
+    sandbox.endpoints.clear();
+    if (sandbox.host) return;
+    if (!unmount_netns(sandbox.key)) log::warn("unmount {}, ignoring", sandbox.key);
+    const base::Lock lock(mutex_);
+    live_keys_.erase(sandbox.key);
+}
+
+}  // namespace dockerd::net

@@ -1,0 +1,351 @@
+#include <nlohmann/json.hpp>
+
+#include <fmt/format.h>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/log.hpp>
+
+#include "networks_impl.hpp"
+
+namespace dockerd::net {
+
+namespace log = base::log;
+
+namespace {
+
+using Json = nlohmann::json;  // keys sorted, as Go writes maps
+
+constexpr const char* generic_key = "com.docker.network.generic";
+
+std::string text_of(const Json& json, const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+bool bool_of(const Json& json, const char* key, bool otherwise = false) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_boolean() ? found->get<bool>() : otherwise;
+}
+
+model::StringMap strings_of(const Json& json, const char* key) {
+    model::StringMap out;
+    const auto found = json.find(key);
+    if (found == json.end() || !found->is_object()) return out;
+    out.given = true;
+    for (const auto& [name, value] : found->items()) {
+        if (value.is_string()) out[name] = value.get<std::string>();
+    }
+    return out;
+}
+
+Json json_of(const model::StringMap& map) {
+    if (map.is_null()) return nullptr;
+    Json out = Json::object();
+    for (const auto& [name, value] : map) out[name] = value;
+    return out;
+}
+
+/// Go's text of a net.IP.
+std::string go_address(const IpAddress& address) { return address ? address.str() : "<nil>"; }
+
+/// A subnet as `ipamV4Config`: JSON within a string.
+std::string encode_config(const NetworkSubnet& subnet) {
+    Json config{{"PreferredPool", subnet.configured ? subnet.subnet.str() : ""},
+                {"SubPool", subnet.range.str()},
+                {"Gateway", subnet.configured ? subnet.gateway.str() : ""},
+                {"AuxAddresses", nullptr}};
+    for (const auto& [name, address] : subnet.aux) config["AuxAddresses"][name] = address.str();
+    return Json::array({config}).dump();
+}
+
+/// What was allocated, as `ipamV4Info`: JSON within a string within a string.
+std::string encode_info(const NetworkSubnet& subnet) {
+    Json data{{"AddressSpace", "LocalDefault"},
+              {"Pool", subnet.subnet.str()},
+              {"Gateway", IpPrefix{subnet.gateway, subnet.subnet.bits}.str()}};
+    for (const auto& [name, address] : subnet.aux) {
+        data["AuxAddresses"][name] = IpPrefix{address, subnet.subnet.bits}.str();
+    }
+    std::string pool = "LocalDefault/" + subnet.subnet.str();
+    if (subnet.range) pool += "/" + subnet.range.str();
+    return Json::array({{{"IPAMData", data.dump()}, {"PoolID", pool}}}).dump();
+}
+
+/// The first subnet of a family; nullopt when the record has none.
+std::optional<NetworkSubnet> decode_subnet(const Json& json, const char* config_key,
+                                           const char* info_key) {
+    NetworkSubnet out;
+    const Json configs = Json::parse(text_of(json, config_key), nullptr, false);
+    if (configs.is_array() && !configs.empty()) {
+        const Json& config = configs.front();
+        out.configured = !text_of(config, "PreferredPool").empty();
+        out.range = IpPrefix::parse(text_of(config, "SubPool")).value_or(IpPrefix());
+        for (const auto& [name, text] : strings_of(config, "AuxAddresses")) {
+            if (const auto address = IpAddress::parse(text)) out.aux[name] = *address;
+        }
+    }
+    const Json infos = Json::parse(text_of(json, info_key), nullptr, false);
+    if (!infos.is_array() || infos.empty()) return std::nullopt;
+    const Json data = Json::parse(text_of(infos.front(), "IPAMData"), nullptr, false);
+    if (!data.is_object()) return std::nullopt;
+    const auto pool = IpPrefix::parse(text_of(data, "Pool"));
+    if (!pool || *pool == IpPrefix{IpAddress::v4(0), 0}) return std::nullopt;
+    out.subnet = pool->masked();
+    if (const auto gateway = IpPrefix::parse(text_of(data, "Gateway"))) {
+        out.gateway = gateway->address;
+    }
+    return out;
+}
+
+Json bridge_record(const Network& network) {
+    const BridgeSettings& bridge = network.bridge;
+    const NetworkRecord& record = network.record;
+    const auto gateway = [&](const std::optional<NetworkSubnet>& subnet, const char* name) {
+        if (!subnet) return std::string("<nil>");
+        const auto found = subnet->aux.find(name);
+        return found == subnet->aux.end() ? std::string("<nil>") : found->second.str();
+    };
+    std::string trusted;
+    for (const std::string& name : bridge.trusted_interfaces) {
+        trusted += (trusted.empty() ? "" : ":") + name;
+    }
+    // All of these must be there: Docker's decoder takes their presence for granted.
+    Json out{{"ID", record.id},
+             {"BridgeName", bridge.name},
+             {"EnableIPv4", record.enable_ipv4},
+             {"EnableIPv6", record.enable_ipv6},
+             {"EnableIPMasquerade", bridge.masquerade},
+             {"GwModeIPv4", ""},
+             {"GwModeIPv6", ""},
+             {"EnableICC", bridge.icc},
+             {"TrustedHostInterfaces", trusted},
+             {"InhibitIPv4", bridge.inhibit_ipv4},
+             {"Mtu", bridge.mtu},
+             {"Internal", record.internal},
+             {"DefaultBridge", bridge.default_bridge},
+             {"DefaultBindingIP", go_address(bridge.binding_ip)},
+             {"HostIP", go_address(bridge.snat4)},
+             {"HostIPv6", go_address(bridge.snat6)},
+             {"DefaultGatewayIPv4", gateway(network.v4, "DefaultGatewayIPv4")},
+             {"DefaultGatewayIPv6", gateway(network.v6, "DefaultGatewayIPv6")},
+             {"ContainerIfacePrefix",
+              bridge.interface_prefix == "eth" ? "" : bridge.interface_prefix},
+             {"BridgeIfaceCreator", bridge.creator}};
+    if (network.v4) {
+        out["AddressIPv4"] = IpPrefix{network.v4->gateway, network.v4->subnet.bits}.str();
+    }
+    if (network.v6) {
+        out["AddressIPv6"] = IpPrefix{network.v6->gateway, network.v6->subnet.bits}.str();
+    }
+    return out;
+}
+
+Json network_record(const Network& network) {
+    const NetworkRecord& record = network.record;
+    Json generic{{generic_key, json_of(record.options)},
+                 {"com.docker.network.enable_ipv4", record.enable_ipv4},
+                 {"com.docker.network.enable_ipv6", record.enable_ipv6}};
+    if (record.internal) generic["com.docker.network.internal"] = true;
+    Json out{{"name", record.name},
+             {"id", record.id},
+             {"created", base::format_rfc3339_nano(record.created)},
+             {"networkType", record.driver},
+             {"scope", record.scope},
+             {"labels", json_of(record.labels)},
+             {"ipamType", record.ipam.driver},
+             {"ipamOptions", json_of(record.ipam.options)},
+             {"addrSpace", "LocalDefault"},
+             {"enableIPv4", record.enable_ipv4},
+             {"enableIPv6", record.enable_ipv6},
+             {"generic", generic},
+             {"persist", true},
+             {"internal", record.internal},
+             {"attachable", record.attachable},
+             {"inDelete", false},
+             {"ingress", record.ingress},
+             {"configOnly", record.config_only},
+             {"configFrom", record.config_from},
+             {"loadBalancerIP", ""},
+             {"loadBalancerMode", "NAT"},
+             {"skipGwAllocIPv4", false},
+             {"skipGwAllocIPv6", false}};
+    if (network.v4) {
+        out["ipamV4Config"] = encode_config(*network.v4);
+        out["ipamV4Info"] = encode_info(*network.v4);
+    }
+    if (network.v6) {
+        out["ipamV6Config"] = encode_config(*network.v6);
+        out["ipamV6Info"] = encode_info(*network.v6);
+    }
+    return out;
+}
+
+Network decode_network(const Json& json) {
+    Network out;
+    NetworkRecord& record = out.record;
+    record.name = text_of(json, "name");
+    record.id = text_of(json, "id");
+    record.created = base::parse_rfc3339(text_of(json, "created")).value_or(base::WallTime());
+    record.driver = text_of(json, "networkType");
+    record.scope = text_of(json, "scope");
+    // Older records have none; local networks were all there were.
+    if (record.scope.empty()) record.scope = "local";
+    record.labels = strings_of(json, "labels");
+    record.ipam.driver = text_of(json, "ipamType");
+    record.ipam.options = strings_of(json, "ipamOptions");
+    record.enable_ipv4 = bool_of(json, "enableIPv4", true);
+    record.enable_ipv6 = bool_of(json, "enableIPv6");
+    record.internal = bool_of(json, "internal");
+    record.attachable = bool_of(json, "attachable");
+    record.ingress = bool_of(json, "ingress");
+    record.config_only = bool_of(json, "configOnly");
+    record.config_from = text_of(json, "configFrom");
+    if (const auto generic = json.find("generic"); generic != json.end() && generic->is_object()) {
+        record.options = strings_of(*generic, generic_key);
+    }
+    record.options.given = true;
+    out.v4 = decode_subnet(json, "ipamV4Config", "ipamV4Info");
+    out.v6 = decode_subnet(json, "ipamV6Config", "ipamV6Info");
+    return out;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> encode_network(const Network& network) {
+    if (!network.foreign.empty()) return network.foreign;
+    const std::string& id = network.record.id;
+    std::map<std::string, std::string> out;
+    out["network/" + id + "/"] = network_record(network).dump();
+    out["endpoint_count/" + id + "/"] = Json{{"Count", 0}}.dump();
+    if (network.record.driver == "bridge" && !network.bridge.name.empty()) {
+        out["bridge/" + id + "/"] = bridge_record(network).dump();
+    }
+    return out;
+}
+
+std::vector<Network> decode_networks(const std::map<std::string, std::string>& records) {
+    std::vector<Network> out;
+    for (const auto& [key, text] : records) {
+        if (!key.starts_with("network/") || key.size() <= 9) continue;
+        const Json json = Json::parse(text, nullptr, false);
+        if (!json.is_object() || text_of(json, "id").empty()) {
+            log::warn("network record {} cannot be read, ignoring", key);
+            continue;
+        }
+        Network network = decode_network(json);
+        const std::string& driver = network.record.driver;
+        if (driver != "bridge" && driver != "host" && driver != "null") {
+            // Not ours to understand: every record of it is kept as it is.
+            for (const auto& [other, value] : records) {
+                if (other.find("/" + network.record.id) != std::string::npos) {
+                    network.foreign[other] = value;
+                }
+            }
+        } else if (const auto found = records.find("bridge/" + network.record.id + "/");
+                   found != records.end()) {
+            const Json bridge = Json::parse(found->second, nullptr, false);
+            if (const auto creator = bridge.find("BridgeIfaceCreator");
+                bridge.is_object() && creator != bridge.end() && creator->is_number_integer()) {
+                network.bridge.creator = creator->get<int>();
+            }
+        }
+        network.record.ipam = shown_ipam(network);
+        out.push_back(std::move(network));
+    }
+    return out;
+}
+
+model::Ipam shown_ipam(const Network& network) {
+    model::Ipam out;
+    out.driver = network.record.ipam.driver.empty() ? "default" : network.record.ipam.driver;
+    out.options = network.record.ipam.options;
+    for (const std::optional<NetworkSubnet>* subnet : {&network.v4, &network.v6}) {
+        if (!*subnet) continue;
+        model::IpamConfig config;
+        config.subnet = (*subnet)->subnet.str();
+        config.ip_range = (*subnet)->range.str();
+        config.gateway = (*subnet)->gateway.str();
+        for (const auto& [name, address] : (*subnet)->aux) {
+            config.aux_address[name] = address.str();
+        }
+        out.config.push_back(std::move(config));
+        out.config.given = true;
+    }
+    return out;
+}
+
+std::string encode_sandbox(const SandboxState& sandbox) {
+    Json endpoints = Json::array();
+    for (const EndpointInfo& endpoint : sandbox.endpoints) {
+        Json ports = Json::array();
+        for (const PublishedPort& port : endpoint.ports) {
+            ports.push_back({{"protocol", static_cast<int>(port.protocol)},
+                             {"container_port", port.container_port},
+                             {"container_ip", port.container_ip.str()},
+                             {"host_ip", port.host_ip.str()},
+                             {"host_port", port.host_port}});
+        }
+        const auto priority = sandbox.priorities.find(endpoint.endpoint_id);
+        endpoints.push_back(
+            {{"id", endpoint.endpoint_id},
+             {"network_id", endpoint.network_id},
+             {"network_name", endpoint.network_name},
+             {"driver", endpoint.driver},
+             {"ipv4", endpoint.ipv4.str()},
+             {"ipv6", endpoint.ipv6.str()},
+             {"gateway", endpoint.gateway.str()},
+             {"ipv6_gateway", endpoint.ipv6_gateway.str()},
+             {"mac", endpoint.mac.str()},
+             {"interface", endpoint.interface},
+             {"host_interface", endpoint.host_interface},
+             {"priority", priority == sandbox.priorities.end() ? 0 : priority->second},
+             {"ports", std::move(ports)}});
+    }
+    return Json{{"format", 1},
+                {"id", sandbox.id},
+                {"key", sandbox.key},
+                {"host", sandbox.host},
+                {"next_interface", sandbox.next_interface},
+                {"endpoints", std::move(endpoints)}}
+        .dump();
+}
+
+void decode_sandbox(std::string_view text, SandboxState& sandbox) {
+    try {
+        const Json json = Json::parse(text);
+        sandbox.id = json.at("id").get<std::string>();
+        sandbox.key = json.at("key").get<std::string>();
+        sandbox.host = json.at("host").get<bool>();
+        sandbox.next_interface = json.at("next_interface").get<unsigned>();
+        for (const Json& item : json.at("endpoints")) {
+            EndpointInfo endpoint;
+            endpoint.endpoint_id = item.at("id").get<std::string>();
+            endpoint.network_id = item.at("network_id").get<std::string>();
+            endpoint.network_name = item.at("network_name").get<std::string>();
+            endpoint.driver = item.at("driver").get<std::string>();
+            endpoint.ipv4 = IpPrefix::parse(text_of(item, "ipv4")).value_or(IpPrefix());
+            endpoint.ipv6 = IpPrefix::parse(text_of(item, "ipv6")).value_or(IpPrefix());
+            endpoint.gateway = IpAddress::parse(text_of(item, "gateway")).value_or(IpAddress());
+            endpoint.ipv6_gateway =
+                IpAddress::parse(text_of(item, "ipv6_gateway")).value_or(IpAddress());
+            endpoint.mac = MacAddress::parse(text_of(item, "mac")).value_or(MacAddress());
+            endpoint.interface = text_of(item, "interface");
+            endpoint.host_interface = text_of(item, "host_interface");
+            sandbox.priorities[endpoint.endpoint_id] = item.at("priority").get<std::int64_t>();
+            for (const Json& port : item.at("ports")) {
+                endpoint.ports.push_back(
+                    {static_cast<Protocol>(port.at("protocol").get<std::uint8_t>()),
+                     port.at("container_port").get<std::uint16_t>(),
+                     IpAddress::parse(text_of(port, "container_ip")).value_or(IpAddress()),
+                     IpAddress::parse(text_of(port, "host_ip")).value_or(IpAddress()),
+                     port.at("host_port").get<std::uint16_t>()});
+            }
+            sandbox.endpoints.push_back(std::move(endpoint));
+        }
+    } catch (const Json::exception& error) {
+        base::fail(base::ErrorKind::internal,
+                   fmt::format("saved network state cannot be read: {}", error.what()));
+    }
+}
+
+}  // namespace dockerd::net

@@ -1,0 +1,175 @@
+#include "init/container_init.hpp"
+
+#include "init/clone.hpp"
+#include "init/paths.hpp"
+#include "init/process.hpp"
+#include "init/report.hpp"
+#include "init/root_file_system.hpp"
+
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <initializer_list>
+#include <vector>
+
+namespace dockerd::runtime::init {
+
+namespace {
+
+void take_stdio(Stdio& stdio) {
+    const int from[3] = {stdio.in.get(), stdio.out.get(), stdio.err.get()};
+    for (int fd = 0; fd <= 2; ++fd) {
+        if (from[fd] >= 0 && ::dup2(from[fd], fd) < 0) fail("stdio", errno, "dup2");
+    }
+    stdio = Stdio{};
+}
+
+/// A clean process: no handler, no blocked signal, own session, nothing dumpable.
+void reset_process() {
+    sigset_t none;
+    ::sigemptyset(&none);
+    (void)::sigprocmask(SIG_SETMASK, &none, nullptr);  // cannot fail with these arguments
+    if (::setsid() < 0) fail("session", errno, "setsid");
+    (void)::umask(0);
+    // Before anything of the host is touched (CVE-2016-9962). Inherited from the launcher, too.
+    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) fail("session", errno, "prctl(SET_DUMPABLE)");
+}
+
+void join_session_keyring(const std::string& id) {
+    // Best effort, as in Docker's runtime: kernels without keyrings refuse.
+    const std::string name = "_ses." + id;
+    (void)::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.c_str());
+}
+
+void become_mapped_root(const ContainerPlan& plan) {
+    if (plan.namespaces.user.mode != NamespaceMode::create) return;
+    await_signal(Signal::mapped);
+    if (::syscall(SYS_setresgid, 0, 0, 0) != 0 || ::syscall(SYS_setresuid, 0, 0, 0) != 0 ||
+        ::syscall(SYS_setgroups, 0, nullptr) != 0) {
+        fail("user", errno, "become root of the user namespace");
+    }
+    // Changing the user made this process dumpable by its own rules; not yet.
+    (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+void bring_loopback_up(const ContainerPlan& plan) {
+    if (plan.namespaces.net.mode != NamespaceMode::create) return;
+    const base::Fd socket{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    ifreq request{};
+    std::memcpy(request.ifr_name, "lo", 3);
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (!socket || ::ioctl(socket.get(), SIOCSIFFLAGS, &request) != 0) {
+        fail("network", errno, "bring up loopback");
+    }
+}
+
+void name_host(const ContainerPlan& plan) {
+    if (!plan.hostname.empty() && ::sethostname(plan.hostname.data(), plan.hostname.size()) != 0) {
+        fail("hostname", errno, "sethostname");
+    }
+    if (!plan.domainname.empty() &&
+        ::setdomainname(plan.domainname.data(), plan.domainname.size()) != 0) {
+        fail("hostname", errno, "setdomainname");
+    }
+}
+
+/// Closes every descriptor above 2 but those of `keep`.
+void close_all_but(std::initializer_list<int> keep) {
+    std::vector<int> kept(keep);
+    std::sort(kept.begin(), kept.end());
+    int from = 3;
+    for (const int fd : kept) {
+        if (fd < from) continue;
+        if (fd > from) (void)::syscall(SYS_close_range, from, fd - 1, 0);
+        from = fd + 1;
+    }
+    (void)::syscall(SYS_close_range, from, ~0U, 0U);
+}
+
+void make_working_directory(const Rootfs& rootfs) {
+    // What cannot be made is found out by chdir, with its own message.
+    (void)make_in_root(rootfs.root, rootfs.plan.process.cwd, Leaf::directory);
+}
+
+}  // namespace
+
+void run_container_init(ContainerPlan& plan, Stdio& stdio, base::Fd& report) {
+    set_report_socket(report.get());
+    reset_process();
+    take_stdio(stdio);
+    become_mapped_root(plan);
+    join_session_keyring(plan.id);
+    apply_limits(plan.process);
+    const base::Fd apparmor = open_apparmor(plan.process);
+    Rootfs rootfs{.plan = plan, .root = plan.rootfs};
+
+    attach_root(rootfs);
+    rootfs.host_null.reset(::open("/dev/null", O_PATH | O_CLOEXEC));
+    if (!is_null_device(rootfs.host_null)) fail("mask", 0, "the host's /dev/null is invalid");
+    apply_mounts(rootfs);
+    make_devices(rootfs);
+    make_working_directory(rootfs);
+    if (plan.process.tty) open_terminal(plan.rootfs, plan.process.console_size, true);
+    bring_loopback_up(plan);
+    name_host(plan);
+    write_sysctls(plan);
+    hide_paths(rootfs);
+    enter_root(rootfs);
+    reopen_null();
+
+    const users::Identity identity = find_identity(plan.process);
+    await_join(rootfs);
+    enter_cgroup_namespace(rootfs);
+    (void)::umask(static_cast<mode_t>(plan.process.umask));
+    become_program(plan.process, identity, apparmor, plan.use_init);
+}
+
+void run_exec_helper(ExecPlan& plan, const Target& target, Stdio& stdio, base::Fd& report) {
+    set_report_socket(report.get());
+    reset_process();
+    base::Fd pidfd{::fcntl(target.pidfd, F_DUPFD_CLOEXEC, 3)};
+    apply_limits(plan.process);
+    // Nothing of the host is open in the process that is born inside: only its streams and the
+    // report socket.
+    take_stdio(stdio);
+    const base::Fd apparmor = open_apparmor(plan.process);
+    close_all_but({pidfd.get(), report.get(), apparmor.get()});
+    if (::setns(pidfd.get(), target.namespaces) != 0) {
+        fail("namespace", errno, "error executing setns process: setns");
+    }
+    pidfd.reset();
+    // CLONE_PARENT: the monitor becomes the parent and so learns the exit code.
+    int child_pidfd = -1;
+    const pid_t child = clone_process(CLONE_PARENT, &child_pidfd);
+    if (child < 0) fail("clone", errno, "error executing setns process: clone");
+    if (child > 0) {
+        (void)send_signal(report.get(), Signal::process, child_pidfd, child);  // it sees EOF else
+        ::_exit(0);
+    }
+    if (::setsid() < 0) fail("session", errno, "setsid");
+    if (plan.process.tty) {
+        const base::Fd root{::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+        open_terminal(root, plan.process.console_size, false);
+    }
+    reopen_null();
+    const users::Identity identity = find_identity(plan.process);
+    await_signal(Signal::joined);
+    join_session_keyring(plan.id);
+    (void)::umask(static_cast<mode_t>(plan.process.umask));
+    become_program(plan.process, identity, apparmor, /*below_reaper=*/false);
+}
+
+}  // namespace dockerd::runtime::init

@@ -1,0 +1,74 @@
+#pragma once
+
+#include "wire/packet.hpp"
+
+#include <dockerd/base/fd.hpp>
+#include <dockerd/base/mutex.hpp>
+#include <dockerd/runtime/runtime.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace dockerd::runtime::launch {
+
+/// The daemon's end of one monitor.
+///
+/// Answers are read by the reaper thread, which wakes the thread that asked.
+class Connection final : public Monitor {
+public:
+    Connection(std::string id, pid_t pid, base::Fd pidfd, base::Fd socket);
+
+    [[nodiscard]] const std::string& id() const override { return id_; }
+    [[nodiscard]] pid_t pid() const override { return pid_; }
+    [[nodiscard]] const base::Fd& pidfd() const override { return pidfd_; }
+    std::uint64_t attach(const AttachOptions& options, base::Fd client,
+                         const std::string& input) override;
+    bool signal(int signal) override;
+    void resize(ConsoleSize size) override;
+    pid_t exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) override;
+    void exec_resize(const std::string& exec_id, ConsoleSize size) override;
+    bool exec_signal(const std::string& exec_id, int signal) override;
+    void release() override;
+
+    // For the reaper.
+    [[nodiscard]] int socket() const { return socket_.get(); }
+    /// Hands an answer to who waits for it.
+    void answered(std::uint32_t serial, wire::Reply&& reply);
+    /// The monitor is gone: everyone who waits fails.
+    void lost();
+    void acknowledge(const std::string& exec_id);
+    /// True for the first caller: an exit is reported once.
+    bool claim_exit() { return !exit_claimed_.exchange(true); }
+    [[nodiscard]] bool exit_claimed() const { return exit_claimed_; }
+
+private:
+    /// Sends and waits. Throws: conflict when the monitor is gone.
+    wire::Reply ask(wire::Kind kind, const wire::Encoder& content);
+    int send(wire::Kind kind, std::uint32_t serial, const wire::Encoder& content);
+
+    const std::string id_;
+    const pid_t pid_;
+    const base::Fd pidfd_;
+    const base::Fd socket_;
+    std::atomic<bool> exit_claimed_ = false;
+
+    base::Mutex sending_;  ///< a message may be several packets
+
+    base::Mutex mutex_;
+    std::condition_variable_any changed_;
+    std::uint32_t next_serial_ DOCKERD_GUARDED_BY(mutex_) = 1;
+    bool lost_ DOCKERD_GUARDED_BY(mutex_) = false;
+    std::map<std::uint32_t, std::optional<wire::Reply>> waiting_ DOCKERD_GUARDED_BY(mutex_);
+};
+
+/// A number for attach(), unique in this daemon.
+std::uint64_t next_attach_id();
+
+/// The request for one client; gives its socket away.
+wire::AttachRequest attach_request(PendingAttach&& client, std::uint64_t id);
+
+}  // namespace dockerd::runtime::launch

@@ -1,0 +1,104 @@
+#include "launch/connection.hpp"
+#include "launch/failure.hpp"
+#include "launch/launcher.hpp"
+#include "launch/reaper.hpp"
+#include "launch/state_files.hpp"
+#include "users/passwd.hpp"
+#include "wire/packet.hpp"
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/runtime/runtime.hpp>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace dockerd::runtime {
+
+struct Runtime::Impl {
+    explicit Impl(RuntimeEvents events) : reaper(std::move(events)) {}
+    launch::Launcher launcher;
+    launch::Reaper reaper;
+};
+
+namespace {
+
+struct Pair {
+    base::Fd ours, theirs;
+};
+
+Pair make_pair() {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+        base::throw_errno(errno, "socketpair");
+    }
+    return {base::Fd{ends[0]}, base::Fd{ends[1]}};
+}
+
+/// What the monitor says first.
+wire::Started await_started(const base::Fd& socket) {
+    wire::Packet packet;
+    wire::Failed failed{"launcher", 0, "the launcher ended"};
+    wire::Started started;
+    if (wire::receive_packet(socket.get(), /*wait=*/true, packet) == wire::Receive::packet) {
+        if (packet.kind == wire::Kind::started && packet.to(started) && started.pidfd) {
+            return started;
+        }
+        if (packet.kind != wire::Kind::failed || !packet.to(failed)) {
+            failed = {"protocol", 0, "the monitor answered something else"};
+        }
+    }
+    throw launch::start_failure(launch::Attempt::container, failed);
+}
+
+}  // namespace
+
+Runtime::Runtime(RuntimeEvents events) : impl_(std::make_shared<Impl>(std::move(events))) {
+    impl_->launcher.ensure();
+}
+
+Runtime::~Runtime() { impl_->reaper.stop(); }
+
+pid_t Runtime::launcher_pid() const { return impl_->launcher.pid(); }
+
+std::shared_ptr<Monitor> Runtime::start(ContainerPlan plan, std::vector<PendingAttach> clients) {
+    if (plan.process.args.empty()) {
+        base::fail(base::ErrorKind::invalid_argument, "no command specified");
+    }
+    Pair pair = make_pair();
+    wire::StartRequest request;
+    request.plan = std::move(plan);
+    request.connection = std::move(pair.theirs);
+    for (PendingAttach& client : clients) {
+        request.clients.push_back(
+            launch::attach_request(std::move(client), launch::next_attach_id()));
+    }
+    impl_->launcher.send(wire::encode(request));
+    const std::string id = request.plan.id;
+    // Our copies of what the monitor has now: the connection above all, whose end we wait for.
+    request = wire::StartRequest{};
+    wire::Started started = await_started(pair.ours);
+    auto connection = std::make_shared<launch::Connection>(
+        id, started.pid, std::move(started.pidfd), std::move(pair.ours));
+    impl_->reaper.add(connection);
+    return connection;
+}
+
+Recovered Runtime::recover(const std::string& state_directory, const std::string& id) {
+    return launch::recover(impl_->reaper, state_directory, id);
+}
+
+void Runtime::forget(const std::string& state_directory) { launch::remove_state(state_directory); }
+
+ResolvedUser resolve_user(const base::Fd& root, const std::string& user,
+                          const std::vector<std::string>& additional_groups) {
+    users::Identity identity;
+    const std::string error =
+        users::look_up(users::files_in_root(root.get()), user, additional_groups, identity);
+    if (!error.empty()) base::fail(base::ErrorKind::invalid_argument, error);
+    return {identity.uid, identity.gid, std::move(identity.groups), std::move(identity.home)};
+}
+
+}  // namespace dockerd::runtime

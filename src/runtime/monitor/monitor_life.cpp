@@ -1,0 +1,221 @@
+#include "monitor/monitor.hpp"
+
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace dockerd::runtime::monitor {
+
+namespace {
+
+/// How long output may still come when the process has ended, and how long a client may take.
+/// Source: moby daemon/monitor.go, handleContainerExit: 2 seconds.
+constexpr std::int64_t drain_time = 2000;
+/// How long a client of an exec waits for the daemon to take the exit code.
+constexpr std::int64_t ack_time = 2000;
+
+}  // namespace
+
+void Exec::ready(std::uint32_t) { monitor->exec_event(*this); }
+
+void Monitor::reap() {
+    signalfd_siginfo pending[4];
+    while (::read(signals_.get(), pending, sizeof pending) > 0) {
+    }
+    for (;;) {
+        int status = 0;
+        // __WALL: a child made with CLONE_PARENT by a helper has no exit signal of its own kind.
+        const pid_t pid = ::waitpid(-1, &status, WNOHANG | __WALL);
+        if (pid <= 0) break;
+        const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+        child_ended(pid, signal != 0 ? 128 + signal : WEXITSTATUS(status), signal);
+    }
+}
+
+void Monitor::child_ended(pid_t pid, int code, int signal) {
+    if (pid == started_.pid && !ended_) {
+        timespec now{};
+        (void)::clock_gettime(CLOCK_REALTIME, &now);  // cannot fail for this clock
+        ended_ = true;
+        exit_ = {code, signal, now.tv_sec, static_cast<std::int32_t>(now.tv_nsec)};
+        drain_deadline_ = now_ms() + drain_time;
+        return;
+    }
+    for (const auto& exec : execs_) {
+        if (exec->helper == pid) {
+            exec->helper = -1;
+            return;
+        }
+        if (exec->pid == pid) {
+            exec->exited = true;
+            exec->code = code;
+            exec->deadline = now_ms() + drain_time;
+            return;
+        }
+    }
+    // An orphan, or an exec whose helper's message is still unread.
+    const bool preparing = std::any_of(execs_.begin(), execs_.end(), [](const auto& exec) {
+        return exec->state == Exec::State::preparing;
+    });
+    if (preparing) unclaimed_.emplace_back(pid, code);
+}
+
+void Monitor::exec_event(Exec& exec) {
+    for (;;) {
+        ChildEvent event = next_event(exec.link, /*wait=*/false);
+        switch (event.kind) {
+            case ChildEvent::Kind::again:
+                return;
+            case ChildEvent::Kind::failed:
+                return exec_failed(exec, std::move(event.failed));
+            case ChildEvent::Kind::closed:
+                if (exec.executing) return exec_prepared(exec);
+                return exec_failed(exec, {"exec", 0, "process was killed before it was executed"});
+            case ChildEvent::Kind::signal:
+                exec_signalled(exec, event);
+                break;
+        }
+    }
+}
+
+void Monitor::exec_signalled(Exec& exec, ChildEvent& event) {
+    if (event.signal == init::Signal::console) exec.master = std::move(event.fd);
+    if (event.signal == init::Signal::execute) exec.executing = true;
+    if (event.signal != init::Signal::process) return;
+    exec.pid = event.number;
+    exec.pidfd = std::move(event.fd);
+    for (const auto& [pid, code] : unclaimed_) {
+        if (pid != exec.pid) continue;
+        exec.exited = true;
+        exec.code = code;
+        exec.deadline = now_ms() + drain_time;
+    }
+    const auto& procs = exec.cgroup_procs.empty() ? cgroup_procs_ : exec.cgroup_procs;
+    if (join_cgroups(procs, exec.pid) != 0) {
+        // Without the signal the process waits until the link is closed, and ends.
+        return exec_failed(exec, {"cgroup", errno, "error adding pid to cgroups"});
+    }
+    (void)init::send_signal(exec.link.get(), init::Signal::joined);  // gone: its report follows
+}
+
+void Monitor::exec_prepared(Exec& exec) {
+    loop_.forget(exec.link.get());
+    exec.link.reset();
+    exec.cgroup_procs.clear();
+    exec.state = Exec::State::running;
+    if (exec.tty) {
+        exec.streams->set_terminal(std::move(exec.master));
+    } else {
+        exec.streams->set_pipes(std::move(exec.ends.in), std::move(exec.ends.out),
+                                std::move(exec.ends.err));
+    }
+    if (exec.connection == connection_) reply(exec.serial, {true, exec.pid, {}});
+    for (wire::AttachRequest& client : exec.clients) exec.streams->attach(std::move(client));
+    exec.clients.clear();
+}
+
+void Monitor::exec_failed(Exec& exec, wire::Failed failed) {
+    loop_.forget(exec.link.get());
+    exec.link.reset();
+    if (exec.connection == connection_) reply(exec.serial, {false, 0, std::move(failed)});
+    exec.state = Exec::State::finished;
+}
+
+void Monitor::client_detached(Streams& streams) {
+    std::string exec_id;
+    for (const auto& exec : execs_) {
+        if (exec->streams.get() == &streams) exec_id = exec->id;
+    }
+    send(wire::Kind::detached, 0, wire::Detached{exec_id});
+}
+
+void Monitor::client_closed(std::uint64_t attach_id) {
+    send(wire::Kind::attach_closed, 0, wire::AttachClosed{attach_id});
+}
+
+void Monitor::streams_changed(Streams&) {}  // check_all() looks after every round
+
+void Monitor::check_all() {
+    check_exit();
+    for (const auto& exec : execs_) check_exec(*exec);
+    for (auto it = execs_.begin(); it != execs_.end();) {
+        if ((*it)->state != Exec::State::finished) {
+            ++it;
+            continue;
+        }
+        // A slow client keeps its stream, though the exec is over.
+        if ((*it)->streams->has_clients() && !(*it)->streams->flushed() && !released_) {
+            ++it;
+            continue;
+        }
+        (*it)->streams->close_clients();
+        loop_.bury(std::move(*it));
+        it = execs_.erase(it);
+    }
+    if (execs_.empty()) unclaimed_.clear();
+    check_quit();
+}
+
+void Monitor::check_exit() {
+    if (!ended_ || reported_) return;
+    const bool late = now_ms() >= drain_deadline_;
+    if (!streams_->drained() && !late) return;
+    streams_->give_up_outputs();
+    if (!streams_->flushed() && !late) return;
+    report_exit();
+}
+
+/// First the streams end, then the code is on disk, then the daemon hears of it: whoever waits for
+/// the exit finds the output complete.
+void Monitor::report_exit() {
+    if (streams_->flushed()) streams_->close_clients();
+    (void)state_.write_exited(exit_);  // full disk: a daemon that is there hears of it all the same
+    reported_ = true;
+    send(wire::Kind::exited, 0, exit_);
+}
+
+void Monitor::check_exec(Exec& exec) {
+    if (exec.state != Exec::State::running || !exec.exited) return;
+    const bool late = now_ms() >= exec.deadline;
+    if (exec.reported) {
+        if (late || !daemon_) finish_exec(exec);
+        return;
+    }
+    if (!exec.streams->drained() && !late) return;
+    exec.streams->give_up_outputs();
+    if (!exec.streams->flushed() && !late) return;
+    exec.reported = true;
+    exec.deadline = now_ms() + ack_time;
+    send(wire::Kind::exec_exited, 0, wire::ExecExited{exec.id, exec.code});
+    if (!daemon_) finish_exec(exec);
+}
+
+/// The code is known to the daemon (or nobody is there to ask): now clients may see the end.
+void Monitor::finish_exec(Exec& exec) {
+    exec.state = Exec::State::finished;
+    if (exec.streams->flushed()) exec.streams->close_clients();
+}
+
+void Monitor::check_quit() {
+    if (reported_ && streams_->has_clients() && streams_->flushed()) streams_->close_clients();
+    if (!released_) return;
+    if (streams_->has_clients() && now_ms() < quit_deadline_) return;
+    ::_exit(0);
+}
+
+int Monitor::timeout() const {
+    std::int64_t until = touched_ ? now_ms() + 1000 : INT64_MAX;
+    if (ended_ && !reported_) until = std::min(until, drain_deadline_);
+    if (released_) until = std::min(until, quit_deadline_);
+    for (const auto& exec : execs_) {
+        if (exec->exited && exec->state == Exec::State::running)
+            until = std::min(until, exec->deadline);
+    }
+    if (until == INT64_MAX) return -1;
+    return static_cast<int>(std::max<std::int64_t>(0, until - now_ms()));
+}
+
+}  // namespace dockerd::runtime::monitor

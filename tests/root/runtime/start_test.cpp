@@ -1,0 +1,123 @@
+#include "container_fixture.hpp"
+
+namespace dockerd::runtime::testing {
+namespace {
+
+using Start = Containers;
+
+TEST_F(Start, RunsTrueAndReportsZero) { EXPECT_EQ(command({"true"}).code, 0); }
+
+TEST_F(Start, ReportsTheExitCode) { EXPECT_EQ(shell("exit 42").code, 42); }
+
+TEST_F(Start, ReportsASignalAs128AndMore) {
+    ContainerPlan sleeper = plan({"sleep", "1000"});
+    const std::string id = sleeper.id;
+    auto monitor = daemon().start(std::move(sleeper), {});
+    EXPECT_TRUE(monitor->signal(SIGKILL));
+    const ExitInfo exit = events.exit_of(id);
+    EXPECT_EQ(exit.exit_code, 137);
+    EXPECT_EQ(exit.signal, SIGKILL);
+    EXPECT_FALSE(monitor->signal(0));
+    monitor->release();
+}
+
+TEST_F(Start, MissingCommandIsCode127) {
+    int code = 0;
+    EXPECT_EQ(failure(plan({"x"}), &code),
+              start_prefix + "exec: \"x\": executable file not found in $PATH");
+    EXPECT_EQ(code, 127);
+    EXPECT_EQ(failure(plan({"/x"}), &code),
+              start_prefix + "exec: \"/x\": stat /x: no such file or directory");
+    EXPECT_EQ(code, 127);
+}
+
+TEST_F(Start, DirectoryAndPlainFileAreCode126) {
+    int code = 0;
+    EXPECT_EQ(failure(plan({"/etc"}), &code),
+              start_prefix + "exec: \"/etc\": is a directory: permission denied");
+    EXPECT_EQ(code, 126);
+    EXPECT_EQ(failure(plan({"/etc/passwd"}), &code),
+              start_prefix + "exec: \"/etc/passwd\": permission denied");
+    EXPECT_EQ(code, 126);
+}
+
+TEST_F(Start, FailureLeavesNoState) {
+    ContainerPlan bad = plan({"x"});
+    const std::string state = bad.state_directory;
+    (void)failure(std::move(bad));
+    EXPECT_FALSE(fs::exists(state));
+}
+
+TEST_F(Start, BadFormatIsToldByTheContainerItself) {
+    write("bin/noexec", "not a program");
+    fs::permissions(root / "bin/noexec", fs::perms(0755));
+    const Result result = command({"noexec"});
+    EXPECT_EQ(result.code, 255);
+    EXPECT_EQ(result.err, "exec /bin/noexec: exec format error\n");
+}
+
+TEST_F(Start, UnknownUserIsDockersText) {
+    ContainerPlan bad = plan({"true"});
+    bad.process.user = "nobody-here";
+    int code = 0;
+    EXPECT_EQ(failure(std::move(bad), &code),
+              "unable to find user nobody-here: no matching entries in passwd file");
+    EXPECT_EQ(code, 128);
+}
+
+TEST_F(Start, UserHasItsGroupsAndHome) {
+    ContainerPlan user = plan({"sh", "-c", "id -u; id -G; echo $HOME; grep Cap /proc/self/status"});
+    user.process.user = "user";
+    user.process.additional_groups = {"3000", "extra"};
+    const Result result = run(std::move(user));
+    EXPECT_EQ(result.code, 0);
+    EXPECT_EQ(result.out.substr(0, result.out.find("CapInh")),
+              "1000\n1000 2000 3000\n/home/user\n");
+    EXPECT_NE(result.out.find("CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
+                              "CapEff:\t0000000000000000"),
+              std::string::npos);
+}
+
+TEST_F(Start, SeesItsOwnNamespacesAndNothingElse) {
+    const Result result = shell(
+        "hostname; echo $$; ls /proc/self/fd; cat /proc/self/mountinfo | wc -l;"
+        "ls /sys/class/net; pwd");
+    EXPECT_EQ(result.err, "");
+    EXPECT_EQ(result.out.substr(0, 14), "box\n1\n0\n1\n2\n3\n");  // 3 is ls's own
+}
+
+TEST_F(Start, MegabyteOfOutputArrivesExactly) {
+    const Result result = shell("yes 0123456789abcdef | head -c 1048576");
+    ASSERT_EQ(result.out.size(), 1048576U);
+    for (std::size_t i = 0; i < result.out.size(); i += 17) {
+        ASSERT_EQ(result.out.substr(i, 16),
+                  std::string("0123456789abcdef").substr(0, result.out.size() - i));
+    }
+}
+
+TEST_F(Start, WritesTheJsonLog) {
+    ContainerPlan printer = plan({"sh", "-c", "echo 'a<b>'; echo err >&2; printf end"});
+    const std::string path = printer.log.path;
+    EXPECT_EQ(run(std::move(printer)).code, 0);
+    const std::string log = read_file(path);
+    EXPECT_NE(log.find("{\"log\":\"a\\u003cb\\u003e\\n\",\"stream\":\"stdout\",\"time\":\"20"),
+              std::string::npos)
+        << log;
+    EXPECT_NE(log.find("{\"log\":\"err\\n\",\"stream\":\"stderr\",\"time\":\""), std::string::npos);
+    EXPECT_NE(log.find("{\"log\":\"end\",\"stream\":\"stdout\",\"time\":\""), std::string::npos);
+}
+
+TEST_F(Start, MonitorEndsAndCleansUpAfterRelease) {
+    ContainerPlan simple = plan({"true"});
+    const std::string id = simple.id;
+    const fs::path state = simple.state_directory;
+    auto monitor = daemon().start(std::move(simple), {});
+    EXPECT_EQ(events.exit_of(id).exit_code, 0);
+    EXPECT_EQ(read_file(state / "exit").substr(0, 6), "1 0 0 ");
+    monitor->release();
+    for (int i = 0; i < 200 && fs::exists(state); ++i) ::usleep(10'000);
+    EXPECT_FALSE(fs::exists(state));
+}
+
+}  // namespace
+}  // namespace dockerd::runtime::testing
