@@ -1,0 +1,118 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <fmt/format.h>
+
+#include <dockerd/base/log.hpp>
+
+#include "containers.hpp"
+#include "errors.hpp"
+
+namespace dockerd::engine {
+namespace {
+
+/// Writes all of `bytes`; false when the client is gone or does not read for ten seconds.
+bool write_all(int fd, std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        if (sent > 0) {
+            bytes.remove_prefix(static_cast<std::size_t>(sent));
+        } else if (errno == EAGAIN) {
+            pollfd ready{.fd = fd, .events = POLLOUT, .revents = 0};
+            if (::poll(&ready, 1, 10'000) <= 0) return false;
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+/// A client that is about to join a container's streams.
+class AttachSession final : public StreamSession {
+public:
+    AttachSession(Containers& owner, ContainerRef container, AttachOptions options)
+        : owner_(owner),
+          container_(std::move(container)),
+          options_(std::move(options)),
+          tty_(container_->snapshot()->config.tty) {}
+
+    [[nodiscard]] bool tty() const override { return tty_; }
+
+    void run(base::Fd client, std::string early_input) override {
+        if (options_.logs && !replay_log(client)) return;
+        const bool any = options_.stdin_stream || options_.stdout_stream || options_.stderr_stream;
+        if (!options_.stream || !any) return;
+        runtime::AttachOptions attach;
+        attach.stdin = options_.stdin_stream;
+        attach.stdout = options_.stdout_stream;
+        attach.stderr = options_.stderr_stream;
+        attach.multiplexed = options_.multiplexed && !tty_;
+        attach.detach_keys = options_.detach_keys.empty() ? "\x10\x11" : options_.detach_keys;
+        const base::Lock lock(container_->operation);
+        if (container_->removed) return;
+        owner_.log_event(container_->record, "attach");
+        attach.stdin = attach.stdin && container_->record.config.open_stdin;
+        if (container_->monitor) {
+            (void)container_->monitor->attach(attach, std::move(client), early_input);
+            return;
+        }
+        // Served from the next run's first byte on. Clients that went away meanwhile make room.
+        std::erase_if(container_->pending, [](const runtime::PendingAttach& waiting) {
+            pollfd state{.fd = waiting.client.get(), .events = POLLRDHUP, .revents = 0};
+            return ::poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLERR)) != 0;
+        });
+        container_->pending.push_back({attach, std::move(client), std::move(early_input)});
+    }
+
+private:
+    bool replay_log(const base::Fd& client) {
+        LogOptions query;
+        query.stdout_stream = options_.stdout_stream;
+        query.stderr_stream = options_.stderr_stream;
+        const auto log = owner_.logs(container_->id, query);
+        std::string chunk;
+        while (true) {
+            chunk.clear();
+            const auto state = log->read(chunk, 64 * 1024);
+            if (!write_all(client.get(), chunk)) return false;
+            if (state != LogStream::State::data) return true;
+        }
+    }
+
+    Containers& owner_;
+    ContainerRef container_;
+    AttachOptions options_;
+    bool tty_;
+};
+
+// Source: moby daemon/attach.go, ContainerAttach.
+std::unique_ptr<StreamSession> Containers::attach(std::string_view reference,
+                                                  const AttachOptions& options) {
+    const auto container = index_.get(reference);
+    const auto snapshot = container->snapshot();
+    if (snapshot->state.paused) {
+        base::fail(
+            base::ErrorKind::conflict,
+            fmt::format("container {} is paused, unpause the container before attach", reference));
+    }
+    if (snapshot->state.restarting) {
+        base::fail(base::ErrorKind::conflict,
+                   fmt::format("container {} is restarting, wait until the container is running",
+                               reference));
+    }
+    return std::make_unique<AttachSession>(*this, container, options);
+}
+
+void Containers::resize(std::string_view reference, std::uint16_t height, std::uint16_t width) {
+    const auto container = index_.get(reference);
+    const base::Lock lock(container->operation);
+    if (!container->monitor) throw errors::not_running(container->id);
+    container->monitor->resize({.height = height, .width = width});
+    log_event(container->record, "resize",
+              {{"height", std::to_string(height)}, {"width", std::to_string(width)}});
+}
+
+}  // namespace dockerd::engine

@@ -1,0 +1,103 @@
+#include <fmt/format.h>
+
+#include "containers.hpp"
+#include "errors.hpp"
+
+namespace dockerd::engine {
+namespace {
+
+using base::ErrorKind;
+
+void require_own_network(const Container& container, const net::NetworkRecord& network) {
+    const auto& mode = container.record.host_config.network_mode;
+    if (mode.starts_with("container:")) {
+        // Source: moby runconfig/errors.go, ErrConflictSharedNetwork.
+        base::fail(ErrorKind::invalid_argument,
+                   "container sharing network namespace with another container or host cannot be "
+                   "connected to any other network");
+    }
+    if (network.name == "host" || mode == "host") {
+        // Source: moby runconfig/errors.go, ErrConflictConnectToHostNetwork.
+        base::fail(ErrorKind::invalid_argument,
+                   "cannot connect container to host network - container must be created in host "
+                   "network mode");
+    }
+}
+
+}  // namespace
+
+// Source: moby daemon/container_operations.go, ConnectToNetwork.
+void Containers::connect_network(const net::NetworkRecord& network,
+                                 const model::NetworkConnect& request) {
+    const auto container = index_.get(request.container);
+    const base::Lock lock(container->operation);
+    auto& record = container->record;
+    if (container->removing || record.state.dead) {
+        base::fail(ErrorKind::conflict,
+                   fmt::format("container {} is marked for removal and cannot be connected or "
+                               "disconnected to the network",
+                               container->id));
+    }
+    require_own_network(*container, network);
+    if (record.network.networks.contains(network.name)) {
+        base::fail(ErrorKind::permission_denied,
+                   fmt::format("endpoint with name {} already exists in network {}",
+                               record.name.substr(1), network.name));
+    }
+    store::EndpointRecord endpoint;
+    endpoint.settings = request.endpoint_config.value_or(model::EndpointSettings{});
+    endpoint.desired_mac_address = endpoint.settings.mac_address;
+    if (container->sandbox) {
+        net::JoinRequest join;
+        join.network = network.id;
+        join.container_id = container->id;
+        join.container_name = record.name.substr(1);
+        join.settings = endpoint.settings;
+        const auto info = parts_.networks.join(*container->sandbox, join);
+        info.fill(endpoint.settings);
+        record.network.networks[network.name] = std::move(endpoint);
+        save_network_state(*container);
+        write_etc_files(*container);
+        log_network_event(record, "connect", network.id, network.name, network.driver);
+    } else {
+        record.network.networks[network.name] = std::move(endpoint);
+    }
+    parts_.files.save(record);
+    publish(*container);
+}
+
+// Source: moby daemon/container_operations.go, DisconnectFromNetwork.
+void Containers::disconnect_network(const net::NetworkRecord& network,
+                                    const model::NetworkConnect& request) {
+    const auto container = index_.get(request.container);
+    const base::Lock lock(container->operation);
+    auto& record = container->record;
+    if (record.host_config.network_mode == "host") {
+        base::fail(ErrorKind::invalid_argument,
+                   "container cannot be disconnected from host network or connected to host "
+                   "network");
+    }
+    const auto found = record.network.networks.find(network.name);
+    if (found == record.network.networks.end()) {
+        base::fail(ErrorKind::internal, fmt::format("container {} is not connected to network {}",
+                                                    container->id, network.name));
+    }
+    if (container->sandbox) {
+        parts_.networks.leave(*container->sandbox, network.id);
+        save_network_state(*container);
+        log_network_event(record, "disconnect", network.id, network.name, network.driver);
+    }
+    record.network.networks.erase(found);
+    parts_.files.save(record);
+    publish(*container);
+}
+
+std::vector<std::string> Containers::used_networks() const {
+    std::vector<std::string> out;
+    for (const auto& snapshot : snapshots()) {
+        for (const auto& [name, endpoint] : snapshot->network.networks) out.push_back(name);
+    }
+    return out;
+}
+
+}  // namespace dockerd::engine

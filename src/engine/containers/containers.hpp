@@ -1,0 +1,209 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dockerd/base/timers.hpp>
+#include <dockerd/base/worker_pool.hpp>
+#include <dockerd/engine/containers.hpp>
+#include <dockerd/model/container.hpp>
+#include <dockerd/net/etc_files.hpp>
+#include <dockerd/net/networks.hpp>
+#include <dockerd/runtime/cgroup.hpp>
+#include <dockerd/runtime/plan_container.hpp>
+#include <dockerd/runtime/runtime.hpp>
+#include <dockerd/runtime/sysinfo.hpp>
+#include <dockerd/store/container_files.hpp>
+#include <dockerd/store/images.hpp>
+#include <dockerd/store/layers.hpp>
+
+#include "events/events.hpp"
+#include "index.hpp"
+#include "oom_watcher.hpp"
+#include "logs/wake.hpp"
+#include "plan_input.hpp"
+#include "volumes/volumes.hpp"
+
+namespace dockerd::engine {
+
+/// The daemon's settings that containers depend on.
+struct ContainersOptions {
+    std::string data_root;
+    std::string exec_root;
+    std::string cgroup_parent;
+    bool live_restore = false;
+    std::chrono::seconds shutdown_timeout{15};
+    std::string log_driver = "json-file";
+    model::StringMap log_options;
+    std::string ipc_mode = "private";
+    std::string cgroupns_mode;  ///< empty: private on v2, host on v1
+    std::int64_t shm_size = 64 * 1024 * 1024;
+    bool init = false;
+    std::string seccomp_profile;
+    bool no_new_privileges = false;
+    net::DnsOverrides dns;
+    std::vector<model::Ulimit> default_ulimits;
+};
+
+/// What containers stand on; all of it outlives them.
+struct ContainersParts {
+    store::Layers& layers;
+    store::Images& images;
+    store::ContainerFiles& files;
+    net::Networks& networks;
+    const runtime::CgroupHost& cgroups;
+    const runtime::SysInfo& sysinfo;
+    Events& events;
+    Volumes& volumes;
+};
+
+/// All containers of the daemon and what may happen to them. One verb a file.
+class Containers final : public ContainerService {
+public:
+    Containers(ContainersOptions options, ContainersParts parts);
+    ~Containers() override;
+
+    /// Reads all containers from disk, finds running ones again, and applies restart policies.
+    void restore();
+    /// Graceful end of the daemon: stops containers unless they are to live on.
+    void shutdown();
+
+    CreateResult create(std::string name, const std::string& platform,
+                        model::ContainerCreate request) override;
+    StartOutcome start(std::string_view reference, const std::string& detach_keys) override;
+    StopOutcome stop(std::string_view reference, const StopOptions& options) override;
+    void restart(std::string_view reference, const StopOptions& options) override;
+    void kill(std::string_view reference, const std::string& signal) override;
+    void remove(std::string_view reference, const RemoveOptions& options) override;
+    void rename(std::string_view reference, const std::string& name) override;
+    void pause(std::string_view reference) override;
+    void unpause(std::string_view reference) override;
+    void resize(std::string_view reference, std::uint16_t height, std::uint16_t width) override;
+    std::vector<std::string> update(std::string_view reference,
+                                    const model::ContainerUpdate& request) override;
+    TopResult top(std::string_view reference, const std::string& ps_args) override;
+    StatsSample stats(std::string_view reference) override;
+    ContainerPtr inspect(std::string_view reference, bool size) override;
+    std::vector<ContainerSummary> list(const ListOptions& options) override;
+    Subscription wait(std::string_view reference, WaitCondition condition,
+                      std::function<void(WaitResult)> done) override;
+    std::unique_ptr<StreamSession> attach(std::string_view reference,
+                                          const AttachOptions& options) override;
+    std::unique_ptr<LogStream> logs(std::string_view reference, const LogOptions& options) override;
+    std::string exec_create(std::string_view reference, const model::ExecCreate& request) override;
+    std::unique_ptr<StreamSession> exec_attach(std::string_view exec_id,
+                                               const model::ExecStart& request) override;
+    void exec_start_detached(std::string_view exec_id, const model::ExecStart& request) override;
+    void exec_resize(std::string_view exec_id, std::uint16_t height, std::uint16_t width) override;
+    ExecSnapshot exec_inspect(std::string_view exec_id) override;
+    PruneResult prune(const model::Filters& filters) override;
+
+    /// Connects a container to a network, or takes it off; running ones at once.
+    void connect_network(const net::NetworkRecord& network, const model::NetworkConnect& request);
+    void disconnect_network(const net::NetworkRecord& network,
+                            const model::NetworkConnect& request);
+    /// Names of the networks that containers refer to, each as often as it is.
+    [[nodiscard]] std::vector<std::string> used_networks() const;
+
+    /// All containers as they are, for other services' questions about use.
+    [[nodiscard]] std::vector<ContainerPtr> snapshots() const;
+
+private:
+    friend class AttachSession;
+    // create.cpp
+    void verify_create(model::ContainerCreate& request, std::vector<std::string>& warnings) const;
+    void fill_host_config(model::HostConfig& host) const;
+    std::string reserve_name(const std::string& wanted, const std::string& id);
+    void build_on_disk(const ContainerRef& container, const std::string& chain_id,
+                       const model::ContainerCreate& request);
+    void prepare_rootfs(const ContainerRef& container);
+    // mounts.cpp
+    void register_mounts(store::ContainerRecord& record);
+    void register_image_volumes(store::ContainerRecord& record, const std::string& rootfs);
+    void populate_volumes(const store::ContainerRecord& record, const std::string& rootfs);
+    void release_volumes(const store::ContainerRecord& record, bool remove) noexcept;
+    // start.cpp
+    StartOutcome start_container(const ContainerRef& container);
+    void start_locked(const ContainerRef& container);
+    void start_steps(const ContainerRef& container);
+    void connect_networks(const ContainerRef& container);
+    void write_etc_files(Container& container);
+    void mount_volumes(Container& container);
+    JoinedNamespaces find_namespaces(const Container& container);
+    // plan.cpp
+    runtime::ContainerPlan make_plan(Container& container, PlanSources sources);
+    runtime::ExecPlan plan_exec(const Container& container, const Exec& exec) const;
+    runtime::SecurityOptions security_of(const store::ContainerRecord& record) const;
+    runtime::SeccompFilterPtr seccomp_of(const store::ContainerRecord& record,
+                                         runtime::CapabilitySet capabilities) const;
+    std::string prepare_shm(Container& container);
+    void release_shm(Container& container) noexcept;
+    void mark_running(const ContainerRef& container);
+    void note_start_failure(const ContainerRef& container, const base::Error& error);
+    // exit.cpp
+    void handle_exit(const std::string& id, const runtime::ExitInfo& exit);
+    void mark_stopped(const ContainerRef& container, const runtime::ExitInfo& exit);
+    void release_resources(Container& container);
+    bool wants_restart(const Container& container, std::int64_t exit_code) const;
+    void schedule_restart(const ContainerRef& container);
+    void handle_oom(const std::string& id);
+    void note_oom(Container& container);
+    void wake_waiters(Container& container, bool removed, const WaitResult& result);
+    // stop.cpp
+    StopOutcome stop_container(const ContainerRef& container, const StopOptions& options);
+    bool wait_stopped(const ContainerRef& container,
+                      std::optional<std::chrono::nanoseconds> patience);
+    void signal_container(const ContainerRef& container, int signal);
+    void kill_hard(const ContainerRef& container);
+    // remove.cpp
+    void remove_container(const ContainerRef& container, const RemoveOptions& options);
+    void remove_locked(const ContainerRef& container, bool volumes);
+    // restore.cpp
+    void restore_one(const ContainerRef& container);
+    void readopt_resources(Container& container, bool lives);
+    void adopt_running(Container& container, std::shared_ptr<runtime::Monitor> monitor);
+    void apply_policy_at_start(const ContainerRef& container);
+    void save_network_state(const Container& container);
+    std::optional<std::string> load_network_state(const std::string& id) const;
+    void forget_network_state(const std::string& id) noexcept;
+    // exec
+    std::shared_ptr<Exec> get_exec(std::string_view exec_id) const;
+    void run_exec(const std::shared_ptr<Exec>& exec, std::optional<runtime::PendingAttach> client);
+    void handle_exec_exit(const std::string& id, const std::string& exec_id, int code);
+    void exec_ended(const ContainerRef& container, const std::shared_ptr<Exec>& exec,
+                    std::int64_t code);
+    // snapshot.cpp
+    void publish(Container& container);
+    ContainerSummary summarize(const ContainerPtr& container) const;
+    [[nodiscard]] std::string log_path_of(const std::string& id, const std::string& driver) const;
+    [[nodiscard]] std::string state_directory(const std::string& id) const;
+    [[nodiscard]] std::string cgroup_parent_of(const store::ContainerRecord& record) const;
+    void log_event(const store::ContainerRecord& record, const std::string& action,
+                   const std::map<std::string, std::string>& extra = {});
+    void log_network_event(const store::ContainerRecord& record, const std::string& action,
+                           const std::string& network_id, const std::string& network_name,
+                           const std::string& driver);
+    void save_relaxed(const store::ContainerRecord& record) noexcept;
+
+    ContainersOptions options_;
+    ContainersParts parts_;
+    runtime::HostFacts facts_;
+    ContainerIndex index_;
+    base::Timers timers_;
+    std::atomic<bool> shutting_down_{false};
+    std::atomic<bool> pruning_{false};
+    mutable base::Mutex execs_mutex_;
+    std::map<std::string, std::shared_ptr<Exec>, std::less<>> execs_
+        DOCKERD_GUARDED_BY(execs_mutex_);
+    logs::Watcher log_watcher_;
+    OomWatcher oom_watcher_;
+    base::WorkerPool lifecycle_;
+    /// Last: its thread calls into everything above.
+    std::unique_ptr<runtime::Runtime> runtime_;
+};
+
+}  // namespace dockerd::engine

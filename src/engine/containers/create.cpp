@@ -1,0 +1,261 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <fcntl.h>
+
+#include <array>
+
+#include <dockerd/base/id.hpp>
+#include <dockerd/base/strings.hpp>
+#include <dockerd/base/undo.hpp>
+#include <dockerd/model/reference.hpp>
+#include <dockerd/runtime/plan_container.hpp>
+#include <dockerd/runtime/verify.hpp>
+#include <dockerd/sys/paths.hpp>
+
+#include "containers.hpp"
+#include "errors.hpp"
+#include "image_config.hpp"
+#include "names.hpp"
+#include "signals.hpp"
+#include "validate.hpp"
+
+namespace dockerd::engine {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+
+std::string host_name() {
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) != 0) base::throw_errno(errno, "gethostname");
+    return name.data();
+}
+
+/// Whether the image can run where the client asked: "linux", "linux/amd64", "linux/arm/v7".
+// Source: moby daemon/images/image.go, GetImage.
+void check_platform(const store::Image& image, const std::string& platform,
+                    const std::string& reference) {
+    if (platform.empty()) return;
+    const auto parts = base::split(base::to_lower(platform), '/');
+    const auto& config = *image.config;
+    std::string wanted_architecture = parts.size() > 1 ? parts[1] : "";
+    if (wanted_architecture == "x86_64") wanted_architecture = "amd64";
+    if (wanted_architecture == "aarch64") wanted_architecture = "arm64";
+    const bool fits = (config.os.empty() || parts[0] == config.os) &&
+                      (wanted_architecture.empty() || config.architecture.empty() ||
+                       wanted_architecture == config.architecture);
+    if (fits) return;
+    base::fail(ErrorKind::not_found,
+               fmt::format("image with reference {} was found but does not provide the specified "
+                           "platform ({})",
+                           reference, platform));
+}
+
+void set_command(store::ContainerRecord& record) {
+    const auto& config = record.config;
+    std::vector<std::string> words(config.entrypoint.begin(), config.entrypoint.end());
+    words.insert(words.end(), config.cmd.begin(), config.cmd.end());
+    record.path = words.front();
+    record.args.assign(words.begin() + 1, words.end());
+}
+
+// Source: moby daemon/container_operations.go, updateContainerNetworkSettings.
+void set_networks(store::ContainerRecord& record, const net::Networks& networks,
+                  const std::optional<model::NetworkingConfig>& networking) {
+    const std::string& mode = record.host_config.network_mode;
+    if (mode.starts_with("container:") || record.config.network_disabled) return;
+    std::string primary = mode == "default" ? "bridge" : mode;
+    if (const auto found = networks.find(primary)) primary = found->name;
+    if (networking && !networking->endpoints_config.empty()) {
+        for (const auto& [name, settings] : networking->endpoints_config) {
+            auto& endpoint = record.network.networks[name == "default" ? "bridge" : name];
+            endpoint.settings = settings;
+            endpoint.desired_mac_address = settings.mac_address;
+        }
+    } else {
+        record.network.networks[primary];
+    }
+}
+
+}  // namespace
+
+CreateResult Containers::create(std::string name, const std::string& platform,
+                                model::ContainerCreate request) {
+    if (!request.has_config) {
+        base::fail(ErrorKind::invalid_argument,
+                   "config cannot be empty in order to create a container");
+    }
+    CreateResult result;
+    verify_create(request, result.warnings);
+
+    auto& config = request.config;
+    std::string chain_id;
+    std::string image_id;
+    std::string architecture;
+    std::string variant;
+    if (!config.image.empty()) {
+        const auto image = parts_.images.get(config.image);
+        check_platform(*image, platform, config.image);
+        chain_id = image->chain_id;
+        image_id = image->id;
+        architecture = image->config->architecture;
+        variant = image->config->variant;
+        if (image->config->config) merge_image_config(config, *image->config->config);
+    }
+    model::HostConfig host = request.host_config.value_or(model::HostConfig{});
+    fill_host_config(host);
+    // Docker's own way of saying that an image's entrypoint shall not be used.
+    if (config.entrypoint.size() == 1 && config.entrypoint[0].empty()) config.entrypoint = {};
+    if (config.entrypoint.empty() && config.cmd.empty()) {
+        base::fail(ErrorKind::invalid_argument, "no command specified");
+    }
+    check_log_config(host.log_config, options_.log_driver, options_.log_options);
+
+    store::ContainerRecord record;
+    record.id = base::random_id();
+    record.name = "/" + reserve_name(name, record.id);
+    base::Undo give_name_back([&] { index_.release_name(record.name.substr(1), record.id); });
+    if (config.hostname.empty()) {
+        config.hostname = host.network_mode == "host" ? host_name() : record.id.substr(0, 12);
+    }
+    record.created = base::WallTime::now();
+    record.config = config;
+    record.host_config = std::move(host);
+    record.image_id = image_id;
+    record.platform_architecture = architecture;
+    record.platform_variant = variant;
+    record.no_new_privileges = options_.no_new_privileges;
+    set_command(record);
+    set_networks(record, parts_.networks, request.networking_config);
+
+    const auto container = std::make_shared<Container>(std::move(record));
+    build_on_disk(container, chain_id, request);
+    give_name_back.dismiss();
+    index_.add(container);
+    result.id = container->id;
+    const base::Lock lock(container->operation);
+    log_event(container->record, "create");
+    return result;
+}
+
+void Containers::verify_create(model::ContainerCreate& request,
+                               std::vector<std::string>& warnings) const {
+    validate_config(request.config);
+    if (!request.host_config) return;
+    auto& host = *request.host_config;
+    if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
+    validate_host_config(host, warnings);
+    const auto more = runtime::verify_host_config(host, parts_.sysinfo, {});
+    warnings.insert(warnings.end(), more.begin(), more.end());
+    if (request.networking_config) validate_networking(*request.networking_config, host);
+}
+
+void Containers::fill_host_config(model::HostConfig& host) const {
+    runtime::adapt_host_config(host, parts_.sysinfo,
+                               {.shm_size = options_.shm_size,
+                                .ipc_mode = options_.ipc_mode,
+                                .cgroupns_mode = options_.cgroupns_mode});
+    if (host.network_mode.empty() || host.network_mode == "default") host.network_mode = "bridge";
+    if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
+    if (host.runtime.empty()) host.runtime = "runc";
+    if (host.privileged) return;
+    if (host.masked_paths.is_null()) {
+        host.masked_paths = model::Strings(runtime::default_masked_paths(facts_));
+        host.masked_paths.given = true;
+    }
+    if (host.readonly_paths.is_null()) {
+        host.readonly_paths = model::Strings(runtime::default_read_only_paths());
+        host.readonly_paths.given = true;
+    }
+}
+
+std::string Containers::reserve_name(const std::string& wanted, const std::string& id) {
+    if (!wanted.empty()) {
+        std::string name = checked_name(wanted);
+        index_.reserve_name(name, id);
+        return name;
+    }
+    // Source: moby daemon/names.go, generateAndReserveName: six tries, then the short id.
+    for (int i = 0; i < 6; ++i) {
+        std::string name = generate_name();
+        try {
+            index_.reserve_name(name, id);
+            return name;
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::conflict) throw;
+        }
+    }
+    std::string name = id.substr(0, 12);
+    index_.reserve_name(name, id);
+    return name;
+}
+
+/// Writable layer, volumes and both files; one flush makes all of it durable. Undone as a whole.
+void Containers::build_on_disk(const ContainerRef& container, const std::string& chain_id,
+                               const model::ContainerCreate& /*request*/) {
+    const base::Lock lock(container->operation);
+    auto& record = container->record;
+    store::Batch batch;
+    parts_.layers.create_rw(container->id, chain_id, {}, batch);
+    base::Undo drop_layer([&] {
+        try {
+            (void)parts_.layers.remove_rw(container->id);
+        } catch (const Error&) {
+            // The first failure is the one reported; the layer is swept at the next start.
+        }
+    });
+    register_mounts(record);
+    base::Undo drop_volumes([&] { release_volumes(record, /*remove=*/true); });
+    prepare_rootfs(container);
+
+    const std::string directory = parts_.files.path(container->id);
+    record.log_path.clear();
+    parts_.files.create_durable(record, batch);
+    base::Undo drop_files([&] {
+        try {
+            parts_.files.remove(container->id);
+        } catch (const Error&) {
+            // As above.
+        }
+    });
+    publish(*container);
+    drop_files.dismiss();
+    drop_volumes.dismiss();
+    drop_layer.dismiss();
+}
+
+/// What has to be done inside the new root file system; mounted only if there is something.
+void Containers::prepare_rootfs(const ContainerRef& container) {
+    auto& record = container->record;
+    const auto& config = record.config;
+    bool needs_mount = !config.volumes.empty();
+    needs_mount = needs_mount || (!config.working_dir.empty() && config.working_dir != "/");
+    for (const auto& [destination, mount] : record.mount_points) {
+        needs_mount = needs_mount || mount.type == "volume";
+    }
+    if (!needs_mount) return;
+    const auto mounted = parts_.layers.mount_rw(container->id);
+    base::Undo unmount([&] {
+        try {
+            parts_.layers.unmount_rw(container->id);
+        } catch (const Error&) {
+            // Left to the sweep of mounts at the next start.
+        }
+    });
+    if (!config.working_dir.empty() && config.working_dir != "/") {
+        const base::Fd root{::open(mounted.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+        try {
+            (void)sys::make_directories_in_root(root.get(), config.working_dir, 0755, 0, 0);
+        } catch (const Error& error) {
+            if (error.errno_value() != ENOTDIR) throw;
+            // Source: moby container/container.go, SetupWorkingDirectory.
+            base::fail(ErrorKind::internal,
+                       "Cannot mkdir: " + config.working_dir + " is not a directory");
+        }
+    }
+    register_image_volumes(record, mounted.path);
+    populate_volumes(record, mounted.path);
+}
+
+}  // namespace dockerd::engine

@@ -1,0 +1,188 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <dockerd/base/log.hpp>
+
+#include "containers.hpp"
+
+namespace dockerd::engine {
+namespace {
+
+// Source: moby restartmanager/restartmanager.go.
+constexpr std::chrono::nanoseconds restart_first_delay = std::chrono::milliseconds(100);
+constexpr std::chrono::nanoseconds restart_longest_delay = std::chrono::minutes(1);
+constexpr std::chrono::seconds restart_reset_after{10};
+
+}  // namespace
+
+/// A container's program has ended and all its output is with those who get it.
+void Containers::handle_exit(const std::string& id, const runtime::ExitInfo& exit) {
+    const auto container = index_.find_id(id);
+    if (!container) return;
+    bool remove = false;
+    {
+        const base::Lock lock(container->operation);
+        if (!container->record.state.running || !container->monitor) return;
+        mark_stopped(container, exit);
+        remove = container->record.host_config.auto_remove && !container->record.state.restarting &&
+                 !container->removing;
+    }
+    if (!remove) return;
+    try {
+        remove_container(container, {.volumes = true, .force = true});
+    } catch (const base::Error& error) {
+        base::log::error("container {}: auto-remove: {}", id, error.what());
+    }
+}
+
+/// Source of the order: moby daemon/monitor.go, handleContainerExit: everything the container held
+/// is free before anybody who waits for its end hears of it.
+void Containers::mark_stopped(const ContainerRef& container, const runtime::ExitInfo& exit) {
+    auto& record = container->record;
+    note_oom(*container);
+    for (const auto& exec : std::vector(container->execs)) exec_ended(container, exec, 137);
+    release_resources(*container);
+    container->monitor->release();
+    container->monitor.reset();
+
+    record.state.running = false;
+    record.state.paused = false;
+    record.state.pid = 0;
+    record.state.exit_code = exit.exit_code;
+    record.state.finished_at = exit.finished_at;
+    record.state.error.clear();
+    if (record.state.health) record.state.health->status = "unhealthy";
+    const bool restart = wants_restart(*container, exit.exit_code);
+    if (restart) {
+        record.state.restarting = true;
+        record.state.running = true;  // Docker shows a restarting container as running
+    }
+    publish(*container);
+    save_relaxed(record);
+
+    const auto ran = std::chrono::steady_clock::now() - container->started_mono;
+    log_event(record, "die",
+              {{"exitCode", std::to_string(exit.exit_code)},
+               {"execDuration",
+                std::to_string(std::chrono::duration_cast<std::chrono::seconds>(ran).count())}});
+    // A restarting one has exited too, for those who wait for the next exit; with auto-remove
+    // the waiters for removal stay.
+    wake_waiters(*container, /*removed=*/false, {.exit_code = exit.exit_code, .error = {}});
+    if (restart) schedule_restart(container);
+}
+
+/// Gives back what a run holds: ports, addresses, mounts, cgroup. Never throws.
+void Containers::release_resources(Container& container) {
+    auto& record = container.record;
+    if (container.sandbox) {
+        for (auto& [name, endpoint] : record.network.networks) {
+            if (endpoint.settings.endpoint_id.empty()) continue;
+            const auto network = parts_.networks.find(endpoint.settings.network_id);
+            log_network_event(record, "disconnect", endpoint.settings.network_id,
+                              network ? network->name : name, network ? network->driver : "");
+            clear_operational(endpoint);
+        }
+        parts_.networks.close(std::move(container.sandbox));
+        forget_network_state(container.id);
+        record.network.ports.clear();
+        record.network.sandbox_id.clear();
+        record.network.sandbox_key.clear();
+    }
+    for (const auto& volume : container.mounted_volumes) {
+        try {
+            parts_.volumes.unmount(volume);
+        } catch (const base::Error& error) {
+            base::log::warn("container {}: unmount volume {}, ignoring: {}", container.id, volume,
+                            error.what());
+        }
+        parts_.events.volume_unmounted(volume, "local", container.id);
+    }
+    container.mounted_volumes.clear();
+    release_shm(container);
+    oom_watcher_.forget(container.id);
+    if (container.cgroup) {
+        if (!container.cgroup.remove()) {
+            base::log::warn("container {}: its cgroup could not be removed", container.id);
+        }
+        container.cgroup = {};
+    }
+    if (container.rootfs_mounted) {
+        container.rootfs_mounted = false;
+        try {
+            parts_.layers.unmount_rw(container.id);
+        } catch (const base::Error& error) {
+            base::log::warn("container {}: unmount, ignoring: {}", container.id, error.what());
+        }
+    }
+}
+
+// Source: moby restartmanager/restartmanager.go, ShouldRestart.
+bool Containers::wants_restart(const Container& container, std::int64_t exit_code) const {
+    const auto& record = container.record;
+    const auto& policy = record.host_config.restart_policy;
+    if (shutting_down_ || container.removing || container.manually_stopped) return false;
+    if (policy.name == "always" || policy.name == "unless-stopped") return true;
+    if (policy.name != "on-failure" || exit_code == 0) return false;
+    return policy.maximum_retry_count == 0 || record.restart_count < policy.maximum_retry_count;
+}
+
+void Containers::schedule_restart(const ContainerRef& container) {
+    const auto ran = std::chrono::steady_clock::now() - container->started_mono;
+    auto& delay = container->restart_delay;
+    if (ran >= restart_reset_after) delay = {};
+    delay = delay.count() == 0 ? restart_first_delay : std::min(delay * 2, restart_longest_delay);
+    const auto run = container->run;
+    timers_.after(delay, [this, container, run] {
+        lifecycle_.post([this, container, run] {
+            const base::Lock lock(container->operation);
+            const auto& state = container->record.state;
+            if (container->run != run || !state.restarting || container->removed) return;
+            if (container->manually_stopped || shutting_down_) return;
+            ++container->record.restart_count;
+            try {
+                start_locked(container);
+            } catch (const base::Error& error) {
+                base::log::error("restarting container {}: {}", container->id, error.what());
+            }
+        });
+    });
+}
+
+/// The kernel says that memory ran out somewhere in the container.
+void Containers::handle_oom(const std::string& id) {
+    const auto container = index_.find_id(id);
+    if (!container) return;
+    const base::Lock lock(container->operation);
+    if (container->record.state.running) note_oom(*container);
+}
+
+/// Publishes `oom` once for each look that finds new kills.
+void Containers::note_oom(Container& container) {
+    if (!container.cgroup) return;
+    const auto kills = container.cgroup.oom_kills();
+    if (kills <= container.oom_kills_seen) return;
+    container.oom_kills_seen = kills;
+    container.record.state.oom_killed = true;
+    publish(container);
+    log_event(container.record, "oom");
+}
+
+void Containers::wake_waiters(Container& container, bool removed, const WaitResult& result) {
+    std::vector<Waiter> woken;
+    {
+        const base::Lock lock(container.waiters_mutex);
+        auto& waiters = container.waiters;
+        const auto stays =
+            std::stable_partition(waiters.begin(), waiters.end(), [&](const Waiter& waiter) {
+                return !removed && waiter.condition == WaitCondition::removed;
+            });
+        woken.assign(std::make_move_iterator(stays), std::make_move_iterator(waiters.end()));
+        waiters.erase(stays, waiters.end());
+        if (removed) container.removed_result = result;
+        if (container.log_run) container.log_run->finish();
+    }
+    for (const auto& waiter : woken) waiter.done(result);
+}
+
+}  // namespace dockerd::engine

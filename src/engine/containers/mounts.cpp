@@ -1,0 +1,147 @@
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <fcntl.h>
+
+#include <set>
+
+#include <dockerd/base/log.hpp>
+#include <dockerd/base/undo.hpp>
+#include <dockerd/sys/paths.hpp>
+
+#include "containers.hpp"
+#include "errors.hpp"
+#include "mount_parser.hpp"
+
+namespace dockerd::engine {
+namespace {
+
+/// Makes or finds the volume a mount point names, lets the container hold it, and fills in where
+/// it lies.
+void attach_volume(Volumes& volumes, const std::string& container,
+                   store::MountPointRecord& point) {
+    model::VolumeCreate request;
+    request.name = point.name;
+    request.driver = point.driver;
+    if (point.spec.volume_options) {
+        request.labels = point.spec.volume_options->labels;
+        if (point.spec.volume_options->driver_config) {
+            request.driver_opts = point.spec.volume_options->driver_config->options;
+        }
+    }
+    const Volume volume = volumes.hold(request, container);
+    point.name = volume.name;
+    point.driver = volume.driver;
+    point.source = volume.mountpoint;
+    // Source: moby daemon/volumes_unix.go, setBindModeIfNull.
+    if (point.mode.empty()) point.mode = "z";
+}
+
+}  // namespace
+
+// Source: moby daemon/volumes.go, registerMountPoints.
+void Containers::register_mounts(store::ContainerRecord& record) {
+    const auto& host = record.host_config;
+    for (const auto& text : host.volumes_from) {
+        const auto [reference, mode] = parse_volumes_from(text);
+        ContainerRef source;
+        try {
+            source = index_.get(reference);
+        } catch (const base::Error& error) {
+            base::fail(base::ErrorKind::invalid_argument, error.what());
+        }
+        const base::Lock lock(source->operation);
+        for (auto [destination, point] : source->record.mount_points) {
+            point.rw = point.rw && is_read_write(mode);
+            point.spec.read_only = !point.rw;
+            if (point.type == "volume") parts_.volumes.restore_hold(point.name, record.id);
+            record.mount_points[destination] = point;
+        }
+    }
+    std::set<std::string> taken;
+    const auto add = [&](store::MountPointRecord point) {
+        if (!taken.insert(point.destination).second) {
+            throw errors::duplicate_mount_point(point.destination);
+        }
+        if (point.type == "volume") attach_volume(parts_.volumes, record.id, point);
+        record.mount_points[point.destination] = std::move(point);
+    };
+    for (const auto& text : host.binds) {
+        auto point = parse_bind(text, host.volume_driver);
+        if (host.tmpfs.contains(point.destination)) {
+            throw errors::duplicate_mount_point(point.destination);
+        }
+        add(std::move(point));
+    }
+    for (const auto& mount : host.mounts) {
+        auto point = parse_mount(mount, CheckSource::yes);
+        if (point.type == "image") {
+            base::fail(base::ErrorKind::not_implemented,
+                       "mounts of type \"image\" are not supported by this engine yet");
+        }
+        const bool creates = mount.bind_options && mount.bind_options->create_mountpoint;
+        point.skip_mountpoint_creation = point.type == "bind" && !creates;
+        add(std::move(point));
+    }
+}
+
+/// Anonymous volumes for VOLUME of the image, where nothing is mounted yet.
+void Containers::register_image_volumes(store::ContainerRecord& record, const std::string& rootfs) {
+    const base::Fd root{::open(rootfs.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    for (const auto& [path, unused] : record.config.volumes) {
+        const std::string destination = clean_path(path);
+        if (record.mount_points.contains(destination)) continue;
+        const base::Fd found = sys::try_open_in_root(root.get(), destination, O_PATH);
+        struct stat info {};
+        if (found && ::fstat(found.get(), &info) == 0 && !S_ISDIR(info.st_mode)) {
+            base::fail(base::ErrorKind::internal,
+                       fmt::format("cannot mount volume over existing file, file exists {}{}",
+                                   rootfs, destination));
+        }
+        store::MountPointRecord point;
+        point.type = "volume";
+        point.destination = destination;
+        point.driver = record.host_config.volume_driver;
+        point.rw = true;
+        attach_volume(parts_.volumes, record.id, point);
+        point.mode.clear();
+        record.mount_points[destination] = std::move(point);
+    }
+}
+
+/// Copies what the image has at a volume's place into the volume, if that is empty.
+void Containers::populate_volumes(const store::ContainerRecord& record, const std::string& rootfs) {
+    const base::Fd root{::open(rootfs.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    for (const auto& [destination, point] : record.mount_points) {
+        if (point.type != "volume") continue;
+        if (point.spec.volume_options && point.spec.volume_options->no_copy) continue;
+        const base::Fd source =
+            sys::try_open_in_root(root.get(), destination, O_RDONLY | O_DIRECTORY);
+        if (!source) continue;
+        const std::string path = parts_.volumes.mount(point.name);
+        base::Undo unmount([&] { parts_.volumes.unmount(point.name); });
+        const base::Fd target{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+        if (!target) base::throw_errno(errno, "open " + path);
+        base::in_context("failed to populate volume",
+                         [&] { copy_up(source.get(), target.get()); });
+    }
+}
+
+/// Gives the container's volumes back; with `remove`, anonymous ones that nobody else holds go.
+void Containers::release_volumes(const store::ContainerRecord& record, bool remove) noexcept {
+    for (const auto& [destination, point] : record.mount_points) {
+        if (point.type != "volume") continue;
+        try {
+            // Named in the request: kept, whatever its name is.
+            if (remove && point.spec.source.empty()) {
+                parts_.volumes.release_and_remove_anonymous(point.name, record.id);
+            } else {
+                parts_.volumes.release(point.name, record.id);
+            }
+        } catch (const std::exception& error) {
+            base::log::warn("volume {} stays: {}", point.name, error.what());
+        }
+    }
+}
+
+}  // namespace dockerd::engine

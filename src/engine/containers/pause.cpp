@@ -1,0 +1,43 @@
+#include <fmt/format.h>
+
+#include "containers.hpp"
+#include "errors.hpp"
+
+namespace dockerd::engine {
+
+// Source: moby daemon/pause.go, containerPause.
+void Containers::pause(std::string_view reference) {
+    const auto container = index_.get(reference);
+    const base::Lock lock(container->operation);
+    auto& state = container->record.state;
+    if (!state.running) throw errors::not_running(container->id);
+    if (state.paused) throw errors::already_paused(container->id);
+    if (state.restarting) {
+        // Source: moby daemon/errors.go, errContainerIsRestarting.
+        base::fail(base::ErrorKind::conflict,
+                   fmt::format("Container {} is restarting, wait until the container is running",
+                               container->id));
+    }
+    base::in_context(fmt::format("cannot pause container {}", container->id),
+                     [&] { container->cgroup.freeze(); });
+    state.paused = true;
+    publish(*container);
+    save_relaxed(container->record);
+    log_event(container->record, "pause");
+}
+
+// Source: moby daemon/unpause.go, containerUnpause.
+void Containers::unpause(std::string_view reference) {
+    const auto container = index_.get(reference);
+    const base::Lock lock(container->operation);
+    auto& state = container->record.state;
+    if (!state.paused) throw errors::not_paused(container->id);
+    base::in_context(fmt::format("cannot unpause container {}", container->id),
+                     [&] { container->cgroup.thaw(); });
+    state.paused = false;
+    publish(*container);
+    save_relaxed(container->record);
+    log_event(container->record, "unpause");
+}
+
+}  // namespace dockerd::engine

@@ -1,0 +1,237 @@
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <fmt/format.h>
+
+#include <dockerd/base/log.hpp>
+#include <dockerd/base/strings.hpp>
+#include <dockerd/runtime/plan_container.hpp>
+#include <dockerd/runtime/verify.hpp>
+#include <dockerd/sys/paths.hpp>
+
+#include "containers.hpp"
+#include "validate.hpp"
+
+namespace dockerd::engine {
+namespace {
+
+runtime::ResolvedMount resolved(const store::MountPointRecord& point) {
+    runtime::ResolvedMount mount;
+    mount.destination = point.destination;
+    mount.source = point.source;
+    mount.writable = point.rw;
+    mount.propagation = point.propagation;
+    if (point.type == "volume" && point.spec.volume_options &&
+        !point.spec.volume_options->subpath.empty()) {
+        mount.source += "/" + point.spec.volume_options->subpath;
+    }
+    if (point.type == "tmpfs") {
+        mount.tmpfs = true;
+        std::vector<std::string> options;
+        if (!point.rw) options.emplace_back("ro");
+        if (point.spec.tmpfs_options) {
+            const auto& tmpfs = *point.spec.tmpfs_options;
+            if (tmpfs.mode != 0) options.push_back(fmt::format("mode={:o}", tmpfs.mode));
+            if (tmpfs.size_bytes != 0) options.push_back(fmt::format("size={}", tmpfs.size_bytes));
+            for (const auto& option : tmpfs.options) options.push_back(base::join(option, "="));
+        }
+        mount.tmpfs_options = base::join(options, ",");
+    }
+    if (point.spec.bind_options) {
+        const auto& bind = *point.spec.bind_options;
+        mount.non_recursive = bind.non_recursive;
+        mount.read_only_non_recursive = bind.read_only_non_recursive;
+        mount.read_only_force_recursive = bind.read_only_force_recursive;
+    }
+    return mount;
+}
+
+runtime::LogTarget log_target(const model::LogConfig& config, const std::string& path,
+                              std::string attributes) {
+    runtime::LogTarget target;
+    const auto find = [&](const char* key) -> const std::string* {
+        const auto found = config.config.find(key);
+        return found == config.config.end() ? nullptr : &found->second;
+    };
+    if (config.type == "none" || path.empty()) return target;
+    const bool local = config.type == "local";
+    target.kind = local ? runtime::LogKind::local : runtime::LogKind::json_file;
+    target.path = path;
+    // Source: moby daemon/logger/local/local.go: 20 MB in five files unless said otherwise.
+    if (local) {
+        target.max_size = 20 * 1024 * 1024;
+        target.max_files = 5;
+    }
+    if (const auto* size = find("max-size")) target.max_size = parse_size(*size).value_or(-1);
+    if (const auto* files = find("max-file")) {
+        target.max_files = static_cast<std::uint32_t>(base::parse_int(*files).value_or(1));
+    }
+    target.attributes_json = std::move(attributes);
+    return target;
+}
+
+bool is_label_wanted(const model::LogConfig& config, const char* key, std::string_view name) {
+    const auto found = config.config.find(key);
+    if (found == config.config.end()) return false;
+    for (const auto& part : base::split(found->second, ',')) {
+        if (base::trim(part) == name) return true;
+    }
+    return false;
+}
+
+/// `{"k":"v"}` of the labels and variables the log driver was asked to keep with each line.
+// Source: moby daemon/logger/loginfo.go, ExtraAttributes.
+std::string log_attributes(const model::LogConfig& config,
+                           const model::ContainerConfig& container) {
+    std::map<std::string, std::string> attributes;
+    for (const auto& [name, value] : container.labels) {
+        if (is_label_wanted(config, "labels", name)) attributes[name] = value;
+    }
+    for (const auto& entry : container.env) {
+        const auto equals = entry.find('=');
+        const std::string name = entry.substr(0, equals);
+        if (equals != std::string::npos && is_label_wanted(config, "env", name)) {
+            attributes[name] = entry.substr(equals + 1);
+        }
+    }
+    if (attributes.empty()) return {};
+    std::string out = "{";
+    for (const auto& [name, value] : attributes) {
+        if (out.size() > 1) out += ",";
+        out += base::quote(name) + ":" + base::quote(value);
+    }
+    return out + "}";
+}
+
+model::List<model::Ulimit> as_list(const std::vector<model::Ulimit>& items) {
+    return model::List<model::Ulimit>(items);
+}
+
+}  // namespace
+
+runtime::SecurityOptions Containers::security_of(const store::ContainerRecord& record) const {
+    return runtime::parse_security_options(record.host_config.security_opt,
+                                           options_.no_new_privileges);
+}
+
+runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources sources) {
+    auto& record = container.record;
+    const auto& host = record.host_config;
+    runtime::PlanInput input;
+    input.config = &record.config;
+    input.host = &host;
+    input.facts = &facts_;
+    input.id = container.id;
+    input.state_directory = std::move(sources.state_directory);
+    input.args.push_back(record.path);
+    input.args.insert(input.args.end(), record.args.begin(), record.args.end());
+    input.rootfs = std::move(sources.rootfs_tree);
+    for (const auto& [destination, point] : record.mount_points) {
+        input.mounts.push_back(resolved(point));
+    }
+    for (const auto& [destination, options] : host.tmpfs) {
+        input.mounts.push_back(
+            {.destination = destination, .source = {}, .tmpfs = true, .tmpfs_options = options});
+    }
+    const auto etc = [&](const char* destination, const std::string& source) {
+        for (const auto& mount : input.mounts) {
+            if (mount.destination == destination) return;
+        }
+        input.network_files.push_back(
+            {.destination = destination, .source = source, .writable = !host.readonly_rootfs});
+    };
+    etc("/etc/resolv.conf", record.resolv_conf_path);
+    etc("/etc/hostname", record.hostname_path);
+    etc("/etc/hosts", record.hosts_path);
+    input.shm_path = prepare_shm(container);
+    input.join_pid = std::move(sources.join.pid);
+    input.join_ipc = std::move(sources.join.ipc);
+    input.join_net = std::move(sources.join.network);
+    if (container.sandbox && !container.sandbox->is_host()) {
+        input.join_net = base::Fd(::fcntl(container.sandbox->netns().get(), F_DUPFD_CLOEXEC, 0));
+    }
+    input.cgroup_procs = container.cgroup.open_procs();
+    input.cgroup_views = container.cgroup.mount_views();
+    input.cgroup_version = parts_.cgroups.version();
+    input.security = security_of(record);
+    input.capabilities =
+        runtime::container_capabilities(host.cap_add, host.cap_drop, host.privileged);
+    input.seccomp = seccomp_of(record, input.capabilities);
+    input.devices = std::move(sources.devices);
+    input.default_ulimits = as_list(options_.default_ulimits);
+    input.default_init = options_.init;
+    record.log_path = host.log_config.type == "json-file"
+                          ? log_path_of(container.id, host.log_config.type)
+                          : std::string();
+    const std::string log_path = log_path_of(container.id, host.log_config.type);
+    if (host.log_config.type == "local") {
+        sys::make_directories(log_path.substr(0, log_path.rfind('/')), 0700);
+    }
+    input.log =
+        log_target(host.log_config, log_path, log_attributes(host.log_config, record.config));
+    auto planned = runtime::plan_container(std::move(input));
+    runtime::open_sources(planned);
+    return std::move(planned.plan);
+}
+
+runtime::SeccompFilterPtr Containers::seccomp_of(const store::ContainerRecord& record,
+                                                 runtime::CapabilitySet capabilities) const {
+    runtime::SeccompChoice choice;
+    choice.option = security_of(record).seccomp;
+    choice.daemon_profile = options_.seccomp_profile;
+    choice.privileged = record.host_config.privileged;
+    choice.kernel_support = parts_.sysinfo.seccomp;
+    return runtime::choose_seccomp(choice, capabilities);
+}
+
+/// Where /dev/shm comes from when it is not the container's own: made for "shareable", another
+/// container's or the host's otherwise. Empty for a private one.
+// Source: moby daemon/container_operations_unix.go, setupIPCDirs.
+std::string Containers::prepare_shm(Container& container) {
+    auto& record = container.record;
+    const std::string& mode = record.host_config.ipc_mode;
+    if (const auto id = runtime::joined_container(mode); !id.empty()) {
+        const auto other = index_.get(id);
+        return parts_.files.path(other->id) + "/mounts/shm";
+    }
+    if (mode == "host") return "/dev/shm";
+    if (mode != "shareable") return {};
+    const std::string path = parts_.files.path(container.id) + "/mounts/shm";
+    record.shm_path = path;
+    sys::make_directories(path, 0700);
+    const std::string options = fmt::format("mode=1777,size={}", record.host_config.shm_size);
+    if (::mount("shm", path.c_str(), "tmpfs", MS_NOEXEC | MS_NOSUID | MS_NODEV, options.c_str()) !=
+        0) {
+        base::throw_errno(errno, "mounting shm tmpfs");
+    }
+    container.shm_mounted = true;
+    return path;
+}
+
+void Containers::release_shm(Container& container) noexcept {
+    if (!container.shm_mounted) return;
+    container.shm_mounted = false;
+    if (::umount2(container.record.shm_path.c_str(), MNT_DETACH) != 0) {
+        base::log::warn("unmount {}, ignoring: errno {}", container.record.shm_path, errno);
+    }
+}
+
+runtime::ExecPlan Containers::plan_exec(const Container& container, const Exec& exec) const {
+    const auto& record = container.record;
+    const auto& host = record.host_config;
+    runtime::ExecInput input;
+    input.config = &record.config;
+    input.host = &host;
+    input.exec = &exec.request;
+    input.facts = &facts_;
+    input.exec_id = exec.id;
+    input.security = security_of(record);
+    input.capabilities =
+        runtime::container_capabilities(host.cap_add, host.cap_drop, host.privileged);
+    input.seccomp = seccomp_of(record, input.capabilities);
+    input.default_ulimits = as_list(options_.default_ulimits);
+    return runtime::plan_exec(input);
+}
+
+}  // namespace dockerd::engine

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <dockerd/base/fd.hpp>
+#include <dockerd/net/address.hpp>
+#include <dockerd/net/etc_files.hpp>
+#include <dockerd/net/ports.hpp>
+#include <dockerd/runtime/plan.hpp>
+#include <dockerd/store/container_files.hpp>
+
+/// From a container's record to what the runtime and the network are asked for.
+namespace dockerd::engine {
+
+/// Namespaces of other containers to join; empty ones are the container's own or the host's.
+struct JoinedNamespaces {
+    base::Fd network;
+    base::Fd ipc;
+    base::Fd pid;
+};
+
+/// What a start has opened so far.
+struct PlanSources {
+    std::string rootfs_path;  ///< where the root file system is mounted on the host
+    base::Fd rootfs_tree;     ///< detached clone of it
+    std::string state_directory;
+    std::vector<runtime::DeviceNode> devices;
+    JoinedNamespaces join;
+};
+
+/// Ports to publish: PortBindings, and with PublishAllPorts every exposed one.
+std::vector<net::PortMapping> wanted_ports(const store::ContainerRecord& record);
+/// Keys of ExposedPorts, "80/tcp".
+std::vector<std::string> exposed_ports(const store::ContainerRecord& record);
+
+/// /etc/hosts of a container with its own network, and of one on the host's.
+std::string container_hosts_text(const store::ContainerRecord& record,
+                                 const std::vector<net::IpAddress>& gateways);
+std::string host_hosts_text(const store::ContainerRecord& record,
+                            const std::vector<net::IpAddress>& gateways);
+
+/// /etc/resolv.conf for the container's networks; its own --dns flags win over `daemon`'s.
+std::string container_resolv_conf(const store::ContainerRecord& record,
+                                  const net::DnsOverrides& daemon);
+
+/// Takes back what only holds while the container runs.
+void clear_operational(store::EndpointRecord& endpoint);
+
+}  // namespace dockerd::engine

@@ -1,0 +1,241 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <mutex>
+
+#include <dockerd/base/log.hpp>
+#include <dockerd/store/durable.hpp>
+#include <dockerd/sys/paths.hpp>
+
+#include "containers.hpp"
+#include "plan_input.hpp"
+
+namespace dockerd::engine {
+namespace {
+
+// Source: moby daemon/daemon.go, restore: the code of a container whose process vanished.
+constexpr int lost_exit_code = 255;
+constexpr std::size_t network_state_limit = 1U << 20U;
+
+/// Runs `action` for each item on the pool and waits for all.
+template <typename Items, typename Action>
+void for_each_parallel(base::WorkerPool& pool, const Items& items, Action action) {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t left = items.size();
+    for (const auto& item : items) {
+        pool.post([&, item] {
+            try {
+                action(item);
+            } catch (const std::exception& error) {
+                base::log::error("container {}: {}", item->id, error.what());
+            }
+            const std::lock_guard lock(mutex);
+            if (--left == 0) changed.notify_all();
+        });
+    }
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return left == 0; });
+}
+
+}  // namespace
+
+Containers::Containers(ContainersOptions options, ContainersParts parts)
+    : options_(std::move(options)),
+      parts_(parts),
+      facts_(runtime::read_host_facts()),
+      oom_watcher_([this](const std::string& id) {
+          lifecycle_.post([this, id] { handle_oom(id); });
+      }),
+      lifecycle_({.name = "lifecycle"}) {
+    sys::make_directories(options_.exec_root + "/containers", 0700);
+    sys::make_directories(options_.exec_root + "/sandboxes", 0700);
+    runtime::RuntimeEvents events;
+    events.on_exit = [this](const std::string& id, const runtime::ExitInfo& exit) {
+        lifecycle_.post([this, id, exit] { handle_exit(id, exit); });
+    };
+    events.on_exec_exit = [this](const std::string& id, const std::string& exec_id, int code) {
+        handle_exec_exit(id, exec_id, code);
+    };
+    events.on_detach = [this](const std::string& id, const std::string& exec_id) {
+        lifecycle_.post([this, id, exec_id] {
+            const auto container = index_.find_id(id);
+            if (!container) return;
+            const base::Lock lock(container->operation);
+            if (exec_id.empty()) {
+                log_event(container->record, "detach");
+            } else {
+                log_event(container->record, "exec_detach", {{"execID", exec_id}});
+            }
+        });
+    };
+    events.on_attach_closed = [](const std::string&, std::uint64_t) {};
+    runtime_ = std::make_unique<runtime::Runtime>(std::move(events));
+}
+
+Containers::~Containers() { runtime_.reset(); }
+
+void Containers::restore() {
+    for (auto& record : parts_.files.load_all()) {
+        const auto container = std::make_shared<Container>(std::move(record));
+        try {
+            index_.reserve_name(container->record.name.substr(1), container->id);
+        } catch (const base::Error& error) {
+            base::log::error("container {} is left out: {}", container->id, error.what());
+            continue;
+        }
+        index_.add(container);
+    }
+    const auto all = index_.all();
+    for_each_parallel(lifecycle_, all, [this](const ContainerRef& c) { restore_one(c); });
+    parts_.networks.clean_stale();
+    parts_.layers.clean_mounts([this](const std::string& id) {
+        const auto container = index_.find_id(id);
+        return container && container->snapshot()->state.running;
+    });
+    for (const auto& container : all) {
+        lifecycle_.post([this, container] { apply_policy_at_start(container); });
+    }
+}
+
+/// Finds out what became of a container while no daemon ran.
+void Containers::restore_one(const ContainerRef& container) {
+    const base::Lock lock(container->operation);
+    auto& record = container->record;
+    container->manually_stopped = record.has_been_manually_stopped;
+    record.state.restarting = false;
+    for (const auto& [destination, point] : record.mount_points) {
+        if (point.type == "volume") parts_.volumes.restore_hold(point.name, container->id);
+    }
+    const std::string directory = state_directory(container->id);
+    auto found = runtime_->recover(directory, container->id);
+    using State = runtime::Recovered::State;
+    const bool lives = found.state == State::running || found.state == State::orphaned;
+    const bool had_run = record.state.running || found.state != State::gone;
+    if (had_run) readopt_resources(*container, lives);
+    if (lives) {
+        adopt_running(*container, std::move(found.monitor));
+    } else if (had_run) {
+        if (found.state == State::exited) {
+            record.state.exit_code = found.exit.exit_code;
+            record.state.finished_at = found.exit.finished_at;
+        } else {
+            record.state.exit_code = lost_exit_code;
+            record.state.finished_at = base::WallTime::now();
+        }
+        if (record.state.started_at.is_zero()) record.state.started_at = record.created;
+        record.state.oom_killed = container->cgroup && container->cgroup.oom_kills() > 0;
+        release_resources(*container);
+        record.state.running = false;
+        record.state.paused = false;
+        record.state.pid = 0;
+        if (found.monitor) found.monitor->release();
+        runtime::Runtime::forget(directory);
+        save_relaxed(record);
+    }
+    publish(*container);
+}
+
+/// Takes over what the container's run holds, whether to keep or to release it.
+void Containers::readopt_resources(Container& container, bool lives) {
+    auto& record = container.record;
+    container.cgroup = parts_.cgroups.attach(cgroup_parent_of(record), container.id);
+    if (const auto saved = load_network_state(container.id)) {
+        try {
+            container.sandbox =
+                parts_.networks.restore(*saved, container.id, record.name.substr(1));
+        } catch (const base::Error& error) {
+            base::log::debug("container {}: its network is gone: {}", container.id, error.what());
+        }
+    }
+    if (!lives) return;
+    (void)parts_.layers.mount_rw(container.id);
+    container.rootfs_mounted = true;
+    for (const auto& [destination, point] : record.mount_points) {
+        if (point.type != "volume") continue;
+        parts_.volumes.restore_mount(point.name);
+        container.mounted_volumes.push_back(point.name);
+    }
+}
+
+void Containers::adopt_running(Container& container, std::shared_ptr<runtime::Monitor> monitor) {
+    auto& record = container.record;
+    container.monitor = std::move(monitor);
+    record.state.running = true;
+    record.state.pid = container.monitor->pid();
+    record.state.paused = container.cgroup && container.cgroup.is_frozen();
+    if (record.state.started_at.is_zero()) record.state.started_at = base::WallTime::now();
+    record.state.finished_at = {};
+    container.started_mono = std::chrono::steady_clock::now();
+    container.oom_kills_seen = container.cgroup ? container.cgroup.oom_kills() : 0;
+    if (container.cgroup) {
+        oom_watcher_.watch(container.id, container.cgroup.open_oom_events());
+    }
+    const base::Lock lock(container.waiters_mutex);
+    container.log_run = std::make_shared<logs::Run>();
+}
+
+/// Starts and removes what Docker starts and removes when the daemon comes up.
+// Source: moby daemon/daemon.go, restore.
+void Containers::apply_policy_at_start(const ContainerRef& container) {
+    bool remove = false;
+    {
+        const base::Lock lock(container->operation);
+        auto& record = container->record;
+        if (record.state.running || container->removed) return;
+        const auto& policy = record.host_config.restart_policy.name;
+        const bool stopped_by_user = record.has_been_manually_stopped;
+        remove = record.host_config.auto_remove;
+        const bool failed = record.state.exit_code != 0;
+        const bool restarts = policy == "always" ||
+                              (policy == "unless-stopped" && !stopped_by_user) ||
+                              (policy == "on-failure" && failed && !stopped_by_user);
+        if (!remove && restarts && record.has_been_started_before) {
+            container->manually_stopped = false;
+            try {
+                start_locked(container);
+            } catch (const base::Error& error) {
+                base::log::error("failed to start container {}: {}", container->id, error.what());
+            }
+        }
+    }
+    if (remove) remove_container(container, {.volumes = true, .force = true});
+}
+
+void Containers::shutdown() {
+    shutting_down_ = true;
+    if (options_.live_restore) return;
+    std::vector<ContainerRef> running;
+    for (const auto& container : index_.all()) {
+        if (container->snapshot()->state.running) running.push_back(container);
+    }
+    for_each_parallel(lifecycle_, running, [this](const ContainerRef& container) {
+        (void)stop_container(container, {});
+    });
+}
+
+void Containers::save_network_state(const Container& container) {
+    const std::string path = options_.exec_root + "/sandboxes";
+    const base::Fd directory = store::open_or_make_directory(path);
+    if (!container.sandbox) return;
+    store::Batch batch;  // for this boot only: never committed
+    batch.replace(directory.get(), container.id, container.sandbox->save(), 0600);
+}
+
+std::optional<std::string> Containers::load_network_state(const std::string& id) const {
+    const std::string path = options_.exec_root + "/sandboxes";
+    const base::Fd directory{::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    try {
+        return store::read_file(directory.get(), id, network_state_limit);
+    } catch (const base::Error&) {
+        return std::nullopt;
+    }
+}
+
+void Containers::forget_network_state(const std::string& id) noexcept {
+    // Missing is as good: the file only helps a daemon that takes this container over.
+    (void)::unlink((options_.exec_root + "/sandboxes/" + id).c_str());
+}
+
+}  // namespace dockerd::engine

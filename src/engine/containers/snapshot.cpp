@@ -1,0 +1,192 @@
+#include <fmt/format.h>
+
+#include <dockerd/base/log.hpp>
+#include <dockerd/net/ports.hpp>
+
+#include "containers.hpp"
+
+namespace dockerd::engine {
+namespace {
+
+ContainerState state_of(const store::StateRecord& record, bool removing) {
+    ContainerState state;
+    state.running = record.running;
+    state.paused = record.paused;
+    state.restarting = record.restarting;
+    state.removing = removing;
+    state.oom_killed = record.oom_killed;
+    state.dead = record.dead;
+    state.pid = record.pid;
+    state.exit_code = record.exit_code;
+    state.error = record.error;
+    state.started_at = record.started_at;
+    state.finished_at = record.finished_at;
+    if (record.health) {
+        auto& health = state.health.emplace();
+        health.status = record.health->status;
+        health.failing_streak = record.health->failing_streak;
+        for (const auto& entry : record.health->log) {
+            health.log.push_back({entry.start, entry.end, entry.exit_code, entry.output});
+        }
+    }
+    // Source: moby container/state.go, StateString.
+    if (record.running) {
+        state.status = record.paused       ? ContainerStatus::paused
+                       : record.restarting ? ContainerStatus::restarting
+                                           : ContainerStatus::running;
+    } else if (removing) {
+        state.status = ContainerStatus::removing;
+    } else if (record.dead) {
+        state.status = ContainerStatus::dead;
+    } else {
+        state.status =
+            record.started_at.is_zero() ? ContainerStatus::created : ContainerStatus::exited;
+    }
+    return state;
+}
+
+/// Source: moby daemon/inspect.go, addMountPoints.
+std::vector<MountPoint> mounts_of(const store::ContainerRecord& record) {
+    std::vector<MountPoint> out;
+    for (const auto& [destination, point] : record.mount_points) {
+        out.push_back({.type = point.type,
+                       .name = point.name,
+                       .source = point.source,
+                       .destination = point.destination,
+                       .driver = point.driver,
+                       .mode = point.mode,
+                       .rw = point.rw,
+                       .propagation = point.propagation});
+    }
+    return out;
+}
+
+/// Rows of `docker ps`: published ports with their host side, the rest as exposed.
+std::vector<PublishedPort> ports_of(const store::ContainerRecord& record) {
+    std::vector<PublishedPort> out;
+    for (const auto& [port, bindings] : record.network.ports) {
+        const auto [number, protocol] = net::parse_container_port(port);
+        const std::string name(net::protocol_name(protocol));
+        for (const auto& binding : bindings) {
+            const auto host = static_cast<std::uint16_t>(std::stoul("0" + binding.host_port));
+            out.push_back({binding.host_ip, number, host, name});
+        }
+        if (bindings.empty()) out.push_back({"", number, 0, name});
+    }
+    return out;
+}
+
+}  // namespace
+
+const char* status_name(ContainerStatus status) {
+    switch (status) {
+        case ContainerStatus::created:
+            return "created";
+        case ContainerStatus::restarting:
+            return "restarting";
+        case ContainerStatus::running:
+            return "running";
+        case ContainerStatus::removing:
+            return "removing";
+        case ContainerStatus::paused:
+            return "paused";
+        case ContainerStatus::exited:
+            return "exited";
+        case ContainerStatus::dead:
+            return "dead";
+    }
+    return "exited";
+}
+
+/// Makes what readers see equal to what is.
+void Containers::publish(Container& container) {
+    const auto& record = container.record;
+    auto out = std::make_shared<ContainerSnapshot>();
+    out->id = record.id;
+    out->name = record.name;
+    out->created = record.created;
+    out->path = record.path;
+    out->args = record.args;
+    out->config = record.config;
+    out->host_config = record.host_config;
+    out->state = state_of(record.state, container.removing);
+    out->image_id = record.image_id;
+    out->resolv_conf_path = record.resolv_conf_path;
+    out->hostname_path = record.hostname_path;
+    out->hosts_path = record.hosts_path;
+    out->log_path = record.log_path;
+    out->restart_count = record.restart_count;
+    out->driver = record.driver;
+    out->platform = record.os;
+    out->mount_label = record.mount_label;
+    out->process_label = record.process_label;
+    out->app_armor_profile = record.app_armor_profile;
+    for (const auto& exec : container.execs) {
+        const base::Lock lock(exec->mutex);
+        if (exec->running || !exec->started) out->exec_ids.push_back(exec->id);
+    }
+    out->graph_driver.name = record.driver;
+    out->mounts = mounts_of(record);
+    out->ports = ports_of(record);
+    out->network.sandbox_id = record.network.sandbox_id;
+    out->network.sandbox_key = record.network.sandbox_key;
+    out->network.ports = record.network.ports;
+    out->network.networks.given = true;
+    for (const auto& [name, endpoint] : record.network.networks) {
+        out->network.networks[name] = endpoint.settings;
+    }
+    container.set_snapshot(std::move(out));
+}
+
+std::string Containers::state_directory(const std::string& id) const {
+    return options_.exec_root + "/containers/" + id;
+}
+
+std::string Containers::cgroup_parent_of(const store::ContainerRecord& record) const {
+    return runtime::cgroup_parent(record.host_config.resources.cgroup_parent,
+                                  options_.cgroup_parent);
+}
+
+// Source: moby daemon/events.go, LogContainerEventWithAttributes.
+void Containers::log_event(const store::ContainerRecord& record, const std::string& action,
+                           const std::map<std::string, std::string>& extra) {
+    Event event;
+    event.type = "container";
+    event.action = action;
+    event.actor_id = record.id;
+    event.attributes.insert(record.config.labels.begin(), record.config.labels.end());
+    if (!record.config.image.empty()) event.attributes["image"] = record.config.image;
+    event.attributes["name"] = record.name.substr(1);
+    for (const auto& [key, value] : extra) event.attributes[key] = value;
+    event.time = base::WallTime::now();
+    parts_.events.publish(std::move(event));
+}
+
+void Containers::log_network_event(const store::ContainerRecord& record, const std::string& action,
+                                   const std::string& network_id, const std::string& network_name,
+                                   const std::string& driver) {
+    Event event;
+    event.type = "network";
+    event.action = action;
+    event.actor_id = network_id;
+    event.attributes = {{"container", record.id}, {"name", network_name}, {"type", driver}};
+    event.time = base::WallTime::now();
+    parts_.events.publish(std::move(event));
+}
+
+/// States a power cut may take: Docker itself would rebuild them. Trouble is only logged.
+void Containers::save_relaxed(const store::ContainerRecord& record) noexcept {
+    try {
+        parts_.files.save_relaxed(record);
+    } catch (const std::exception& error) {
+        base::log::error("container {}: saving state, ignoring: {}", record.id, error.what());
+    }
+}
+
+std::vector<ContainerPtr> Containers::snapshots() const {
+    std::vector<ContainerPtr> out;
+    for (const auto& container : index_.all()) out.push_back(container->snapshot());
+    return out;
+}
+
+}  // namespace dockerd::engine

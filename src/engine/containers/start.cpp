@@ -1,0 +1,253 @@
+#include <fmt/format.h>
+
+#include <fcntl.h>
+
+#include <dockerd/base/log.hpp>
+#include <dockerd/base/undo.hpp>
+#include <dockerd/net/ports.hpp>
+#include <dockerd/runtime/plan_container.hpp>
+#include <dockerd/store/durable.hpp>
+#include <dockerd/sys/paths.hpp>
+
+#include "containers.hpp"
+#include "errors.hpp"
+#include "plan_input.hpp"
+
+namespace dockerd::engine {
+
+using base::Error;
+using base::ErrorKind;
+
+StartOutcome Containers::start(std::string_view reference, const std::string& /*detach_keys*/) {
+    return start_container(index_.get(reference));
+}
+
+StartOutcome Containers::start_container(const ContainerRef& container) {
+    const base::Lock lock(container->operation);
+    const auto& state = container->record.state;
+    if (container->removed) throw errors::no_such_container(container->id);
+    // Source: moby daemon/start.go, ContainerStart: validateState.
+    if (state.paused) throw errors::cannot_start_paused();
+    if (state.running && !state.restarting) return StartOutcome::already_running;
+    if (container->removing || state.dead) throw errors::marked_for_removal();
+    container->manually_stopped = false;
+    container->record.has_been_manually_stopped = false;
+    container->restart_delay = {};
+    container->record.restart_count = 0;
+    start_locked(container);
+    return StartOutcome::started;
+}
+
+/// Starts a container that is not running. Everything is undone if a step fails, and the
+/// container then says why in State.Error.
+void Containers::start_locked(const ContainerRef& container) {
+    if (shutting_down_) {
+        base::fail(ErrorKind::unavailable, "the daemon is shutting down");
+    }
+    auto& record = container->record;
+    record.state.error.clear();
+    record.state.oom_killed = false;
+    ++container->run;
+    try {
+        base::Undo release([&] { release_resources(*container); });
+        start_steps(container);
+        release.dismiss();
+    } catch (const Error& error) {
+        note_start_failure(container, error);
+        throw;
+    }
+    mark_running(container);
+}
+
+/// The way from nothing to the exec of the user's program.
+void Containers::start_steps(const ContainerRef& container) {
+    auto& record = container->record;
+    PlanSources sources;
+    auto mounted = parts_.layers.mount_rw(container->id);
+    container->rootfs_mounted = true;
+    sources.rootfs_path = mounted.path;
+    sources.rootfs_tree = std::move(mounted.tree);
+
+    connect_networks(container);
+    // Before the start: a daemon that is killed from here on finds the network again.
+    save_network_state(*container);
+    write_etc_files(*container);
+    mount_volumes(*container);
+
+    auto devices =
+        runtime::gather_devices(record.host_config.resources, record.host_config.privileged);
+    sources.devices = std::move(devices.nodes);
+    auto limits = runtime::cgroup_limits(record.host_config.resources, runtime::LimitsFor::create);
+    limits.devices = std::move(devices.rules);
+    container->cgroup = parts_.cgroups.create(cgroup_parent_of(record), container->id, limits);
+    sources.state_directory = state_directory(container->id);
+    sources.join = find_namespaces(*container);
+    auto plan = make_plan(*container, std::move(sources));
+
+    auto pending = std::move(container->pending);
+    container->pending.clear();
+    {
+        const base::Lock waiters(container->waiters_mutex);
+        container->log_run = std::make_shared<logs::Run>();
+    }
+    container->monitor = runtime_->start(std::move(plan), std::move(pending));
+}
+
+// Source: moby daemon/container_operations.go, allocateNetwork.
+void Containers::connect_networks(const ContainerRef& container) {
+    auto& record = container->record;
+    const std::string& mode = record.host_config.network_mode;
+    if (mode.starts_with("container:")) return;
+    container->sandbox =
+        mode == "host" ? parts_.networks.open_host_sandbox() : parts_.networks.open_sandbox();
+    auto& sandbox = *container->sandbox;
+    record.network.sandbox_id = sandbox.id();
+    record.network.sandbox_key = sandbox.key();
+    const auto ports = wanted_ports(record);
+    std::vector<net::PublishedPort> published;
+    for (auto& [name, endpoint] : record.network.networks) {
+        net::JoinRequest request;
+        request.network = name;
+        request.container_id = container->id;
+        request.container_name = record.name.substr(1);
+        request.settings = endpoint.settings;
+        request.settings.mac_address = endpoint.desired_mac_address;
+        request.ports = ports;
+        const auto info = base::in_context("failed to set up container networking",
+                                           [&] { return parts_.networks.join(sandbox, request); });
+        info.fill(endpoint.settings);
+        published.insert(published.end(), info.ports.begin(), info.ports.end());
+        log_network_event(record, "connect", info.network_id, info.network_name, info.driver);
+    }
+    record.network.ports = net::port_map(published, exposed_ports(record));
+    record.network.ports.given = true;
+}
+
+void Containers::write_etc_files(Container& container) {
+    auto& record = container.record;
+    const std::string directory = parts_.files.path(container.id);
+    const base::Fd fd = parts_.files.directory(container.id);
+    const bool host_network = record.host_config.network_mode == "host";
+    record.hostname_path = directory + "/hostname";
+    record.hosts_path = directory + "/hosts";
+    record.resolv_conf_path = directory + "/resolv.conf";
+    if (record.host_config.network_mode.starts_with("container:")) {
+        const auto other =
+            index_.get(record.host_config.network_mode.substr(std::string("container:").size()))
+                ->snapshot();
+        record.hostname_path = other->hostname_path;
+        record.hosts_path = other->hosts_path;
+        record.resolv_conf_path = other->resolv_conf_path;
+        return;
+    }
+    store::Batch batch;  // never committed: the files are made anew at each start
+    batch.write_new(fd.get(), "hostname", net::hostname_text(record.config.hostname), 0644);
+    batch.write_new(fd.get(), "hosts",
+                    host_network ? host_hosts_text(record, parts_.networks.host_gateways())
+                                 : container_hosts_text(record, parts_.networks.host_gateways()),
+                    0644);
+    batch.write_new(fd.get(), "resolv.conf", container_resolv_conf(record, options_.dns), 0644);
+}
+
+void Containers::mount_volumes(Container& container) {
+    for (auto& [destination, point] : container.record.mount_points) {
+        if (point.type == "volume") {
+            point.source = parts_.volumes.mount(point.name);
+            container.mounted_volumes.push_back(point.name);
+            parts_.events.volume_mounted(point.name, point.driver, container.id, destination,
+                                         point.rw, point.propagation);
+        } else if (point.type == "bind" && !sys::exists(point.source)) {
+            if (point.skip_mountpoint_creation) {
+                base::fail(ErrorKind::invalid_argument,
+                           "invalid mount config for type \"bind\": bind source path does not "
+                           "exist: " +
+                               point.source);
+            }
+            // Source: moby volume/mounts/mounts.go, Setup.
+            base::in_context(
+                fmt::format("error while creating mount source path '{}'", point.source),
+                [&] { sys::make_directories(point.source, 0755); });
+        }
+    }
+}
+
+/// Namespaces of other containers this one shares.
+JoinedNamespaces Containers::find_namespaces(const Container& container) {
+    const auto& host = container.record.host_config;
+    JoinedNamespaces joined;
+    const auto open_of = [&](const std::string& mode, const char* kind) {
+        const std::string prefix = "container:";
+        base::Fd fd;
+        if (!mode.starts_with(prefix)) return fd;
+        const auto other = index_.get(mode.substr(prefix.size()));
+        const auto snapshot = other->snapshot();
+        if (!snapshot->state.running || snapshot->state.pid == 0) {
+            // Source: moby daemon/container_operations.go, getRunningContainer.
+            base::fail(ErrorKind::conflict,
+                       fmt::format("cannot join {} of a non running container: {}",
+                                   std::string_view(kind) == "net"   ? "network namespace"
+                                   : std::string_view(kind) == "ipc" ? "IPC namespace"
+                                                                     : "PID namespace",
+                                   snapshot->id));
+        }
+        const std::string path = fmt::format("/proc/{}/ns/{}", snapshot->state.pid, kind);
+        fd = base::Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!fd) base::throw_errno(errno, "open " + path);
+        return fd;
+    };
+    joined.network = open_of(host.network_mode, "net");
+    joined.ipc = open_of(host.ipc_mode, "ipc");
+    joined.pid = open_of(host.pid_mode, "pid");
+    return joined;
+}
+
+void Containers::mark_running(const ContainerRef& container) {
+    auto& record = container->record;
+    record.state.running = true;
+    record.state.restarting = false;
+    record.state.paused = false;
+    record.state.pid = container->monitor->pid();
+    record.state.exit_code = 0;
+    record.state.started_at = base::WallTime::now();
+    record.state.finished_at = {};
+    record.has_been_started_before = true;
+    container->started_mono = std::chrono::steady_clock::now();
+    container->oom_kills_seen = container->cgroup.oom_kills();
+    publish(*container);
+    log_event(record, "start");
+    lifecycle_.post([this, container, run = container->run] {
+        const base::Lock lock(container->operation);
+        if (container->removed) return;
+        save_relaxed(container->record);
+        if (container->run == run && container->record.state.running && container->cgroup) {
+            oom_watcher_.watch(container->id, container->cgroup.open_oom_events());
+        }
+    });
+}
+
+// Source: moby daemon/start.go, containerStart: the deferred clean-up.
+void Containers::note_start_failure(const ContainerRef& container, const Error& error) {
+    auto& record = container->record;
+    const auto* failure = dynamic_cast<const runtime::StartFailure*>(&error);
+    record.state.running = false;
+    record.state.restarting = false;
+    record.state.pid = 0;
+    record.state.error = error.what();
+    record.state.exit_code = failure != nullptr ? failure->exit_code() : 128;
+    record.network.ports.clear();
+    publish(*container);
+    save_relaxed(record);
+    container->pending.clear();
+    if (record.host_config.auto_remove && !container->removing) {
+        lifecycle_.post([this, container] {
+            try {
+                remove_container(container, {.volumes = true, .force = true});
+            } catch (const Error& ignored) {
+                base::log::debug("container {}: auto-remove, ignoring: {}", container->id,
+                                 ignored.what());
+            }
+        });
+    }
+}
+
+}  // namespace dockerd::engine

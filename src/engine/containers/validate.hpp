@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <dockerd/model/container.hpp>
+#include <dockerd/model/network.hpp>
+
+/// Checks of a create request that need no kernel: pure functions with Docker's texts.
+namespace dockerd::engine {
+
+/// Cleans WorkingDir and checks environment, stop signal and health check.
+/// Throws: invalid_argument. Source: moby daemon/container.go, validateContainerConfig.
+void validate_config(model::ContainerConfig& config);
+
+/// Throws: invalid_argument. Source: moby daemon/container.go, validateHostConfig.
+void validate_host_config(const model::HostConfig& host, std::vector<std::string>& warnings);
+
+/// Throws: invalid_argument. Source: moby daemon/container_operations.go, validateEndpointSettings.
+void validate_networking(const model::NetworkingConfig& networking, const model::HostConfig& host);
+
+/// Throws: invalid_argument. Source: moby api/types/container/hostconfig.go, ValidateRestartPolicy.
+void validate_restart_policy(const model::RestartPolicy& policy);
+
+/// Fills in the daemon's default driver and options, and checks what the driver takes.
+/// Throws: invalid_argument. Source: moby daemon/logs.go, mergeAndVerifyLogConfig.
+void check_log_config(model::LogConfig& config, const std::string& default_driver,
+                      const model::StringMap& default_options);
+
+/// Bytes of "10m", "1.5g", "512"; nullopt when it is something else.
+/// Source: docker/go-units, RAMInBytes.
+std::optional<std::int64_t> parse_size(std::string_view text);
+
+}  // namespace dockerd::engine
