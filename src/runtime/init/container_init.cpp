@@ -42,6 +42,17 @@ void reset_process() {
     sigset_t none;
     ::sigemptyset(&none);
     (void)::sigprocmask(SIG_SETMASK, &none, nullptr);  // cannot fail with these arguments
+    // What is ignored would stay so over exec. The raw call: the C library keeps two of the
+    // signals for itself and starts programs with them ignored.
+    const struct {
+        void* handler = nullptr;
+        unsigned long flags = 0;
+        void* restorer = nullptr;
+        std::uint64_t mask = 0;
+    } normal;
+    for (int signal = 1; signal <= 64; ++signal) {
+        (void)::syscall(SYS_rt_sigaction, signal, &normal, nullptr, 8);  // KILL and STOP refuse
+    }
     if (::setsid() < 0) fail("session", errno, "setsid");
     (void)::umask(0);
     // Before anything of the host is touched (CVE-2016-9962). Inherited from the launcher, too.

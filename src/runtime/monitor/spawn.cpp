@@ -162,7 +162,9 @@ ChildEvent next_event(const base::Fd& link, bool wait) {
     ssize_t size = 0;
     do {
         size = ::recv(link.get(), &probe, 1, MSG_PEEK | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
-    } while (size < 0 && errno == EINTR);
+        // ECONNRESET: the child ended with something of ours unread. Its last words are still
+        // there.
+    } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
     if (size < 0 && errno == EAGAIN) return event;
     event.kind = ChildEvent::Kind::closed;
     if (size <= 0) return event;

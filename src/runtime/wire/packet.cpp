@@ -113,7 +113,8 @@ Receive receive_one(int socket, bool wait, Header& header, Packet& packet) {
     char probe = 0;
     do {
         size = ::recv(socket, &probe, 1, MSG_PEEK | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
-    } while (size < 0 && errno == EINTR);
+        // ECONNRESET comes once when the peer ended with something unread; what it sent follows.
+    } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
     if (size < 0) return errno == EAGAIN ? Receive::again : Receive::closed;
     if (size == 0) return Receive::closed;
     if (size < static_cast<ssize_t>(sizeof header) ||
@@ -131,7 +132,7 @@ Receive receive_one(int socket, bool wait, Header& header, Packet& packet) {
     ssize_t got = 0;
     do {
         got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    } while (got < 0 && errno == EINTR);
+    } while (got < 0 && (errno == EINTR || errno == ECONNRESET));
     if (got <= 0) return Receive::closed;
     take_fds(message, packet.fds);
     if (got != size || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Receive::broken;

@@ -23,6 +23,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace dockerd::runtime::testing {
@@ -47,6 +48,10 @@ public:
     }
     ExitInfo exit_of(const std::string& id) { return wait(exits_, id); }
     int exec_exit_of(const std::string& exec) { return wait(execs_, exec); }
+    bool has_exec(const std::string& exec) {
+        const std::lock_guard lock(mutex_);
+        return execs_.count(exec) != 0;
+    }
     void await_detach(const std::string& key) { (void)wait(detaches_, key); }
     void await_closed(std::uint64_t attach) { (void)wait(closed_, std::to_string(attach)); }
 
@@ -262,6 +267,26 @@ protected:
     }
     Result command(std::vector<std::string> args) { return run(plan(std::move(args))); }
     Result shell(const std::string& script) { return command({"sh", "-c", script}); }
+
+    /// A container that reads commands from standard input until it ends.
+    ContainerPlan interactive(bool tty) const {
+        ContainerPlan shell = plan({"sh"});
+        shell.process.open_stdin = true;
+        shell.process.tty = tty;
+        shell.stdin_once = true;
+        return shell;
+    }
+    static PendingAttach full_client(Peer& peer, bool tty) {
+        PendingAttach client;
+        client.options = {.stdin = true, .multiplexed = !tty, .detach_keys = "\x10\x11"};
+        client.client = peer.open();
+        return client;
+    }
+    std::shared_ptr<Monitor> start(ContainerPlan plan_to_run, PendingAttach client) {
+        std::vector<PendingAttach> clients;
+        clients.push_back(std::move(client));
+        return daemon().start(std::move(plan_to_run), std::move(clients));
+    }
 
     /// The failure of a start.
     std::string failure(ContainerPlan plan_to_run, int* code = nullptr) {

@@ -86,6 +86,28 @@ TEST_F(Start, SeesItsOwnNamespacesAndNothingElse) {
     EXPECT_EQ(result.out.substr(0, 14), "box\n1\n0\n1\n2\n3\n");  // 3 is ls's own
 }
 
+TEST_F(Start, NoSignalIsBlockedOrIgnored) {
+    const Result result = command({"grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"});
+    EXPECT_EQ(result.out, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+TEST_F(Start, InitReapsAndForwardsSignals) {
+    ContainerPlan below = plan({"sh", "-c",
+                                "trap 'echo got; exit 6' TERM; sh -c 'sleep 0.01 &'; echo $$; "
+                                "while :; do sleep 0.05; done"});
+    below.use_init = true;
+    const std::string id = below.id;
+    Peer peer;
+    std::vector<PendingAttach> clients;
+    clients.push_back({.options = {.multiplexed = false}, .client = peer.open(), .input = {}});
+    auto monitor = daemon().start(std::move(below), std::move(clients));
+    EXPECT_EQ(peer.read_until("2\n"), "2\n");
+    EXPECT_TRUE(monitor->signal(SIGTERM));
+    EXPECT_EQ(peer.read_all(), "got\n");
+    EXPECT_EQ(events.exit_of(id).exit_code, 6);
+    monitor->release();
+}
+
 TEST_F(Start, MegabyteOfOutputArrivesExactly) {
     const Result result = shell("yes 0123456789abcdef | head -c 1048576");
     ASSERT_EQ(result.out.size(), 1048576U);
