@@ -242,11 +242,12 @@ void add_filter_rule(NftBatch& batch, NftFamily family, const FilterRule& rule,
         batch.match_address(family, false, !rule.destination_not, rule.destination);
     }
     if (rule.protocol) match_port(batch, family, *rule.protocol, rule.destination_port);
-    if (rule.established) {
+    if (rule.established || rule.translated) {
         xt_conntrack_mtinfo3 info{};
         info.match_flags = XT_CONNTRACK_STATE | XT_CONNTRACK_STATE_ALIAS;
-        info.state_mask = XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED) |
-                          XT_CONNTRACK_STATE_BIT(IP_CT_RELATED);
+        info.state_mask = rule.translated ? XT_CONNTRACK_STATE_DNAT
+                                          : XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED) |
+                                                XT_CONNTRACK_STATE_BIT(IP_CT_RELATED);
         batch.xt_match("conntrack", 3, &info, sizeof info);
     }
     batch.counter();
@@ -346,7 +347,7 @@ void Firewall::add_port_rules(NftBatch& batch, Endpoint& endpoint) const {
     if (endpoint.network.internal) return;
     for (const FirewallPort& port : endpoint.ports) {
         const NftFamily family = family_of(port.port.host_ip);
-        const auto rule = plan_port_filter(port);
+        const auto rule = plan_port_filter(port, options_);
         if (!rule || !enabled(family)) continue;
         // The rule's number in the transaction stands in for the handle until it is known.
         const std::size_t index = batch.rule_count();

@@ -48,7 +48,10 @@ void plan_external(std::vector<FilterRule>& out, const FirewallNetwork& network)
     out.push_back({.chain = "DOCKER-ISOLATION-STAGE-2", .out = bridge, .target = "DROP"});
     out.push_back({.chain = "DOCKER-CT", .out = bridge, .established = true, .target = "ACCEPT"});
     out.push_back({.chain = "DOCKER-BRIDGE", .out = bridge, .target = "DOCKER"});
-    // Behind the ports' own rules, which go to the chain's head.
+    // Differs from Docker: one rule for every translated connection instead of one a port. New
+    // rules cost more than elements of a set, and grow with every port.
+    out.push_back({.chain = "DOCKER", .in = bridge, .in_not = true, .out = bridge,
+                   .translated = true, .target = "ACCEPT"});
     out.push_back({.chain = "DOCKER", .in = bridge, .in_not = true, .out = bridge,
                    .target = "DROP"});
 }
@@ -87,6 +90,7 @@ std::string to_text(const FilterRule& rule) {
         const auto name = protocol_name(*rule.protocol);
         text += fmt::format(" -p {} -m {} --dport {}", name, name, rule.destination_port);
     }
+    if (rule.translated) text += " -m conntrack --ctstate DNAT";
     if (rule.established) text += " -m conntrack --ctstate RELATED,ESTABLISHED";
     return text + " -j " + rule.target;
 }
@@ -114,7 +118,9 @@ std::vector<FilterRule> plan_filter(NftFamily family,
     return out;
 }
 
-std::optional<FilterRule> plan_port_filter(const FirewallPort& port) {
+std::optional<FilterRule> plan_port_filter(const FirewallPort& port,
+                                           const FirewallOptions& options) {
+    if (!options.allow_direct_routing) return std::nullopt;
     const PublishedPort& published = port.port;
     // A port of the host's other family is carried by the proxy, and so never forwarded.
     if (published.container_ip.family() != published.host_ip.family()) return std::nullopt;

@@ -54,6 +54,7 @@ struct FilterRule {
     std::optional<Protocol> protocol;
     std::uint16_t destination_port = 0;
     bool established = false;  ///< --ctstate RELATED,ESTABLISHED
+    bool translated = false;   ///< --ctstate DNAT
     std::string target;        ///< ACCEPT, DROP, RETURN or a chain
 
     friend bool operator==(const FilterRule&, const FilterRule&) = default;
@@ -79,9 +80,11 @@ std::vector<std::string> filter_chains();
 /// All rules of those chains for one family, in order.
 std::vector<FilterRule> plan_filter(NftFamily family, const std::vector<FirewallNetwork>& networks);
 
-/// The rule that lets a published port's packets in; it goes to the head of DOCKER. nullopt for
-/// ports the firewall has nothing to do with.
-std::optional<FilterRule> plan_port_filter(const FirewallPort& port);
+/// The rule that lets packets to a published port in that came without translation; it goes to
+/// the head of DOCKER. nullopt where that cannot be: by default the guard drops them earlier, and
+/// translated packets have a rule of the network's.
+std::optional<FilterRule> plan_port_filter(const FirewallPort& port,
+                                           const FirewallOptions& options);
 
 /// The source translation of one family.
 std::vector<SourceRule> plan_source(NftFamily family, const std::vector<FirewallNetwork>& networks,

@@ -52,6 +52,10 @@ std::optional<Link> parse_link(const NetlinkReply& reply) {
         reply.payload.subspan(NLMSG_ALIGN(sizeof(ifinfomsg))),
         [&](unsigned type, std::span<const char> payload) {
             if (type == IFLA_IFNAME) out.name = sys::attribute_text(payload);
+            if (type == IFLA_OPERSTATE) {
+                constexpr std::uint8_t up = 6;  // IF_OPER_UP, whose header clashes with <net/if.h>
+                out.running = sys::attribute_value<std::uint8_t>(payload) == up;
+            }
             if (type == IFLA_MASTER) out.master = sys::attribute_value<int>(payload);
             if (type == IFLA_ADDRESS) out.mac = sys::attribute_value<MacAddress>(payload);
             if (type == IFLA_LINKINFO) {

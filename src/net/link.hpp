@@ -16,6 +16,7 @@ struct Link {
     std::string kind;  ///< "bridge", "veth", ...; "" for real devices
     MacAddress mac;
     int master = 0;
+    bool running = false;  ///< carries frames: operational state UP
 };
 
 /// A veth pair whose one end lies in a container's namespace from its first moment.

@@ -140,6 +140,7 @@ private:
     void plug(Joining& joining);
     void configure(Joining& joining);
     void publish(Joining& joining);
+    void wait_until_forwarding(const Joining& joining);
     void announce(const Joining& joining);
     void withdraw(const EndpointInfo& endpoint) noexcept;
     void forget_member(const EndpointInfo& endpoint) noexcept;

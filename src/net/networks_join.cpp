@@ -3,6 +3,7 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -283,6 +284,18 @@ void NetworksImpl::publish(Joining& joining) {
     shielded = false;
 }
 
+/// A bridge's port forwards only once the kernel's link watch has run, shortly after the far end
+/// came up. A container that is faster would lose its first packet and wait a second for ARP.
+void NetworksImpl::wait_until_forwarding(const Joining& joining) {
+    for (int attempt = 0; attempt < 50; ++attempt) {
+        if (attempt > 0) ::usleep(200);
+        const base::Lock lock(links_mutex_);
+        // The query itself runs the link watch, since Linux 6.8.
+        const auto link = links_.find(joining.info.host_interface);
+        if (!link || link->running) return;
+    }
+}
+
 /// Tells who knew the address with another MAC: the host by its table, the others by ARP.
 void NetworksImpl::announce(const Joining& joining) {
     const EndpointInfo& info = joining.info;
@@ -358,6 +371,7 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
         });
         configure(joining);
         publish(joining);
+        wait_until_forwarding(joining);
         announce(joining);
         unplug.dismiss();
     }

@@ -78,7 +78,8 @@ void NetworksImpl::load() {
     for (Network& network : decode_networks(store_.load())) {
         // The default bridge follows the daemon's flags; only its id is kept.
         if (network.record.name == "bridge" && options_.bridge == "none") continue;
-        networks_.emplace(network.record.id, std::make_shared<Network>(std::move(network)));
+        std::string id = network.record.id;
+        networks_.emplace(std::move(id), std::make_shared<Network>(std::move(network)));
     }
 }
 
@@ -206,7 +207,9 @@ void NetworksImpl::choose_default_subnet(Network& network) {
 /// gone. A failure leaves the network in the list, without connectivity.
 void NetworksImpl::restore_network(Network& network) {
     try {
+        const int creator = network.bridge.creator;
         network.bridge = parse_bridge_options(network.record.options);
+        network.bridge.creator = creator;
         if (network.bridge.name.empty()) {
             network.bridge.name = "br-" + network.record.id.substr(0, 12);
         }
