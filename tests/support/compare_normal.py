@@ -14,7 +14,7 @@ PATTERNS = [
     (re.compile(r"\b(Up|Exited \(\d+\)) (Less than a second|About a minute|\d+ (seconds?|minutes?))"), r"\1 <while>"),
     (re.compile(r"<\w+ short> is using"), "<short> is using"),
     (re.compile(r"\bpid \d+"), "pid <pid>"),
-    (re.compile(r"\b[a-z]{3,}_[a-z]{3,}\d?\b(?=$|[\s\"'])"), "<name>"),
+    (re.compile(r"\b[a-z]{3,}_[a-z]{2,}\d?\b(?=$|[\s\"'])"), "<name>"),
 ]
 # Lists without an order of their own.
 SORTED = {"VolumesDeleted", "ContainersDeleted", "NetworksDeleted", "ImagesDeleted", "RepoTags"}
@@ -51,7 +51,7 @@ class Normaliser:
                 items.sort(key=str)
             return items
         if isinstance(value, str):
-            if key == "Processes" and value.isdigit():
+            if key in ("Processes", "execDuration") and value.isdigit():
                 return "<number>"
             if key == "HostPort" and value.isdigit() and int(value) >= 32768:
                 return "<port>"

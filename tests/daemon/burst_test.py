@@ -1,0 +1,49 @@
+"""Many clients at once: every run ends well, no output is lost, nothing is left behind."""
+import concurrent.futures
+import os
+
+import support  # noqa: F401  (makes tests/support importable)
+
+from testcase import DaemonTestCase, main
+
+CLIENTS = 8
+RUNS = int(os.environ.get("DOCKERD_TEST_RUNS", "200"))
+
+
+class Burst(DaemonTestCase):
+    def each(self, function, count=RUNS):
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+            return list(pool.map(function, range(count)))
+
+    def test_true_by_eight_clients(self):
+        results = self.each(lambda _: self.cli("run", "--rm", "kit", "true", timeout=120))
+        bad = [(done.returncode, done.stderr) for done in results if done.returncode != 0 or done.stderr]
+        self.assertEqual(bad, [])
+        self.assertCli(0, "ps", "-aq", stdout="")
+
+    def test_no_output_is_lost(self):
+        def run(number):
+            return self.cli("run", "--rm", "kit", "echo", "line of run %d" % number, timeout=120)
+        bad = [(number, done.returncode, done.stdout, done.stderr) for number, done in enumerate(self.each(run))
+               if done.returncode != 0 or done.stdout != b"line of run %d\n" % number]
+        self.assertEqual(bad, [])
+
+    def test_much_output_is_whole(self):
+        want = "".join("%08d %s\n" % (i, "." * 90) for i in range(5000)).encode()
+        results = self.each(lambda _: self.cli("run", "--rm", "kit", "/payload", "spam", "5000", "100", timeout=120), 16)
+        self.assertEqual([len(done.stdout) for done in results], [len(want)] * 16)
+        self.assertTrue(all(done.stdout == want for done in results))
+
+    def test_exec_by_eight_clients(self):
+        self.assertCli(0, "run", "-d", "--name", "up", "kit", "/payload", "pause")
+        results = self.each(lambda n: self.cli("exec", "up", "echo", "exec %d" % n, timeout=120), RUNS // 2)
+        bad = [(number, done) for number, done in enumerate(results) if done.stdout != b"exec %d\n" % number]
+        self.assertEqual(bad, [])
+
+    def test_names_are_taken_once(self):
+        codes = sorted(done.returncode for done in self.each(lambda _: self.cli("create", "--name", "only", "kit"), 16))
+        self.assertEqual(codes, [0] + [1] * 15)
+
+
+if __name__ == "__main__":
+    main()
