@@ -112,7 +112,7 @@ class Survival(DaemonTestCase):
         state = self.state("ends")
         self.assertEqual((state["Status"], state["ExitCode"], state["Running"]), ("exited", 42, False))
         self.assertCli(0, "start", "ends")
-        self.assertEqual(self.state("ends")["Running"], True)
+        self.assertCli(0, "wait", "ends", stdout="42\n")
 
     def test_terminal_and_input_work_again(self):
         self.daemon.run("/payload", "cat-stdin", name="cat", OpenStdin=True)

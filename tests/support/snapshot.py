@@ -10,8 +10,8 @@ import daemon as daemon_module
 
 # Files a daemon may write as it goes on, without a container being to blame.
 KEPT_FILES = re.compile(r"(dockerd\.log|/containerd/|\.db$|/buildkit/|/network/files|/swarm/|/engine-id$|/cli/|/tmp$)")
-# Descriptors that come and go by themselves: the client's own connections and runtime plumbing.
-NUMBERS = re.compile(r"\d+")
+# What differs from one run to the next in the names of descriptors.
+NUMBERS = re.compile(r"\b[0-9a-f]{64}\b|\d+")
 
 
 class Target:

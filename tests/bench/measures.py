@@ -1,0 +1,237 @@
+"""The parts of the benchmark: each takes a Side and returns {metric: milliseconds or MiB}."""
+import os
+import queue
+import socket
+import statistics
+import struct
+import subprocess
+import threading
+import time
+
+import daemon
+import image
+import rawhttp
+
+IMAGE = "bench:latest"
+
+
+def now():
+    return time.perf_counter() * 1e3
+
+
+class Side:
+    """A daemon under measurement, with the image it needs."""
+
+    def __init__(self, name, host, count):
+        self.name, self.host, self.count = name, host, count
+        self.client = rawhttp.Connection(host, "1.41", timeout=120)
+        if self.client.request("GET", "/images/%s/json" % IMAGE).status != 200:
+            image.import_image(self.client, IMAGE, image.build_tar())
+        # The first container of a daemon's life makes bridges and caches.
+        for network in ("bridge", "none", "host"):
+            self.remove(self.started("true", network=network))
+
+    def create(self, *command, network="none", client=None):
+        body = {"Image": IMAGE, "Cmd": list(command), "HostConfig": {"NetworkMode": network}}
+        return (client or self.client).post("/containers/create", body)["Id"]
+
+    def started(self, *command, network="none", client=None):
+        made = self.create(*command, network=network, client=client)
+        (client or self.client).post("/containers/%s/start" % made)
+        return made
+
+    def remove(self, container, client=None):
+        (client or self.client).delete("/containers/%s?force=1&v=1" % container)
+
+    def cli(self, *arguments):
+        done = subprocess.run(["docker", *arguments], env=dict(os.environ, DOCKER_HOST=self.host),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if done.returncode:
+            raise RuntimeError("docker %s: %s" % (" ".join(arguments), done.stderr.decode()))
+
+
+def start(side):
+    """Start alone, of a container that goes on; and the whole life of one that ends at once."""
+    result = {}
+    for network in ("bridge", "none", "host"):
+        times = []
+        for _ in range(side.count):
+            made = side.create("sleep", "1000", network=network)
+            begin = now()
+            side.client.post("/containers/%s/start" % made)
+            times.append(now() - begin)
+            side.remove(made)
+        result["API start, " + network] = statistics.median(times)
+    for network in ("bridge", "none"):
+        times = []
+        for _ in range(side.count):
+            begin = now()
+            made = side.started("true", network=network)
+            side.client.post("/containers/%s/wait" % made)
+            side.client.delete("/containers/%s" % made)
+            times.append(now() - begin)
+        result["create+start+wait+remove, " + network] = statistics.median(times)
+    return result
+
+
+def exec_once(side, container):
+    made = side.client.post("/containers/%s/exec" % container, {"Cmd": ["true"], "AttachStdout": True})["Id"]
+    with rawhttp.Connection(side.host, "1.41") as stream:
+        stream.hijack("/exec/%s/start" % made, {"Detach": False, "Tty": False})
+        stream.read_to_end()
+
+
+def execs(side):
+    container = side.started("sleep", "1000")
+    exec_once(side, container)
+    close, quiet = [], []
+    for _ in range(side.count * 2):
+        begin = now()
+        exec_once(side, container)
+        close.append(now() - begin)
+    for _ in range(3):
+        time.sleep(1)  # the quiet second that is measured
+        begin = now()
+        exec_once(side, container)
+        quiet.append(now() - begin)
+    side.remove(container)
+    return {"exec, back to back": statistics.median(close), "exec, after a quiet second": statistics.median(quiet)}
+
+
+def cli(side):
+    runs, inside = [], []
+    for _ in range(side.count):
+        begin = now()
+        side.cli("run", "--rm", IMAGE, "true")
+        runs.append(now() - begin)
+    container = side.started("sleep", "1000")
+    for _ in range(side.count):
+        begin = now()
+        side.cli("exec", container, "true")
+        inside.append(now() - begin)
+    side.remove(container)
+    return {"docker run --rm": statistics.median(runs), "docker exec": statistics.median(inside)}
+
+
+def parallel(side, items, function, clients=8):
+    """Calls function(client, item) from several threads with a connection each; returns the milliseconds."""
+    todo, errors = queue.Queue(), []
+    for item in items:
+        todo.put(item)
+
+    def work():
+        with rawhttp.Connection(side.host, "1.41", timeout=120) as client:
+            while True:
+                try:
+                    function(client, todo.get_nowait())
+                except queue.Empty:
+                    return
+                except Exception as error:
+                    errors.append(error)
+                    return
+
+    threads = [threading.Thread(target=work) for _ in range(clients)]
+    begin = now()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return now() - begin
+
+
+def burst(side):
+    made = []
+    up = parallel(side, range(50), lambda client, _: made.append(
+        side.started("sleep", "1000", network="bridge", client=client)))
+    down = parallel(side, list(made), lambda client, container: side.remove(container, client))
+    return {"50 starts by 8 clients": up, "removal of the 50": down}
+
+
+def peer(host):
+    """The pid of the process behind a unix socket."""
+    with rawhttp.connect(host) as sock:
+        return struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+
+def parent(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            text = file.read()
+    except OSError:
+        return 1
+    return int(text[text.rindex(")") + 2:].split()[1])
+
+
+def engine_processes(side, inits):
+    """The daemon with everything below it and every ancestor of a container (shims, monitors), not the containers."""
+    found = {peer(side.host), *daemon.descendants(peer(side.host))}
+    for init in inits:
+        above = parent(init)
+        if above > 1:
+            found.add(above)
+    for init in inits:
+        found -= {init, *daemon.descendants(init)}
+    return found
+
+
+def memory(pids, key):
+    """The sum over the processes of a value of smaps_rollup, in MiB."""
+    total = 0
+    for pid in pids:
+        try:
+            with open("/proc/%d/smaps_rollup" % pid) as file:
+                total += sum(int(line.split()[1]) for line in file if line.startswith(key + ":"))
+        except OSError:
+            pass
+    return total / 1024
+
+
+def idle(side):
+    time.sleep(3)  # memory of what went before is given back
+    return {"idle memory (RSS)": memory(engine_processes(side, []), "Rss")}
+
+
+def density(side):
+    """Memory and reading latency with 100 running."""
+    made = []
+    parallel(side, range(100), lambda client, _: made.append(side.started("sleep", "100000", network="bridge", client=client)))
+    time.sleep(3)
+    inits = [side.client.get("/containers/%s/json" % container)["State"]["Pid"] for container in made]
+    result = {"memory with 100 running (PSS)": memory(engine_processes(side, inits), "Pss")}
+    result["GET /version"] = latency(side, "/v1.41/version", 300)
+    result["list of 100 containers"] = latency(side, "/v1.41/containers/json", 100)
+    result["inspect"] = latency(side, "/v1.41/containers/%s/json" % made[0], 100)
+    parallel(side, made, lambda client, container: side.remove(container, client))
+    return result
+
+
+def latency(side, path, count):
+    """The median time of an answer on a kept connection, with as little of Python in it as possible."""
+    request = ("GET %s HTTP/1.1\r\nHost: docker\r\n\r\n" % path).encode()
+    times = []
+    with rawhttp.connect(side.host) as sock:
+        for _ in range(count):
+            begin = time.perf_counter()
+            sock.sendall(request)
+            data = sock.recv(1 << 20)
+            while not complete(data):
+                data += sock.recv(1 << 20)
+            times.append((time.perf_counter() - begin) * 1e3)
+    return statistics.median(times)
+
+
+def complete(data):
+    head, separator, body = data.partition(b"\r\n\r\n")
+    if not separator:
+        return False
+    position = head.lower().find(b"content-length: ")
+    if position >= 0:
+        return len(body) >= int(head[position + 16:].split(b"\r\n")[0])
+    return body.endswith(b"0\r\n\r\n")
+
+
+# Part -> (function, whether once is enough however many rounds are asked for).
+PARTS = {"idle": (idle, True), "start": (start, False), "exec": (execs, False), "cli": (cli, False),
+         "burst": (burst, False), "density": (density, True)}
