@@ -1,0 +1,110 @@
+#include <dockerd/base/error.hpp>
+
+#include "images/images.hpp"
+
+namespace dockerd::engine {
+
+namespace {
+
+[[noreturn]] void bad_pattern() {
+    base::fail(base::ErrorKind::internal, "syntax error in pattern");
+}
+
+/// Takes one character of a class, which may be escaped.
+char class_character(std::string_view& pattern) {
+    if (pattern.empty() || pattern.front() == '-' || pattern.front() == ']') bad_pattern();
+    if (pattern.front() == '\\') {
+        pattern.remove_prefix(1);
+        if (pattern.empty()) bad_pattern();
+    }
+    const char c = pattern.front();
+    pattern.remove_prefix(1);
+    if (pattern.empty()) bad_pattern();
+    return c;
+}
+
+/// Matches `c` with the class behind '['; leaves `pattern` behind its ']'.
+bool matches_class(std::string_view& pattern, char c) {
+    const bool negated = !pattern.empty() && pattern.front() == '^';
+    if (negated) pattern.remove_prefix(1);
+    bool found = false;
+    for (int ranges = 0;; ++ranges) {
+        if (!pattern.empty() && pattern.front() == ']' && ranges > 0) {
+            pattern.remove_prefix(1);
+            return found != negated;
+        }
+        const char low = class_character(pattern);
+        char high = low;
+        if (pattern.front() == '-') {
+            pattern.remove_prefix(1);
+            high = class_character(pattern);
+        }
+        if (low <= c && c <= high) found = true;
+    }
+}
+
+/// Reads the rest of a pattern that does not matter any more, for its errors.
+void check_pattern(std::string_view pattern) {
+    while (!pattern.empty()) {
+        const char c = pattern.front();
+        pattern.remove_prefix(1);
+        if (c == '\\') {
+            if (pattern.empty()) bad_pattern();
+            pattern.remove_prefix(1);
+        } else if (c == '[') {
+            (void)matches_class(pattern, ' ');
+        }
+    }
+}
+
+/// Matches one element that is not '*'; false leaves the arguments unusable.
+bool matches_one(std::string_view& pattern, std::string_view& name) {
+    const char wanted = pattern.front();
+    pattern.remove_prefix(1);
+    const char c = name.front();
+    name.remove_prefix(1);
+    if (wanted == '?') return c != '/';
+    if (wanted == '[') return matches_class(pattern, c);
+    if (wanted != '\\') return wanted == c;
+    if (pattern.empty()) bad_pattern();
+    const char escaped = pattern.front();
+    pattern.remove_prefix(1);
+    return escaped == c;
+}
+
+bool matches(std::string_view pattern, std::string_view name) {
+    // Where the last star stood, and the name from which it has been given back one by one.
+    std::string_view star_pattern;
+    std::string_view star_name;
+    bool has_star = false;
+    while (true) {
+        if (!pattern.empty() && pattern.front() == '*') {
+            pattern.remove_prefix(1);
+            star_pattern = pattern;
+            star_name = name;
+            has_star = true;
+            continue;
+        }
+        if (pattern.empty() && name.empty()) return true;
+        auto next_pattern = pattern;
+        auto next_name = name;
+        if (!pattern.empty() && !name.empty() && matches_one(next_pattern, next_name)) {
+            pattern = next_pattern;
+            name = next_name;
+            continue;
+        }
+        if (!has_star || star_name.empty() || star_name.front() == '/') return false;
+        star_name.remove_prefix(1);
+        pattern = star_pattern;
+        name = star_name;
+    }
+}
+
+}  // namespace
+
+bool matches_pattern(std::string_view pattern, std::string_view name) {
+    check_pattern(pattern);
+    return matches(pattern, name);
+}
+
+}  // namespace dockerd::engine

@@ -1,0 +1,60 @@
+#include <dockerd/base/error.hpp>
+#include <dockerd/store/import.hpp>
+
+#include "images/changes.hpp"
+#include "images/images.hpp"
+#include "images/platform.hpp"
+
+namespace dockerd::engine {
+
+namespace {
+
+/// Source: moby dockerversion, written into imported images.
+constexpr const char* docker_version = "28.2.2";
+
+}  // namespace
+
+void Images::import(const ByteReader& source, const ImportOptions& options,
+                    const ProgressSink& progress) {
+    const auto reference = repository_and_tag(options.repository, options.tag);
+    const Platform platform =
+        options.platform.empty() ? Platform::host() : Platform::parse(options.platform);
+    if (platform.os != "linux") {
+        base::fail(base::ErrorKind::invalid_argument, "operating system is not supported");
+    }
+    store::ImportRequest request;
+    request.comment = options.message.empty() ? "Imported from -" : options.message;
+    request.architecture = platform.architecture;
+    request.variant = platform.variant;
+    request.docker_version = docker_version;
+    apply_changes(request.config, options.changes);
+    const std::string id = store::import_image(store_, source, request);
+    if (reference) tag_image(id, *reference);
+    log_event("import", id, id);
+    Progress done;
+    done.status = id;
+    progress(done);
+}
+
+void Images::load(const ByteReader& source, bool quiet, const ProgressSink& progress) {
+    const auto loaded = store::load_images(store_, source, [&](const store::LoadProgress& step) {
+        if (quiet && step.stream.empty()) return;
+        Progress shown;
+        shown.stream = step.stream;
+        shown.status = step.status;
+        shown.id = step.id;
+        shown.current = step.current;
+        shown.total = step.total;
+        progress(shown);
+    });
+    for (const auto& image : loaded) log_event("load", image.id, image.id);
+}
+
+void Images::check_save(const std::vector<std::string>& names) { store::check_save(store_, names); }
+
+void Images::save(const std::vector<std::string>& names, const ByteWriter& sink) {
+    store::save_images(store_, names, sink,
+                       [&](const std::string& id) { log_event("save", id, id); });
+}
+
+}  // namespace dockerd::engine
