@@ -155,7 +155,7 @@ void Api::add_plugin_routes() {
     add(get, "/plugins/{name:.*}/json", {1, 25}, call(absent_, &A::plugin));
     add(get, "/plugins/privileges", {1, 25}, call(absent_, &A::plugin_install));
     add(del, "/plugins/{name:.*}", {1, 25}, call(absent_, &A::plugin));
-    add(post, "/plugins/{name:.*}/enable", {1, 25}, call(absent_, &A::plugin));
+    add(post, "/plugins/{name:.*}/enable", {1, 25}, call(absent_, &A::plugin_enable));
     add(post, "/plugins/{name:.*}/disable", {1, 25}, call(absent_, &A::plugin));
     add(post, "/plugins/pull", {1, 25}, call(absent_, &A::plugin_install));
     add(post, "/plugins/{name:.*}/push", {1, 25}, call(absent_, &A::plugin));

@@ -290,8 +290,8 @@ EventsCall decode_events(const http::Request& request) {
     EventsCall call;
     const std::string since = request.param("since", "");
     const std::string until = request.param("until", "");
-    call.query.since = parse_timestamp(since, ErrorKind::invalid_argument);
-    call.query.until = parse_timestamp(until, ErrorKind::invalid_argument);
+    call.query.since = parse_timestamp(since, ErrorKind::internal);
+    call.query.until = parse_timestamp(until, ErrorKind::internal);
     if (call.query.until && call.query.since && *call.query.until < *call.query.since) {
         base::fail(ErrorKind::invalid_argument,
                    fmt::format("`since` time ({}) cannot be after `until` time ({})", since,

@@ -38,7 +38,8 @@ struct EventsCall {
     /// Events the client's version does not know are left out.
     bool image_create = true;
 };
-/// Throws: invalid_argument for times and filters that cannot be read, or since after until.
+/// Throws: internal for times that cannot be read, as Docker does; invalid_argument for filters
+/// and for since after until.
 EventsCall decode_events(const http::Request& request);
 /// Appends one event and a newline. Source: moby api/types/events, Message.
 void put_event(Text& out, const engine::Event& event);

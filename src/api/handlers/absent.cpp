@@ -33,6 +33,9 @@ void check_object_version(const Request& request, std::string_view what) {
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error == std::errc{} && end == text.data() + text.size() && !text.empty()) return;
+    if (what == "secret" || what == "config") {
+        fail(ErrorKind::invalid_argument, fmt::format("invalid {} version", what));
+    }
     const bool too_large = error == std::errc::result_out_of_range;
     fail(ErrorKind::invalid_argument,
          fmt::format("invalid {} version '{}': strconv.ParseUint: parsing {}: {}", what, text,
@@ -110,6 +113,15 @@ Response AbsentHandlers::plugin(const Request& request) {
          fmt::format("plugin {} not found", base::quote(request.path_param("name"))));
 }
 
+// POST /plugins/{name}/enable
+Response AbsentHandlers::plugin_enable(const Request& request) {
+    if (request.param("timeout", "").empty()) {
+        fail(ErrorKind::internal, "strconv.Atoi: parsing \"\": invalid syntax");
+    }
+    (void)int_param(request, "timeout", 0);
+    return plugin(request);
+}
+
 // POST /plugins/pull, /plugins/create, GET /plugins/privileges
 Response AbsentHandlers::plugin_install(const Request& /*request*/) {
     not_supported("installing managed plugins");
@@ -154,7 +166,9 @@ Response AbsentHandlers::build_cancel(const Request& request) {
     if (request.param("id", "").empty()) {
         fail(ErrorKind::invalid_argument, "build ID not provided");
     }
-    return Response{};
+    Response response;
+    response.headers.add("Content-Type", "application/json");
+    return response;
 }
 
 // POST /images/{name}/push, GET /images/search, /distribution/{name}/json
@@ -172,6 +186,8 @@ Response AbsentHandlers::copy(const Request& request) {
 }
 
 // GET /containers/{name}/changes, /export, /stats, POST /commit
-Response AbsentHandlers::not_yet(const Request& request) { not_supported("this operation (" + request.path + ")"); }
+Response AbsentHandlers::not_yet(const Request& request) {
+    not_supported("the operation " + request.path);
+}
 
 }  // namespace dockerd::api

@@ -21,6 +21,7 @@ public:
 
     http::Response plugins(const http::Request& request);
     http::Response plugin(const http::Request& request);
+    http::Response plugin_enable(const http::Request& request);
     http::Response plugin_install(const http::Request& request);
 
     http::Response checkpoints(const http::Request& request);

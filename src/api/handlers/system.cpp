@@ -48,7 +48,9 @@ Response SystemHandlers::disk_usage(const Request& request) {
 }
 
 // POST /auth
-Response SystemHandlers::auth(const Request& /*request*/) {
+Response SystemHandlers::auth(const Request& request) {
+    // The text of Go's decoder, which answers without a class of error.
+    if (request.body.empty()) base::fail(base::ErrorKind::internal, "EOF");
     base::fail(base::ErrorKind::not_implemented,
                "registry authentication is not supported by this daemon yet");
 }
