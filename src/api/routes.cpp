@@ -39,7 +39,7 @@ void Api::add_container_routes() {
     add(get, "/containers/{name:.*}/json", {1, 24}, call(containers_, &C::inspect));
     add(get, "/containers/{name:.*}/top", {1, 24}, call(containers_, &C::top));
     add(get, "/containers/{name:.*}/logs", {1, 24}, session(streams_, &Streams::logs));
-    add(get, "/containers/{name:.*}/stats", {1, 24}, call(absent_, &A::not_yet));
+    add(get, "/containers/{name:.*}/stats", {1, 24}, session(streams_, &Streams::stats));
     add(get, "/containers/{name:.*}/attach/ws", {1, 24},
         session(streams_, &Streams::attach_websocket));
     add(get, "/exec/{id:.*}/json", {1, 24}, call(containers_, &C::exec_inspect));

@@ -4,15 +4,16 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/model/go_syntax.hpp>
 
 namespace dockerd::api::codec {
 
 std::string decode_listen_address(std::string_view body) {
     if (body.empty()) return "";
-    const auto json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
-    if (json.is_discarded()) {
-        base::fail(base::ErrorKind::invalid_argument, "invalid JSON: unexpected EOF");
+    if (const auto error = model::scan_go_json(body).error; !error.empty()) {
+        base::fail(base::ErrorKind::invalid_argument, "invalid JSON: " + error);
     }
+    const auto json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object()) return "";
     for (const auto& [key, value] : json.items()) {
         if (base::iequals(key, "ListenAddr") && value.is_string()) return value.get<std::string>();

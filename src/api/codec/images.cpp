@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/model/go_syntax.hpp>
 
 #include "../params.hpp"
 #include "documents.hpp"
@@ -184,17 +185,17 @@ engine::ImageService::ListOptions decode_image_list(const http::Request& request
 namespace {
 
 std::string text_member(const base::Json& json, const char* name) {
+    if (!json.is_object()) return "";
     const auto found = json.find(name);
     return found != json.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 /// Source: moby api/server/httputils/form.go, DecodePlatform.
 void check_platform(const std::string& text) {
-    const base::Json json = base::Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object()) {
-        fail(ErrorKind::invalid_argument,
-             "failed to parse platform: invalid character in platform JSON");
+    if (const auto error = model::scan_go_json(text).error; !error.empty()) {
+        fail(ErrorKind::invalid_argument, "failed to parse platform: " + error);
     }
+    const base::Json json = base::Json::parse(text, nullptr, /*allow_exceptions=*/false);
     const std::string os = text_member(json, "os");
     const std::string architecture = text_member(json, "architecture");
     const bool optional = !text_member(json, "variant").empty() ||

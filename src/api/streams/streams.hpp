@@ -18,9 +18,11 @@ public:
     http::Task<void> exec_start(http::Request request, http::Stream& stream);
     http::Task<void> wait(http::Request request, http::Stream& stream);
     http::Task<void> logs(http::Request request, http::Stream& stream);
+    http::Task<void> stats(http::Request request, http::Stream& stream);
     http::Task<void> events(http::Request request, http::Stream& stream);
 
 private:
+    http::Task<void> follow_stats(engine::StatsSample sample, http::Stream& stream);
     http::Task<void> run_exec(const http::Request& request, const model::ExecStart& start,
                               http::Stream& stream);
 
