@@ -1,12 +1,15 @@
 #include "link.hpp"
 
+#include <linux/ethtool.h>
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -193,6 +196,17 @@ void Links::set_hairpin(std::string_view port) {
     batch.put(IFLA_BRPORT_MODE, std::uint8_t{BRIDGE_MODE_HAIRPIN});
     batch.close_nest(protinfo);
     socket_.transact(batch, fmt::format("set hairpin mode of {}", port));
+}
+
+void Links::sync_carrier(std::string_view name) {
+    if (!ioctl_) ioctl_.reset(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ethtool_value query{};
+    query.cmd = ETHTOOL_GLINK;
+    ifreq request{};
+    name.copy(request.ifr_name, sizeof request.ifr_name - 1);
+    request.ifr_data = reinterpret_cast<char*>(&query);
+    // Asking for the carrier runs the link watch, since Linux 6.8. Older ones do it on their own.
+    (void)::ioctl(ioctl_.get(), SIOCETHTOOL, &request);
 }
 
 void Links::remove(int index) {

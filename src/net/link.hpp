@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include <dockerd/base/fd.hpp>
 #include <dockerd/net/address.hpp>
 #include <dockerd/sys/netlink.hpp>
 
@@ -46,6 +47,8 @@ public:
     void set_mtu(int index, int mtu);
     /// Frames may leave a bridge's port they came from.
     void set_hairpin(std::string_view port);
+    /// Lets the kernel act at once on a carrier that came or went, instead of some time later.
+    void sync_carrier(std::string_view name);
     void remove(int index);
     void remove(std::string_view name);
 
@@ -65,6 +68,7 @@ public:
 
 private:
     sys::NetlinkSocket socket_;
+    base::Fd ioctl_;
 };
 
 }  // namespace dockerd::net

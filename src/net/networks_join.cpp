@@ -290,7 +290,7 @@ void NetworksImpl::wait_until_forwarding(const Joining& joining) {
     for (int attempt = 0; attempt < 50; ++attempt) {
         if (attempt > 0) ::usleep(200);
         const base::Lock lock(links_mutex_);
-        // The query itself runs the link watch, since Linux 6.8.
+        if (attempt == 0) links_.sync_carrier(joining.info.host_interface);
         const auto link = links_.find(joining.info.host_interface);
         if (!link || link->running) return;
     }

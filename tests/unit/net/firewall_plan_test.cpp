@@ -1,0 +1,109 @@
+#include "net/firewall_plan.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace dockerd::net {
+namespace {
+
+using ::testing::ElementsAre;
+
+FirewallNetwork docker0() {
+    FirewallNetwork out;
+    out.id = "n0";
+    out.bridge = "docker0";
+    out.subnet4 = *IpPrefix::parse("172.17.0.0/16");
+    return out;
+}
+
+std::vector<std::string> texts(const std::vector<FilterRule>& rules) {
+    std::vector<std::string> out;
+    for (const FilterRule& rule : rules) out.push_back(to_text(rule));
+    return out;
+}
+
+TEST(PlanFilter, ExternalNetworkHasDockersRules) {
+    EXPECT_THAT(texts(plan_filter(NftFamily::ip, {docker0()})),
+                ElementsAre("-A DOCKER-FORWARD -j DOCKER-CT",
+                            "-A DOCKER-FORWARD -j DOCKER-ISOLATION-STAGE-1",
+                            "-A DOCKER-FORWARD -j DOCKER-BRIDGE",
+                            "-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 "
+                            "-j DOCKER-ISOLATION-STAGE-2",
+                            "-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP",
+                            "-A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED "
+                            "-j ACCEPT",
+                            "-A DOCKER-BRIDGE -o docker0 -j DOCKER",
+                            "-A DOCKER ! -i docker0 -o docker0 -m conntrack --ctstate DNAT "
+                            "-j ACCEPT",
+                            "-A DOCKER ! -i docker0 -o docker0 -j DROP",
+                            "-A DOCKER-FORWARD -i docker0 -j ACCEPT"));
+    EXPECT_EQ(plan_filter(NftFamily::ip6, {docker0()}).size(), 3U);
+}
+
+TEST(PlanFilter, WithoutIccContainersDoNotMeet) {
+    FirewallNetwork network = docker0();
+    network.icc = false;
+    const auto rules = texts(plan_filter(NftFamily::ip, {network}));
+    EXPECT_THAT(std::vector(rules.end() - 2, rules.end()),
+                ElementsAre("-A DOCKER-FORWARD -i docker0 -o docker0 -j DROP",
+                            "-A DOCKER-FORWARD -i docker0 ! -o docker0 -j ACCEPT"));
+}
+
+TEST(PlanFilter, InternalNetworkStaysInside) {
+    FirewallNetwork network = docker0();
+    network.internal = true;
+    const auto rules = texts(plan_filter(NftFamily::ip, {network}));
+    EXPECT_THAT(
+        std::vector(rules.begin() + 3, rules.end()),
+        ElementsAre("-A DOCKER-ISOLATION-STAGE-1 ! -s 172.17.0.0/16 -o docker0 -j DROP",
+                    "-A DOCKER-ISOLATION-STAGE-1 ! -d 172.17.0.0/16 -i docker0 -j DROP",
+                    "-A DOCKER-FORWARD -i docker0 -o docker0 -j ACCEPT"));
+    EXPECT_TRUE(plan_source(NftFamily::ip, {network}, false).empty());
+}
+
+FirewallPort port(const char* host_ip) {
+    return {"docker0",
+            {Protocol::tcp, 80, *IpAddress::parse("172.17.0.2"), *IpAddress::parse(host_ip), 8080}};
+}
+
+TEST(PlanPort, AnyAddressIsOneElement) {
+    const auto elements = plan_port(port("0.0.0.0"));
+    ASSERT_EQ(elements.size(), 1U);
+    EXPECT_EQ(elements[0].set, "ports_any");
+    EXPECT_EQ(elements[0].key.bytes(), std::string("\x06\0\0\0\x1f\x90\0\0", 8));
+    EXPECT_EQ(elements[0].data->bytes(), std::string("\xac\x11\0\x02\0\x50\0\0", 8));
+}
+
+TEST(PlanPort, LoopbackIsGuardedAndOtherFamilyIsTheProxys) {
+    const auto loopback = plan_port(port("127.0.0.1"));
+    ASSERT_EQ(loopback.size(), 2U);
+    EXPECT_EQ(loopback[0].set, "loopback_ports");
+    EXPECT_EQ(loopback[1].set, "ports_one");
+    EXPECT_TRUE(plan_port(port("::")).empty());
+}
+
+TEST(PlanEndpoint, AnswersToItsBridgeOnly) {
+    const auto elements = plan_endpoint(docker0(), *IpAddress::parse("172.17.0.2"), {});
+    ASSERT_EQ(elements.size(), 2U);
+    EXPECT_EQ(elements[0].set, "guarded");
+    EXPECT_EQ(elements[1].set, "direct");
+    EXPECT_EQ(elements[1].key.bytes(), std::string("\xac\x11\0\x02"
+                                                   "docker0\0\0\0\0\0\0\0\0\0",
+                                                   20));
+    FirewallOptions open;
+    open.allow_direct_routing = true;
+    EXPECT_TRUE(plan_endpoint(docker0(), *IpAddress::parse("172.17.0.2"), open).empty());
+    EXPECT_EQ(to_text(*plan_port_filter(port("0.0.0.0"), open)),
+              "-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 "
+              "-j ACCEPT");
+    EXPECT_FALSE(plan_port_filter(port("0.0.0.0"), {}));
+}
+
+TEST(PlanSource, MasqueradesWhatLeavesAndHairpins) {
+    EXPECT_EQ(plan_source(NftFamily::ip, {docker0()}, false),
+              (std::vector<SourceRule>{{*IpPrefix::parse("172.17.0.0/16"), "docker0", true, {}}}));
+    EXPECT_EQ(plan_source(NftFamily::ip, {docker0()}, true).size(), 2U);
+}
+
+}  // namespace
+}  // namespace dockerd::net

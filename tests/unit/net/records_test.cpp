@@ -1,0 +1,109 @@
+#include <gtest/gtest.h>
+
+#include <dockerd/base/error.hpp>
+
+#include "net/networks_impl.hpp"
+
+namespace dockerd::net {
+namespace {
+
+std::string message_of(const std::function<void()>& body) {
+    try {
+        body();
+    } catch (const base::Error& error) {
+        return error.what();
+    }
+    return "no error";
+}
+
+model::Ipam ipam_of(model::IpamConfig config) {
+    model::Ipam out;
+    out.config.push_back(std::move(config));
+    return out;
+}
+
+// As dockerd 28.2.2 writes it.
+constexpr const char* docker_record = R"({"addrSpace":"LocalDefault","attachable":false,
+"configFrom":"","configOnly":false,"created":"2026-01-02T03:04:05.678Z","enableIPv4":true,
+"enableIPv6":false,"generic":{"com.docker.network.enable_ipv4":true,
+"com.docker.network.enable_ipv6":false,"com.docker.network.generic":{"x":"y"}},"id":"abc123",
+"inDelete":false,"ingress":false,"internal":true,"ipamOptions":{},"ipamType":"default",
+"ipamV4Config":"[{\"PreferredPool\":\"10.9.0.0/24\",\"SubPool\":\"\",\"Gateway\":\"10.9.0.7\",\"AuxAddresses\":null}]",
+"ipamV4Info":"[{\"IPAMData\":\"{\\\"AddressSpace\\\":\\\"\\\",\\\"Gateway\\\":\\\"10.9.0.7/24\\\",\\\"Pool\\\":\\\"10.9.0.0/24\\\"}\",\"PoolID\":\"LocalDefault/10.9.0.0/24\"}]",
+"labels":{"a":"b"},"loadBalancerIP":"","loadBalancerMode":"NAT","name":"back",
+"networkType":"bridge","persist":true,"scope":"local"})";
+
+TEST(NetworkRecords, ReadsDockersAndWritesItBack) {
+    const std::map<std::string, std::string> stored{
+        {"network/abc123/", docker_record},
+        {"bridge/abc123/", R"({"BridgeIfaceCreator":1,"BridgeName":"br-abc123"})"}};
+    std::vector<Network> networks = decode_networks(stored);
+    ASSERT_EQ(networks.size(), 1U);
+    Network& network = networks[0];
+    EXPECT_EQ(network.record.name, "back");
+    EXPECT_TRUE(network.record.internal);
+    EXPECT_EQ(network.record.options.at("x"), "y");
+    EXPECT_EQ(network.record.ipam.config[0].gateway, "10.9.0.7");
+    EXPECT_EQ(network.bridge.creator, 1);
+    network.bridge.name = "br-abc123";
+    const auto again = decode_networks(encode_network(network));
+    ASSERT_EQ(again.size(), 1U);
+    EXPECT_EQ(again[0].record.created, network.record.created);
+    EXPECT_EQ(again[0].v4->subnet.str(), "10.9.0.0/24");
+    EXPECT_EQ(encode_network(network).size(), 3U);
+}
+
+TEST(NetworkRecords, KeepsForeignDriversAsTheyAre) {
+    const std::map<std::string, std::string> stored{
+        {"network/m1/", R"({"id":"m1","name":"lan","networkType":"macvlan","secret":1})"},
+        {"macvlan/m1/", R"({"Parent":"eth0"})"}};
+    const auto networks = decode_networks(stored);
+    ASSERT_EQ(networks.size(), 1U);
+    EXPECT_EQ(encode_network(networks[0]), stored);
+}
+
+TEST(NetworkRecords, BrokenOnesAreLeftOut) {
+    EXPECT_TRUE(decode_networks({{"network/x/", "{"}, {"network/y/", "{}"}}).empty());
+}
+
+TEST(ValidateIpam, HasDockersTexts) {
+    EXPECT_EQ(message_of([] { validate_ipam(ipam_of({.subnet = "bad"}), false); }),
+              "invalid network config:\ninvalid subnet bad: invalid CIDR block notation");
+    EXPECT_EQ(message_of([] { validate_ipam(ipam_of({.subnet = "10.0.0.1/24"}), false); }),
+              "invalid network config:\ninvalid subnet 10.0.0.1/24: it should be 10.0.0.0/24");
+    EXPECT_EQ(message_of([] {
+                  validate_ipam(ipam_of({.subnet = "10.0.0.0/24", .gateway = "10.1.0.1"}), false);
+              }),
+              "invalid network config:\ninvalid gateway 10.1.0.1: parent subnet 10.0.0.0/24 "
+              "doesn't contain this address");
+}
+
+TEST(BridgeOptions, RefusesBadValues) {
+    model::StringMap options;
+    options["com.docker.network.bridge.enable_icc"] = "maybe";
+    EXPECT_EQ(message_of([&] { parse_bridge_options(options); }),
+              "failed to parse com.docker.network.bridge.enable_icc value: maybe "
+              "(strconv.ParseBool: parsing \"maybe\": invalid syntax)");
+}
+
+TEST(SandboxState, RoundTrips) {
+    SandboxState state;
+    state.id = std::string(64, 'a');
+    state.key = "/run/docker/netns/aaaaaaaaaaaa";
+    EndpointInfo endpoint;
+    endpoint.endpoint_id = "e";
+    endpoint.network_name = "bridge";
+    endpoint.driver = "bridge";
+    endpoint.ipv4 = *IpPrefix::parse("172.17.0.2/16");
+    endpoint.ports.push_back({Protocol::udp, 53, *IpAddress::parse("172.17.0.2"),
+                              *IpAddress::parse("::"), 5353});
+    state.endpoints.push_back(endpoint);
+    SandboxState again;
+    decode_sandbox(encode_sandbox(state), again);
+    EXPECT_EQ(encode_sandbox(again), encode_sandbox(state));
+    EXPECT_EQ(again.endpoints[0].ports, endpoint.ports);
+    EXPECT_THROW(decode_sandbox("{}", again), base::Error);
+}
+
+}  // namespace
+}  // namespace dockerd::net
