@@ -22,6 +22,8 @@ def is_exempt(statement, types):
         return True  # an accessor: its name and type say it all
     if "= default" in statement or "= delete" in statement or "operator" in statement or " override" in statement:
         return True
+    while re.search(r"<[^<>]*>", statement):  # std::function<void(int)> is no function
+        statement = re.sub(r"<[^<>]*>", "", statement)
     found = FUNCTION.search(statement)
     if not found or re.match(r"^(using|friend|typedef|static_assert|return|namespace|extern)\b", statement):
         return True

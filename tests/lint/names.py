@@ -30,7 +30,7 @@ def main():
         for number, line in enumerate(text.splitlines(), 1):
             if not line.isascii():
                 report.add(path, number, "not ASCII")
-            if len(line) > 120:
+            if len(line) > 120 and '"' not in line:  # a long text stays in one piece
                 report.add(path, number, f"{len(line)} columns")
             if TODO.search(line):
                 report.add(path, number, "TODO needs an issue: TODO(#123)")
@@ -45,8 +45,9 @@ def main():
                 report.add(path, line_of(text, match.start(1)), f"macro {match.group(1)} lacks DOCKERD_")
         for match in CONSTANT.finditer(code):
             report.add(path, line_of(code, match.start(1)), f"constant {match.group(1)} is not snake_case")
-        if relative.startswith("src/") and not relative.startswith(("src/sys/", "src/base/")):
-            for match in re.finditer(r"::close\(", code):
+        if relative.startswith("src/") and not relative.startswith(
+                ("src/sys/", "src/base/", "src/launcher_main.cpp")):
+            for match in re.finditer(r"(?<!\w)::close\(", code):
                 report.add(path, line_of(code, match.start()), "bare close(2): Fd owns descriptors")
     report.finish()
 
