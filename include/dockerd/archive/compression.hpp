@@ -6,6 +6,7 @@
 
 namespace dockerd::archive {
 
+/// The forms a stream may be packed in.
 enum class Compression { none, gzip, zstd, xz, bzip2 };
 
 /// What the first bytes of a stream say. Source: moby/go-archive compression, Detect.
@@ -26,7 +27,9 @@ public:
     ~GzipSink();
     GzipSink(GzipSink&&) noexcept;
 
+    /// Packs the bytes; what is ready goes to the sink.
     void write(std::string_view bytes);
+    /// Ends the packed stream; nothing may be written afterwards.
     void finish();
 
 private:

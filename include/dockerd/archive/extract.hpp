@@ -30,6 +30,7 @@ struct ExtractOptions {
     bool start_writeback = false;
 };
 
+/// What was unpacked.
 struct ExtractResult {
     std::int64_t size = 0;  ///< bytes of files and symlinks, hard links once: Docker's layer size
     std::int64_t entries = 0;

@@ -17,6 +17,7 @@ using ByteSource = std::function<std::size_t(std::span<char> buffer)>;
 /// Takes bytes. Throws when the target fails.
 using ByteSink = std::function<void(std::string_view bytes)>;
 
+/// Reads from memory.
 ByteSource memory_source(std::string bytes);
 /// Reads `fd` from its offset. The descriptor is closed with the last copy of the source.
 ByteSource fd_source(base::Fd fd);
@@ -41,6 +42,7 @@ public:
     Sha256(Sha256&&) noexcept;
     Sha256& operator=(Sha256&&) noexcept;
 
+    /// Adds bytes to what is hashed.
     void update(std::string_view bytes);
     /// 64 hex digits; the object is spent.
     std::string hex();

@@ -28,6 +28,7 @@ struct Field {
     std::string_view name;
     std::string_view value;
 };
+/// As write(), with further fields behind the message.
 void write(Level level, std::string_view message, std::initializer_list<Field> fields);
 
 /// Formats and writes one line of the level the function is named after.

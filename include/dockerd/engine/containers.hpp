@@ -17,32 +17,40 @@
 
 namespace dockerd::engine {
 
+/// What a start found.
 enum class StartOutcome { started, already_running };
+/// What a stop found.
 enum class StopOutcome { stopped, already_stopped };
+/// What a wait waits for.
 enum class WaitCondition { not_running, next_exit, removed };
 
+/// The new container and what Docker warns of.
 struct CreateResult {
     std::string id;
     std::vector<std::string> warnings;
 };
 
+/// How a container ended.
 struct WaitResult {
     std::int64_t exit_code = 0;
     std::string error;  ///< empty, or why waiting failed
 };
 
+/// How to stop: with which signal, and when to kill.
 struct StopOptions {
     /// Units: seconds; nullopt takes the container's own, -1 waits for ever.
     std::optional<std::int64_t> timeout;
     std::string signal;  ///< empty: the container's stop signal
 };
 
+/// What goes with a container.
 struct RemoveOptions {
     bool volumes = false;
     bool force = false;
     bool link = false;
 };
 
+/// Which containers a list shows, and how much of them.
 struct ListOptions {
     bool all = false;
     bool size = false;
@@ -72,6 +80,7 @@ public:
     virtual void run(base::Fd client, std::string early_input) = 0;
 };
 
+/// Which part of a log is wanted, and in what form.
 struct LogOptions {
     bool stdout_stream = true;
     bool stderr_stream = true;
@@ -88,6 +97,7 @@ class LogStream {
 public:
     enum class State { data, wait, end };
     virtual ~LogStream() = default;
+    /// True when the log is one raw terminal stream.
     [[nodiscard]] virtual bool tty() const = 0;
     /// Appends up to about `limit` bytes to `out`. `wait`: nothing now, wait_fd() becomes readable.
     virtual State read(std::string& out, std::size_t limit) = 0;
@@ -105,6 +115,7 @@ class ContainerService {
 public:
     virtual ~ContainerService() = default;
 
+    /// The life of a container; each as the API operation of its name.
     virtual CreateResult create(std::string name, const std::string& platform,
                                 model::ContainerCreate request) = 0;
     virtual StartOutcome start(std::string_view reference, const std::string& detach_keys) = 0;
@@ -131,11 +142,13 @@ public:
     [[nodiscard]] virtual Subscription wait(std::string_view reference, WaitCondition condition,
                                             std::function<void(WaitResult)> done) = 0;
 
+    /// Checks the request; the session then takes the connection over.
     virtual std::unique_ptr<StreamSession> attach(std::string_view reference,
                                                   const AttachOptions& options) = 0;
     virtual std::unique_ptr<LogStream> logs(std::string_view reference,
                                             const LogOptions& options) = 0;
 
+    /// Prepares a program for a running container; returns its id.
     virtual std::string exec_create(std::string_view reference,
                                     const model::ExecCreate& request) = 0;
     /// Checks everything that must fail before the connection is taken over.
@@ -153,6 +166,7 @@ public:
         std::vector<std::string> deleted;
         std::int64_t space_reclaimed = 0;  ///< bytes
     };
+    /// Removes what has ended; returns what that freed.
     virtual PruneResult prune(const model::Filters& filters) = 0;
 };
 

@@ -25,6 +25,7 @@ struct Event {
 };
 using EventPtr = std::shared_ptr<const Event>;
 
+/// Which events a client asks for.
 struct EventQuery {
     std::optional<base::WallTime> since;
     std::optional<base::WallTime> until;

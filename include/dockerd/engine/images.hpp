@@ -15,6 +15,7 @@
 
 namespace dockerd::engine {
 
+/// Source: API document, ImageSummary.
 struct ImageSummary {
     std::string id;
     std::string parent_id;
@@ -27,6 +28,7 @@ struct ImageSummary {
     model::StringMap labels;
 };
 
+/// Source: API document, ImageInspect.
 struct ImageDetails {
     std::string id;
     std::vector<std::string> repo_tags;
@@ -50,6 +52,7 @@ struct ImageDetails {
     std::optional<model::ContainerConfig> container_config;
 };
 
+/// Source: API document, HistoryResponseItem.
 struct ImageHistoryItem {
     std::string id;  ///< or "<missing>"
     std::int64_t created = 0;
@@ -59,11 +62,13 @@ struct ImageHistoryItem {
     std::string comment;
 };
 
+/// One step of a removal: a name or an image that went.
 struct ImageDeleteItem {
     std::string untagged;
     std::string deleted;
 };
 
+/// What a prune removed.
 struct ImagePruneResult {
     std::vector<ImageDeleteItem> deleted;
     std::int64_t space_reclaimed = 0;
@@ -86,6 +91,7 @@ struct Progress {
 };
 using ProgressSink = std::function<void(const Progress&)>;
 
+/// What an imported root file system is to become.
 struct ImportOptions {
     std::string repository;
     std::string tag;
@@ -106,6 +112,7 @@ public:
         bool shared_size = false;
         model::Filters filters;
     };
+    /// Each as the API operation of its name.
     virtual std::vector<ImageSummary> list(const ListOptions& options) = 0;
     virtual ImageDetails inspect(std::string_view name) = 0;
     virtual std::vector<ImageHistoryItem> history(std::string_view name) = 0;

@@ -11,6 +11,7 @@
 
 namespace dockerd::engine {
 
+/// A container's place in a network.
 struct NetworkEndpoint {
     std::string name;
     std::string endpoint_id;
@@ -48,6 +49,7 @@ public:
         std::string id;
         std::string warning;
     };
+    /// Each as the API operation of its name.
     virtual std::vector<NetworkDetails> list(const model::Filters& filters) = 0;
     virtual NetworkDetails inspect(std::string_view reference, const std::string& scope) = 0;
     virtual CreateResult create(const model::NetworkCreate& request) = 0;

@@ -12,6 +12,7 @@
 
 namespace dockerd::engine {
 
+/// Source: API document, SystemVersion.
 struct VersionInfo {
     std::string version;
     std::string git_commit;
@@ -47,6 +48,7 @@ struct SystemInfo {
     std::string firewall_driver;
 };
 
+/// Source: API document, SystemDataUsage.
 struct DiskUsage {
     std::int64_t layers_size = 0;
     std::vector<ImageSummary> images;
@@ -58,6 +60,7 @@ struct DiskUsage {
 class SystemService {
 public:
     virtual ~SystemService() = default;
+    /// What this daemon is. From memory.
     virtual const VersionInfo& version() = 0;
     /// Gathers; may read /proc and /sys.
     virtual SystemInfo info() = 0;

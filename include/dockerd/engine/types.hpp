@@ -33,6 +33,7 @@ public:
     Subscription& operator=(const Subscription&) = delete;
     ~Subscription() { reset(); }
 
+    /// Cancels now.
     void reset() {
         if (const auto cancel = std::exchange(cancel_, nullptr)) cancel();
     }
@@ -41,11 +42,13 @@ private:
     std::function<void()> cancel_;
 };
 
+/// Docker's states of a container.
 enum class ContainerStatus { created, restarting, running, removing, paused, exited, dead };
 
 /// "running", as in State.Status. Source: moby container/state.go, StateString.
 const char* status_name(ContainerStatus status);
 
+/// One run of a health check.
 struct HealthResult {
     base::WallTime start;
     base::WallTime end;
@@ -60,6 +63,7 @@ struct Health {
     std::vector<HealthResult> log;
 };
 
+/// Source: API document, ContainerState.
 struct ContainerState {
     ContainerStatus status = ContainerStatus::created;
     bool running = false;  ///< also true while paused or restarting, as Docker shows it
@@ -105,6 +109,7 @@ struct NetworkState {
     model::Map<model::EndpointSettings> networks;
 };
 
+/// Source: API document, DriverData.
 struct GraphDriver {
     std::string name;
     std::map<std::string, std::string> data;
@@ -152,6 +157,7 @@ struct ContainerSummary {
     std::optional<std::int64_t> size_root_fs;
 };
 
+/// An exec at one moment.
 struct ExecSnapshot {
     std::string id;
     std::string container_id;
@@ -170,6 +176,7 @@ struct ExecSnapshot {
     std::string detach_keys;  ///< the bytes of the sequence, not its names
 };
 
+/// The table of ps.
 struct TopResult {
     std::vector<std::string> titles;
     std::vector<std::vector<std::string>> processes;

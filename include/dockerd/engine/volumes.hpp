@@ -35,6 +35,7 @@ public:
         std::vector<std::string> deleted;
         std::int64_t space_reclaimed = 0;  ///< bytes
     };
+    /// Each as the API operation of its name.
     virtual std::vector<Volume> list(const model::Filters& filters) = 0;
     virtual Volume inspect(std::string_view name) = 0;
     virtual Volume create(const model::VolumeCreate& request) = 0;

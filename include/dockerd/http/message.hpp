@@ -14,6 +14,7 @@
 
 namespace dockerd::http {
 
+/// The request methods somebody asks for.
 enum class Method { get, head, post, put, del, options, other };
 
 /// "GET", "DELETE"; "" for other.
@@ -26,6 +27,7 @@ struct ApiVersion {
     friend constexpr auto operator<=>(const ApiVersion&, const ApiVersion&) = default;
 };
 
+/// One header line, as it was sent.
 struct Header {
     std::string name;
     std::string value;

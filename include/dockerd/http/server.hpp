@@ -59,6 +59,7 @@ public:
     virtual Response error(const Request& request, std::exception_ptr failure) noexcept = 0;
 };
 
+/// What a client may make the server hold.
 struct Limits {
     std::size_t header_bytes = 1u << 20;
     std::size_t body_bytes = 16u << 20;  ///< of calls and sessions; transfers have none
@@ -71,6 +72,7 @@ struct Limits {
     std::size_t drain_bytes = 256u << 10;
 };
 
+/// How a server is made.
 struct ServerOptions {
     Limits limits;
     std::size_t call_threads = 64;
@@ -110,6 +112,7 @@ public:
     /// gives the running ones up to `grace`, then ends the io thread. Also done on destruction.
     void stop(std::chrono::milliseconds grace);
 
+    /// The pools that run handlers, and how many clients are connected.
     [[nodiscard]] base::WorkerPool& calls();
     [[nodiscard]] base::WorkerPool& transfers();
     [[nodiscard]] std::size_t connections() const;

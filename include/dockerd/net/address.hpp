@@ -15,6 +15,7 @@ public:
     enum class Family : std::uint8_t { none, v4, v6 };
 
     IpAddress() = default;
+    /// From numbers, the first byte of the address first.
     static IpAddress v4(std::uint32_t host_order);
     static IpAddress v6(const std::array<std::uint8_t, 16>& bytes);
     /// Parses text without prefix length or zone; nullopt when it is something else.

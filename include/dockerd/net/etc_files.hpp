@@ -48,6 +48,7 @@ enum class ResolverKind {
     internal,  ///< user networks: the embedded server at 127.0.0.11
 };
 
+/// A resolv.conf and what it hides.
 struct ResolvConf {
     std::string text;
     /// ExtServers of ResolverKind::internal: address, and whether it is asked from the host.

@@ -30,6 +30,7 @@ struct IdMapping {
     std::uint32_t length = 0;
 };
 
+/// What a mount step makes.
 enum class MountKind : std::uint8_t {
     bind,   ///< `tree` is attached at the destination
     tmpfs,  ///< `data` are options such as "size=65536k,mode=755"
@@ -41,6 +42,7 @@ enum class MountKind : std::uint8_t {
     cgroup_v2,  ///< `tree` if set, else a new cgroup2 mount seen from the container's namespace
 };
 
+/// What becomes of a mount's propagation.
 enum class Propagation : std::uint8_t {
     unchanged,
     make_private,
@@ -106,6 +108,7 @@ struct ResourceLimit {
     std::uint64_t hard = 0;
 };
 
+/// Rows and columns of a terminal.
 struct ConsoleSize {
     std::uint16_t height = 0;
     std::uint16_t width = 0;
@@ -134,6 +137,7 @@ struct ProcessPlan {
     std::int32_t umask = 0022;
 };
 
+/// The log files a monitor writes itself.
 enum class LogKind : std::uint8_t { none, json_file, local };
 
 /// Where the monitor writes what the container prints.

@@ -89,6 +89,7 @@ class Monitor {
 public:
     virtual ~Monitor() = default;
 
+    /// The container's id.
     [[nodiscard]] virtual const std::string& id() const = 0;
     /// The container's process 1, as the host sees it.
     [[nodiscard]] virtual pid_t pid() const = 0;

@@ -16,6 +16,7 @@
 
 namespace dockerd::store {
 
+/// One run of a health check, as config.v2.json has it.
 struct HealthResult {
     base::WallTime start;
     base::WallTime end;
@@ -23,6 +24,7 @@ struct HealthResult {
     std::string output;
 };
 
+/// State.Health of config.v2.json.
 struct HealthRecord {
     std::string status;  ///< "starting", "healthy", "unhealthy", "none"
     std::int64_t failing_streak = 0;
@@ -66,6 +68,7 @@ struct EndpointRecord {
     std::string desired_mac_address;
 };
 
+/// NetworkSettings of config.v2.json.
 struct NetworkRecord {
     std::string bridge;
     std::string sandbox_id;

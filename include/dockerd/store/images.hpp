@@ -14,6 +14,7 @@
 
 namespace dockerd::store {
 
+/// One entry of an image configuration's history.
 struct ImageHistory {
     std::optional<base::WallTime> created;
     std::string created_by;
@@ -66,6 +67,7 @@ struct Image {
 };
 using ImagePtr = std::shared_ptr<const Image>;
 
+/// What is noted beside a new image.
 struct ImageCreateOptions {
     std::string parent;
     bool built_locally = false;
@@ -110,6 +112,7 @@ public:
     [[nodiscard]] std::vector<std::pair<std::string, std::string>> references_of_repository(
         const model::Reference& repository) const;
 
+    /// Notes which image this one was made of.
     void set_parent(const std::string& id, const std::string& parent);
     /// Notes the time of the last tag.
     void set_last_updated(const std::string& id, base::WallTime time);

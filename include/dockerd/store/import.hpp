@@ -21,6 +21,7 @@ struct LoadProgress {
 };
 using LoadProgressSink = std::function<void(const LoadProgress&)>;
 
+/// What an imported root file system is to become.
 struct ImportRequest {
     std::string comment = "Imported from -";
     std::string os = "linux";

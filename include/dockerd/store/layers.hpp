@@ -53,6 +53,7 @@ struct MountedLayer {
     base::Fd tree;     ///< detached clone of the mount, for the container's own namespace
 };
 
+/// How a writable layer is made.
 struct RwOptions {
     bool init_layer = true;  ///< with mount points for /dev/pts, /etc/hosts and so on
     std::uint32_t uid = 0;   ///< owner of what is made

@@ -34,6 +34,7 @@ public:
     explicit VolumesDb(const std::string& data_root);
     ~VolumesDb();
 
+    /// From memory.
     [[nodiscard]] std::optional<VolumeRecord> find(const std::string& name) const;
     [[nodiscard]] std::vector<VolumeRecord> list() const;
 

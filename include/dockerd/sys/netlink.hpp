@@ -30,6 +30,7 @@ public:
         static_assert(std::is_trivially_copyable_v<Value> && !std::is_pointer_v<Value>);
         put_bytes(type, &value, sizeof value);
     }
+    /// Adds an attribute with that content.
     void put_bytes(unsigned type, const void* data, std::size_t size);
     /// Adds text with its terminating zero.
     void put_text(unsigned type, std::string_view text);
