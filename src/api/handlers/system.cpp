@@ -20,7 +20,11 @@ Response SystemHandlers::ping(const Request& request) {
     }
     response.headers.add("Swarm", "inactive");
     response.headers.add("Content-Type", "text/plain; charset=utf-8");
-    if (request.method != http::Method::head) response.body = "OK";
+    if (request.method == http::Method::head) {
+        response.headers.add("Content-Length", "0");
+    } else {
+        response.body = "OK";
+    }
     return response;
 }
 
