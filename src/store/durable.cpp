@@ -130,12 +130,7 @@ void Batch::replace(int directory, const std::string& name, std::string_view con
     files_.push_back(std::move(fd));
 }
 
-void Batch::commit(int directory) {
-    if (!has_sequential_journal(directory)) {
-        files_.clear();
-        if (::syncfs(directory) != 0) base::throw_errno(errno, "syncfs");
-        return;
-    }
+void Batch::flush_data() {
     constexpr unsigned whole =
         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     for (const base::Fd& file : files_) {
@@ -144,6 +139,15 @@ void Batch::commit(int directory) {
         }
     }
     files_.clear();
+}
+
+void Batch::commit(int directory) {
+    if (!has_sequential_journal(directory)) {
+        files_.clear();
+        if (::syncfs(directory) != 0) base::throw_errno(errno, "syncfs");
+        return;
+    }
+    flush_data();
     // Another thread's fsync may have committed the directory's last change already, and then an
     // fsync here would return at once, without the extents of the files just written. A fresh
     // change of the directory joins the journal's newest transaction, so all before it goes too.

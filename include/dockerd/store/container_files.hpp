@@ -118,6 +118,8 @@ struct ContainerRecord {
     std::string unknown_json;
 };
 
+class Reaper;
+
 /// The folder containers/ of a data root.
 ///
 /// Thread: safe for different containers at once; the caller serialises one container's saves.
@@ -134,11 +136,10 @@ public:
     /// Throws: not_found, or internal with the parser's words.
     [[nodiscard]] ContainerRecord load(const std::string& id) const;
 
-    /// Makes containers/<id>/ with both files; durable after `batch.commit()`.
-    /// Pre: batch.commit is given `directory(id)`'s descriptor or another one changed later.
+    /// Makes containers/<id>/ with both files and flushes everything in `batch` with it: one
+    /// commit of the disk for the whole of a create. Until then nothing of it is visible.
+    /// Throws: conflict when the folder exists.
     void create(const ContainerRecord& record, Batch& batch);
-    /// create and commit: one flush for this and everything in the batch so far.
-    void create_durable(const ContainerRecord& record, Batch& batch);
     /// Replaces config.v2.json; durable on return.
     void save(const ContainerRecord& record) const;
     /// Replaces hostconfig.json too.
@@ -157,10 +158,13 @@ public:
 private:
     std::string root_;
     base::Fd root_fd_;
+    std::unique_ptr<Reaper> reaper_;
 };
 
 /// config.v2.json's text for a record, newline included.
 std::string encode_container_record(const ContainerRecord& record);
+/// hostconfig.json's text for a record, newline included.
+std::string encode_host_config(const ContainerRecord& record);
 /// Reads config.v2.json's and hostconfig.json's text. Throws: internal.
 ContainerRecord decode_container_record(std::string_view config, std::string_view host_config);
 

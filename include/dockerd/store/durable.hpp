@@ -37,6 +37,8 @@ public:
     /// Writes a temporary file and renames it over `name`.
     void replace(int directory, const std::string& name, std::string_view content,
                  mode_t mode = 0600);
+    /// Waits until the data of the files is written, so that a rename after it shows whole files.
+    void flush_data();
     /// Makes all changes up to here durable; `directory` must be the one changed last.
     void commit(int directory);
 

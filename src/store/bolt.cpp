@@ -1,0 +1,100 @@
+#include <dockerd/store/bolt.hpp>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include <dockerd/archive/stream.hpp>
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/id.hpp>
+#include <dockerd/store/durable.hpp>
+
+namespace dockerd::store {
+namespace {
+
+/// Source: bbolt bolt_unix.go, flock: how often it asks again.
+constexpr std::chrono::milliseconds lock_retry{50};
+constexpr std::size_t max_size = 1U << 30U;
+
+std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
+std::string base_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+bool is_current(int fd, const std::string& path) {
+    struct stat held {};
+    struct stat named {};
+    return ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &named) == 0 &&
+           held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+/// Opens and locks the file that bears the name now: its holder may replace it meanwhile.
+base::Fd open_locked(const std::string& path, mode_t mode, std::chrono::milliseconds timeout) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    for (;;) {
+        base::Fd fd{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, mode)};
+        if (!fd) base::throw_errno(errno, fmt::format("open {}", path));
+        if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
+            if (is_current(fd.get(), path)) return fd;
+            continue;
+        }
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            base::throw_errno(errno, fmt::format("lock {}", path));
+        }
+        if (std::chrono::steady_clock::now() >= deadline) {
+            // Source: bbolt errors.go, ErrTimeout.
+            throw base::Error(base::ErrorKind::unavailable, fmt::format("{}: timeout", path),
+                              EWOULDBLOCK);
+        }
+        // flock(2) has no deadline of its own.
+        std::this_thread::sleep_for(lock_retry);
+    }
+}
+
+}  // namespace
+
+BoltFile::BoltFile(const std::string& path, std::chrono::milliseconds timeout, mode_t mode)
+    : path_(path), mode_(mode), file_(open_locked(path, mode, timeout)) {
+    const base::Fd folder{::open(parent_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (folder) sweep_temporaries(folder.get());
+    const std::string bytes = read_file(AT_FDCWD, path, max_size);
+    if (bytes.empty()) {
+        page_size_ = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
+        save({});
+        return;
+    }
+    root_ = parse_bolt(bytes, &transaction_, &page_size_);
+}
+
+void BoltFile::save(BoltBucket root) {
+    const std::string bytes = format_bolt(root, transaction_ + 1, page_size_);
+    const std::string folder = parent_of(path_);
+    const base::Fd directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!directory) base::throw_errno(errno, fmt::format("open {}", folder));
+    const std::string temporary = fmt::format(".tmp-{}{}", base_of(path_), base::random_hex(5));
+    base::Fd next{
+        ::openat(directory.get(), temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode_)};
+    if (!next) base::throw_errno(errno, fmt::format("write {}", path_));
+    try {
+        archive::fd_sink(next.get())(bytes);
+        // Locked before it bears the name, so nobody ever finds it free.
+        if (::flock(next.get(), LOCK_EX | LOCK_NB) != 0 || ::fsync(next.get()) != 0 ||
+            ::renameat(directory.get(), temporary.c_str(), directory.get(),
+                       base_of(path_).c_str()) != 0) {
+            base::throw_errno(errno, fmt::format("write {}", path_));
+        }
+    } catch (...) {
+        (void)::unlinkat(directory.get(), temporary.c_str(), 0);  // the first failure is reported
+        throw;
+    }
+    file_ = std::move(next);
+    transaction_ += 2;
+    root_ = std::move(root);
+    if (::fsync(directory.get()) != 0) base::throw_errno(errno, fmt::format("sync {}", path_));
+}
+
+}  // namespace dockerd::store

@@ -1,0 +1,345 @@
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <vector>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/store/bolt.hpp>
+
+namespace dockerd::store {
+namespace {
+
+// Source: go.etcd.io/bbolt page.go, db.go, bucket.go. All numbers are the machine's own, which is
+// little-endian wherever this runs.
+static_assert(std::endian::native == std::endian::little);
+
+constexpr std::uint32_t magic = 0xED0CDAED;
+constexpr std::uint32_t version = 2;
+constexpr std::uint16_t branch_flag = 0x01;
+constexpr std::uint16_t leaf_flag = 0x02;
+constexpr std::uint16_t meta_flag = 0x04;
+constexpr std::uint16_t freelist_flag = 0x10;
+constexpr std::uint32_t bucket_leaf = 0x01;
+constexpr std::size_t page_header = 16;
+constexpr std::size_t element_size = 16;
+constexpr std::size_t bucket_header = 16;
+constexpr std::size_t meta_size = 64;
+constexpr int max_depth = 32;
+
+[[noreturn]] void invalid(const char* where) {
+    base::fail(base::ErrorKind::internal, std::string("invalid database: ") + where);
+}
+
+template <typename T>
+T get(std::string_view bytes, std::size_t at) {
+    if (at > bytes.size() || bytes.size() - at < sizeof(T)) invalid("out of bounds");
+    T value{};
+    std::memcpy(&value, bytes.data() + at, sizeof value);
+    return value;
+}
+
+template <typename T>
+void put(std::string& bytes, std::size_t at, T value) {
+    std::memcpy(bytes.data() + at, &value, sizeof value);
+}
+
+std::uint64_t fnv1a(std::string_view bytes) {
+    std::uint64_t hash = 0xcbf29ce484222325ULL;
+    for (const char c : bytes) {
+        hash ^= static_cast<unsigned char>(c);
+        hash *= 0x100000001b3ULL;
+    }
+    return hash;
+}
+
+struct Meta {
+    std::uint32_t page_size = 0;
+    std::uint64_t root = 0;
+    std::uint64_t sequence = 0;
+    std::uint64_t high_water = 0;
+    std::uint64_t transaction = 0;
+};
+
+bool read_meta(std::string_view file, std::size_t at, Meta& out) {
+    if (file.size() < at + page_header + meta_size) return false;
+    const std::string_view meta = file.substr(at + page_header, meta_size);
+    if (get<std::uint32_t>(meta, 0) != magic || get<std::uint32_t>(meta, 4) != version)
+        return false;
+    if (get<std::uint64_t>(meta, 56) != fnv1a(meta.substr(0, 56))) return false;
+    out.page_size = get<std::uint32_t>(meta, 8);
+    out.root = get<std::uint64_t>(meta, 16);
+    out.sequence = get<std::uint64_t>(meta, 24);
+    out.high_water = get<std::uint64_t>(meta, 40);
+    out.transaction = get<std::uint64_t>(meta, 48);
+    return out.page_size >= 512 && std::has_single_bit(out.page_size);
+}
+
+/// The valid meta page of the last transaction.
+Meta choose_meta(std::string_view file) {
+    Meta first;
+    Meta second;
+    const bool has_first = read_meta(file, 0, first);
+    bool has_second = has_first && read_meta(file, first.page_size, second);
+    // Without the first page the size is unknown: try what bbolt tries.
+    for (std::size_t size = 1024; !has_first && !has_second && size <= 65536; size *= 2) {
+        has_second = read_meta(file, size, second);
+    }
+    if (!has_first && !has_second) invalid("no valid meta page");
+    if (!has_first) return second;
+    return has_second && second.transaction > first.transaction ? second : first;
+}
+
+class Reader {
+public:
+    Reader(std::string_view file, const Meta& meta)
+        : file_(file), meta_(meta), budget_(file.size() / meta.page_size + 1) {}
+
+    void bucket(std::uint64_t root, BoltBucket& out, int depth) {
+        if (depth > max_depth) invalid("too deep");
+        page(page_at(root), out, depth);
+    }
+
+private:
+    std::string_view page_at(std::uint64_t id) {
+        if (budget_-- == 0) invalid("page cycle");
+        if (id >= meta_.high_water) invalid("page number");
+        const std::size_t at = static_cast<std::size_t>(id) * meta_.page_size;
+        const std::uint64_t overflow = get<std::uint32_t>(file_, at + 12);
+        const std::size_t size = static_cast<std::size_t>(overflow + 1) * meta_.page_size;
+        if (size > file_.size() - at) invalid("overflow pages");
+        return file_.substr(at, size);
+    }
+
+    void page(std::string_view page, BoltBucket& out, int depth) {
+        const auto flags = get<std::uint16_t>(page, 8);
+        const std::size_t count = get<std::uint16_t>(page, 10);
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t at = page_header + i * element_size;
+            if ((flags & branch_flag) != 0) {
+                bucket(get<std::uint64_t>(page, at + 8), out, depth + 1);
+            } else if ((flags & leaf_flag) != 0) {
+                leaf(page, at, out, depth);
+            } else {
+                invalid("page type");
+            }
+        }
+    }
+
+    void leaf(std::string_view page, std::size_t at, BoltBucket& out, int depth) {
+        const auto flags = get<std::uint32_t>(page, at);
+        const std::size_t position = at + get<std::uint32_t>(page, at + 4);
+        const std::size_t key_size = get<std::uint32_t>(page, at + 8);
+        const std::size_t value_size = get<std::uint32_t>(page, at + 12);
+        if (position > page.size() || key_size > page.size() - position ||
+            value_size > page.size() - position - key_size) {
+            invalid("element");
+        }
+        const std::string key(page.substr(position, key_size));
+        const std::string_view value = page.substr(position + key_size, value_size);
+        if ((flags & bucket_leaf) == 0) {
+            out.values[key] = value;
+            return;
+        }
+        BoltBucket& below = out.buckets[key];
+        below.sequence = get<std::uint64_t>(value, 8);
+        const auto root = get<std::uint64_t>(value, 0);
+        if (root != 0) {
+            bucket(root, below, depth + 1);
+        } else {
+            if (depth > max_depth) invalid("too deep");
+            this->page(value.substr(bucket_header), below, depth + 1);
+        }
+    }
+
+    std::string_view file_;
+    Meta meta_;
+    std::size_t budget_;
+};
+
+struct Item {
+    std::uint32_t flags = 0;
+    std::string_view key;
+    std::string value;
+};
+
+/// Appends pages to a file image, children before parents.
+class Writer {
+public:
+    explicit Writer(std::uint32_t page_size) : page_size_(page_size) {
+        file_.resize(std::size_t{page_size} * 3);
+    }
+
+    /// The page number of the bucket's root.
+    std::uint64_t bucket(const BoltBucket& bucket) { return tree(items(bucket)); }
+
+    std::string finish(std::uint64_t root, std::uint64_t sequence, std::uint64_t transaction) {
+        header(2 * std::size_t{page_size_}, 2, freelist_flag, 0, 0);
+        const std::uint64_t end = file_.size() / page_size_;
+        for (std::uint64_t i = 0; i < 2; ++i) {
+            // The higher number is the current one; page numbers follow its parity.
+            const std::uint64_t number = transaction + i;
+            const std::uint64_t slot = number % 2;
+            const std::size_t at = static_cast<std::size_t>(slot) * page_size_;
+            header(at, slot, meta_flag, 0, 0);
+            const std::size_t meta = at + page_header;
+            put(file_, meta, magic);
+            put(file_, meta + 4, version);
+            put(file_, meta + 8, page_size_);
+            put(file_, meta + 12, std::uint32_t{0});
+            put(file_, meta + 16, root);
+            put(file_, meta + 24, sequence);
+            put(file_, meta + 32, std::uint64_t{2});
+            put(file_, meta + 40, end);
+            put(file_, meta + 48, number);
+            put(file_, meta + 56, fnv1a(std::string_view(file_).substr(meta, 56)));
+        }
+        return std::move(file_);
+    }
+
+private:
+    void header(std::size_t at, std::uint64_t id, std::uint16_t flags, std::uint16_t count,
+                std::uint32_t overflow) {
+        put(file_, at, id);
+        put(file_, at + 8, flags);
+        put(file_, at + 10, count);
+        put(file_, at + 12, overflow);
+    }
+
+    /// The bucket's pairs and sub-buckets as leaf elements, sorted bytewise.
+    std::vector<Item> items(const BoltBucket& bucket) {
+        std::vector<Item> out;
+        for (const auto& [key, value] : bucket.values) out.push_back({0, key, value});
+        for (const auto& [key, below] : bucket.buckets) {
+            out.push_back({bucket_leaf, key, nested(below)});
+        }
+        std::ranges::sort(out, {}, &Item::key);
+        return out;
+    }
+
+    /// A sub-bucket as a value: whole when it is small, else a reference to its root.
+    std::string nested(const BoltBucket& bucket) {
+        const std::vector<Item> own = items(bucket);
+        std::string value(bucket_header, '\0');
+        put(value, 8, bucket.sequence);
+        if (bucket.buckets.empty() && leaf_size(own, 0, own.size()) <= page_size_ / 4) {
+            value += leaf(own, 0, own.size());
+        } else {
+            put(value, 0, tree(own));
+        }
+        return value;
+    }
+
+    static std::size_t leaf_size(const std::vector<Item>& items, std::size_t from, std::size_t to) {
+        std::size_t size = page_header;
+        for (std::size_t i = from; i < to; ++i) {
+            size += element_size + items[i].key.size() + items[i].value.size();
+        }
+        return size;
+    }
+
+    static std::string leaf(const std::vector<Item>& items, std::size_t from, std::size_t to) {
+        std::string page(page_header + (to - from) * element_size, '\0');
+        put(page, 8, leaf_flag);
+        put(page, 10, static_cast<std::uint16_t>(to - from));
+        for (std::size_t i = from; i < to; ++i) {
+            const std::size_t at = page_header + (i - from) * element_size;
+            put(page, at, items[i].flags);
+            put(page, at + 4, static_cast<std::uint32_t>(page.size() - at));
+            put(page, at + 8, static_cast<std::uint32_t>(items[i].key.size()));
+            put(page, at + 12, static_cast<std::uint32_t>(items[i].value.size()));
+            page += items[i].key;
+            page += items[i].value;
+        }
+        return page;
+    }
+
+    /// Writes one page, with overflow pages behind it if need be; returns its number.
+    std::uint64_t append(std::string page) {
+        const std::uint64_t id = file_.size() / page_size_;
+        const std::size_t pages = (page.size() + page_size_ - 1) / page_size_;
+        put(page, 0, id);
+        put(page, 12, static_cast<std::uint32_t>(pages - 1));
+        page.resize(pages * page_size_);
+        file_ += page;
+        return id;
+    }
+
+    struct Child {
+        std::string_view key;
+        std::uint64_t page = 0;
+    };
+
+    std::uint64_t tree(const std::vector<Item>& items) {
+        std::vector<Child> level;
+        std::size_t from = 0;
+        do {
+            std::size_t to = from;
+            while (to < items.size() && to - from < 0xffff &&
+                   (to == from || leaf_size(items, from, to + 1) <= page_size_)) {
+                ++to;
+            }
+            const std::string_view key = from < items.size() ? items[from].key : std::string_view();
+            level.push_back({key, append(leaf(items, from, to))});
+            from = to;
+        } while (from < items.size());
+        while (level.size() > 1) level = branch_level(level);
+        return level.front().page;
+    }
+
+    std::vector<Child> branch_level(const std::vector<Child>& below) {
+        std::vector<Child> out;
+        for (std::size_t from = 0; from < below.size();) {
+            std::size_t size = page_header;
+            std::size_t to = from;
+            while (to < below.size() &&
+                   (to - from < 2 || size + element_size + below[to].key.size() <= page_size_)) {
+                size += element_size + below[to].key.size();
+                ++to;
+            }
+            // A last branch page with a single child would be legal but odd; take it along.
+            if (to + 1 == below.size()) ++to;
+            out.push_back({below[from].key, append(branch(below, from, to))});
+            from = to;
+        }
+        return out;
+    }
+
+    static std::string branch(const std::vector<Child>& children, std::size_t from,
+                              std::size_t to) {
+        std::string page(page_header + (to - from) * element_size, '\0');
+        put(page, 8, branch_flag);
+        put(page, 10, static_cast<std::uint16_t>(to - from));
+        for (std::size_t i = from; i < to; ++i) {
+            const std::size_t at = page_header + (i - from) * element_size;
+            put(page, at, static_cast<std::uint32_t>(page.size() - at));
+            put(page, at + 4, static_cast<std::uint32_t>(children[i].key.size()));
+            put(page, at + 8, children[i].page);
+            page += children[i].key;
+        }
+        return page;
+    }
+
+    std::uint32_t page_size_;
+    std::string file_;
+};
+
+}  // namespace
+
+BoltBucket parse_bolt(std::string_view file, std::uint64_t* transaction, std::uint32_t* page_size) {
+    const Meta meta = choose_meta(file);
+    if (transaction != nullptr) *transaction = meta.transaction;
+    if (page_size != nullptr) *page_size = meta.page_size;
+    BoltBucket root;
+    root.sequence = meta.sequence;
+    Reader(file, meta).bucket(meta.root, root, 0);
+    return root;
+}
+
+std::string format_bolt(const BoltBucket& root, std::uint64_t transaction,
+                        std::uint32_t page_size) {
+    Writer writer(page_size);
+    const std::uint64_t page = writer.bucket(root);
+    return writer.finish(page, root.sequence, transaction);
+}
+
+}  // namespace dockerd::store
