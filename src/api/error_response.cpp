@@ -14,7 +14,7 @@ namespace {
 std::size_t sequence_length(std::string_view text) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char first = byte(0);
-    const std::size_t length = first < 0x80 ? 1
+    const std::size_t length = first < 0x80                    ? 1
                                : first >= 0xC2 && first < 0xE0 ? 2
                                : first >= 0xE0 && first < 0xF0 ? 3
                                : first >= 0xF0 && first < 0xF5 ? 4
@@ -70,14 +70,22 @@ std::string json_string(std::string_view text) {
 
 int status_of(base::ErrorKind kind) {
     switch (kind) {
-        case base::ErrorKind::invalid_argument: return 400;
-        case base::ErrorKind::unauthenticated: return 401;
-        case base::ErrorKind::permission_denied: return 403;
-        case base::ErrorKind::not_found: return 404;
-        case base::ErrorKind::conflict: return 409;
-        case base::ErrorKind::internal: return 500;
-        case base::ErrorKind::not_implemented: return 501;
-        case base::ErrorKind::unavailable: return 503;
+        case base::ErrorKind::invalid_argument:
+            return 400;
+        case base::ErrorKind::unauthenticated:
+            return 401;
+        case base::ErrorKind::permission_denied:
+            return 403;
+        case base::ErrorKind::not_found:
+            return 404;
+        case base::ErrorKind::conflict:
+            return 409;
+        case base::ErrorKind::internal:
+            return 500;
+        case base::ErrorKind::not_implemented:
+            return 501;
+        case base::ErrorKind::unavailable:
+            return 503;
     }
     return 500;
 }

@@ -34,8 +34,8 @@ const char* reason_text(Number number) {
 }
 
 bool is_token_char(char c) {
-    return c > 0x20 && c < 0x7f && std::string_view("()<>@,;:\\\"/[]?=").find(c) ==
-                                       std::string_view::npos;
+    return c > 0x20 && c < 0x7f &&
+           std::string_view("()<>@,;:\\\"/[]?=").find(c) == std::string_view::npos;
 }
 
 std::size_t token_length(std::string_view text) {
@@ -93,8 +93,7 @@ bool are_media_parameters(std::string_view text) {
 bool bool_param(const http::Request& request, std::string_view name) {
     const std::string text = request.param(name, "");
     const std::string value = base::to_lower(base::trim(text));
-    return !(value.empty() || value == "0" || value == "no" || value == "false" ||
-             value == "none");
+    return !(value.empty() || value == "0" || value == "no" || value == "false" || value == "none");
 }
 
 bool bool_param_or(const http::Request& request, std::string_view name, bool fallback) {

@@ -139,9 +139,10 @@ Response refuse_version(const Request& request, const std::string& oldest,
     const std::string& asked = request.version_text;
     const std::string text =
         compare_versions(asked, oldest) < 0
-            ? fmt::format("client version {} is too old. Minimum supported API version is {}, "
-                          "please upgrade your client to a newer version",
-                          asked, oldest)
+            ? fmt::format(
+                  "client version {} is too old. Minimum supported API version is {}, "
+                  "please upgrade your client to a newer version",
+                  asked, oldest)
             : fmt::format("client version {} is too new. Maximum supported API version is {}",
                           asked, newest);
     if (compare_versions(asked, "1.24") >= 0) return error_json(400, text);
@@ -164,14 +165,13 @@ Router::Router(const ApiOptions& options) : options_(options) {
     const std::string last =
         fmt::format("Ostype: linux\r\nServer: Docker/{} (linux)\r\n", options.server_version);
     version_headers_ = first + last;
-    api_headers_ = first +
-                   fmt::format("Docker-Experimental: {}\r\n", options.experimental) + last;
+    api_headers_ = first + fmt::format("Docker-Experimental: {}\r\n", options.experimental) + last;
 
     not_found_ = answer([](const Request&) { return error_json(404, "page not found"); }, {});
     options_answer_ = answer([](const Request&) { return Response::empty(200); }, api_headers_);
-    version_refused_ = answer(
-        [oldest, newest](const Request& r) { return refuse_version(r, oldest, newest); },
-        version_headers_);
+    version_refused_ =
+        answer([oldest, newest](const Request& r) { return refuse_version(r, oldest, newest); },
+               version_headers_);
     redirect_ = answer(&redirect, {});
     // Source: Go net/http server.go, badRequestError.
     bad_path_ = answer(
@@ -215,10 +215,9 @@ const http::Endpoint& Router::resolve(Request& request) const {
     std::string_view version;
     std::string_view rest;
     const bool versioned = split_version(request.path, version, rest);
-    const http::Endpoint* found =
-        request.method == Method::options ? &options_answer_
-        : versioned                       ? find(request.method, rest, request)
-                                          : find(request.method, request.path, request);
+    const http::Endpoint* found = request.method == Method::options ? &options_answer_
+                                  : versioned ? find(request.method, rest, request)
+                                              : find(request.method, request.path, request);
     if (!found) return not_found_;
     if (!versioned) return *found;
 

@@ -32,20 +32,22 @@ struct Route {
 /// `object` must outlive the router.
 template <typename T>
 http::Endpoint inline_call(T& object, Response (T::*function)(const Request&)) {
-    return {http::InlineCall{[&object, function](const Request& r) { return (object.*function)(r); }},
-            {}};
+    return {
+        http::InlineCall{[&object, function](const Request& r) { return (object.*function)(r); }},
+        {}};
 }
 template <typename T>
 http::Endpoint call(T& object, Response (T::*function)(const Request&)) {
-    return {http::Call{[&object, function](const Request& r) { return (object.*function)(r); }}, {}};
+    return {http::Call{[&object, function](const Request& r) { return (object.*function)(r); }},
+            {}};
 }
 template <typename T>
-http::Endpoint transfer(T& object, void (T::*function)(Request&, http::BodyReader&,
-                                                       http::ResponseWriter&)) {
-    return {http::Transfer{[&object, function](Request& r, http::BodyReader& in,
-                                               http::ResponseWriter& out) {
-                (object.*function)(r, in, out);
-            }},
+http::Endpoint transfer(T& object,
+                        void (T::*function)(Request&, http::BodyReader&, http::ResponseWriter&)) {
+    return {http::Transfer{
+                [&object, function](Request& r, http::BodyReader& in, http::ResponseWriter& out) {
+                    (object.*function)(r, in, out);
+                }},
             {}};
 }
 template <typename T>

@@ -61,8 +61,7 @@ bool WorkerPool::Impl::sleep(std::unique_lock<std::mutex>& lock) {
     Sleeper self;
     idle.push_back(&self);
     const auto deadline = std::chrono::steady_clock::now() + options.idle;
-    const bool woken =
-        self.wake.wait_until(lock, deadline, [&] { return self.awake || stopping; });
+    const bool woken = self.wake.wait_until(lock, deadline, [&] { return self.awake || stopping; });
     if (!self.awake) std::erase(idle, &self);
     return woken && !stopping;
 }

@@ -57,9 +57,7 @@ Response guarded(Application& app, const Request& request, const Function& run) 
 
 }  // namespace
 
-void throw_client_gone() {
-    throw base::Error(base::ErrorKind::unavailable, "client went away");
-}
+void throw_client_gone() { throw base::Error(base::ErrorKind::unavailable, "client went away"); }
 
 Connection::Connection(Core& core, base::Fd fd, int family)
     : core_(core), socket_(core.io), family_(family), peer_(peer_of(fd.get(), family)) {
@@ -126,9 +124,12 @@ Task<bool> Connection::receive() {
         const auto [error] = co_await socket_.async_wait(Socket::wait_read, as_result);
         if (error) co_return false;
         switch (receive_now()) {
-            case Received::data: co_return true;
-            case Received::end: co_return false;
-            case Received::nothing: break;
+            case Received::data:
+                co_return true;
+            case Received::end:
+                co_return false;
+            case Received::nothing:
+                break;
         }
     }
 }
@@ -207,9 +208,12 @@ Task<bool> Connection::read_head(RequestParser& parser) {
         const bool more = co_await receive();
         if (!more) co_return false;
         switch (feed(parser)) {
-            case RequestParser::Result::need_more: break;
+            case RequestParser::Result::need_more:
+                break;
             case RequestParser::Result::head:
-            case RequestParser::Result::done: account(0); co_return true;
+            case RequestParser::Result::done:
+                account(0);
+                co_return true;
             case RequestParser::Result::bad:
                 co_return co_await refuse(parser.error_status(), parser.error());
         }
@@ -225,7 +229,8 @@ Task<bool> Connection::serve_one() {
     RequestParser parser(core_.options.limits.header_bytes);
     switch (feed(parser)) {
         case RequestParser::Result::head:
-        case RequestParser::Result::done: break;
+        case RequestParser::Result::done:
+            break;
         case RequestParser::Result::bad:
             co_return co_await refuse(parser.error_status(), parser.error());
         case RequestParser::Result::need_more: {
@@ -251,12 +256,14 @@ Task<bool> Connection::dispatch(RequestParser& parser, Request request) {
     const bool is_session = std::holds_alternative<Session>(endpoint.kind);
     // What follows a chunked upgrade request is the session's input: an upgrade is answered
     // before its body ends.
-    const bool raw_body = is_session && request.content_length < 0 &&
-                          request.headers.contains("Upgrade");
+    const bool raw_body =
+        is_session && request.content_length < 0 && request.headers.contains("Upgrade");
     if (!raw_body && !parser.done()) {
         switch (co_await read_body(parser, request)) {
-            case BodyResult::complete: break;
-            case BodyResult::gone: co_return false;
+            case BodyResult::complete:
+                break;
+            case BodyResult::gone:
+                co_return false;
             case BodyResult::bad:
                 co_return co_await refuse(parser.error_status(), parser.error());
             case BodyResult::too_large:
@@ -275,10 +282,14 @@ Task<Connection::BodyResult> Connection::read_body(RequestParser& parser, const 
     }
     while (true) {
         switch (feed(parser)) {
-            case RequestParser::Result::done: account(0); co_return BodyResult::complete;
-            case RequestParser::Result::bad: co_return BodyResult::bad;
+            case RequestParser::Result::done:
+                account(0);
+                co_return BodyResult::complete;
+            case RequestParser::Result::bad:
+                co_return BodyResult::bad;
             case RequestParser::Result::head:
-            case RequestParser::Result::need_more: break;
+            case RequestParser::Result::need_more:
+                break;
         }
         account(in_.size() + parser.body().size());
         // A chunk header longer than any buffer is an attack as well.
@@ -297,10 +308,10 @@ Task<Connection::BodyResult> Connection::read_body(RequestParser& parser, const 
 
 /// An answer outside the API, after which the connection ends. Source: Go net/http, serve.
 Task<bool> Connection::refuse(int status, std::string text) {
-    const std::string head =
-        fmt::format("HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                    "Connection: close\r\n\r\n{}",
-                    status, status_text(status), text);
+    const std::string head = fmt::format(
+        "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        "Connection: close\r\n\r\n{}",
+        status, status_text(status), text);
     linger_ = true;
     co_await write_all(head);
     co_return false;
@@ -310,8 +321,8 @@ Task<bool> Connection::send(const Request& request, const Endpoint& endpoint,
                             const Response& response, bool keep) {
     std::string& out = core_.send_buffer;
     out.clear();
-    append_response(out, response, endpoint.headers, request.method == Method::head,
-                    request.http10, keep);
+    append_response(out, response, endpoint.headers, request.method == Method::head, request.http10,
+                    keep);
     iovec part{out.data(), out.size()};
     const bool sent = write_now({&part, 1});
     std::string rest;

@@ -72,12 +72,12 @@ private:
     std::optional<PeerCredentials> peer_;
     State state_ = State::reading;
     std::list<Connection*>::iterator idle_position_;
-    std::string in_;           ///< received and not parsed yet
+    std::string in_;  ///< received and not parsed yet
     std::size_t accounted_ = 0;
-    bool linger_ = false;      ///< the client may still be sending when we close
+    bool linger_ = false;  ///< the client may still be sending when we close
     bool continue_sent_ = false;
-    bool released_ = false;    ///< the descriptor was given away
-    int transfer_fd_ = -1;     ///< the descriptor while a transfer has it
+    bool released_ = false;  ///< the descriptor was given away
+    int transfer_fd_ = -1;   ///< the descriptor while a transfer has it
 };
 
 [[noreturn]] void throw_client_gone();

@@ -17,13 +17,20 @@ std::string text_of(View view) { return {view.data(), view.size()}; }
 
 Method method_of(verb method) {
     switch (method) {
-        case verb::get: return Method::get;
-        case verb::head: return Method::head;
-        case verb::post: return Method::post;
-        case verb::put: return Method::put;
-        case verb::delete_: return Method::del;
-        case verb::options: return Method::options;
-        default: return Method::other;
+        case verb::get:
+            return Method::get;
+        case verb::head:
+            return Method::head;
+        case verb::post:
+            return Method::post;
+        case verb::put:
+            return Method::put;
+        case verb::delete_:
+            return Method::del;
+        case verb::options:
+            return Method::options;
+        default:
+            return Method::other;
     }
 }
 

@@ -21,11 +21,11 @@ std::string_view date_line() {
                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
         std::tm utc{};
         ::gmtime_r(&now, &utc);
-        const auto end = fmt::format_to_n(
-            line.data(), line.size(), "Date: {}, {:02} {} {} {:02}:{:02}:{:02} GMT\r\n",
-            days[static_cast<std::size_t>(utc.tm_wday)], utc.tm_mday,
-            months[static_cast<std::size_t>(utc.tm_mon)], utc.tm_year + 1900, utc.tm_hour,
-            utc.tm_min, utc.tm_sec);
+        const auto end = fmt::format_to_n(line.data(), line.size(),
+                                          "Date: {}, {:02} {} {} {:02}:{:02}:{:02} GMT\r\n",
+                                          days[static_cast<std::size_t>(utc.tm_wday)], utc.tm_mday,
+                                          months[static_cast<std::size_t>(utc.tm_mon)],
+                                          utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
         size = end.size;
         made_at = now;
     }
@@ -51,9 +51,12 @@ void append_head(std::string& out, int status, std::string_view endpoint_headers
                 fmt::format_to(std::back_inserter(out), "Content-Length: {}\r\n", options.length);
             }
             break;
-        case Framing::chunked: out += "Transfer-Encoding: chunked\r\n"; break;
+        case Framing::chunked:
+            out += "Transfer-Encoding: chunked\r\n";
+            break;
         case Framing::close:
-        case Framing::none: break;
+        case Framing::none:
+            break;
     }
     if (options.close) {
         out += "Connection: close\r\n";

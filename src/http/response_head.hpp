@@ -12,8 +12,8 @@ enum class Framing { length, chunked, close, none };
 
 struct HeadOptions {
     Framing framing = Framing::length;
-    std::size_t length = 0;       ///< for Framing::length
-    bool close = false;           ///< adds Connection: close
+    std::size_t length = 0;  ///< for Framing::length
+    bool close = false;      ///< adds Connection: close
     bool http10_keep_alive = false;
 };
 
@@ -23,9 +23,7 @@ void append_head(std::string& out, int status, std::string_view endpoint_headers
                  const Headers& headers, const HeadOptions& options);
 
 /// True when an answer of this status has no body: 1xx, 204, 304.
-constexpr bool is_bodyless(int status) {
-    return status < 200 || status == 204 || status == 304;
-}
+constexpr bool is_bodyless(int status) { return status < 200 || status == 204 || status == 304; }
 
 /// A whole answer with its body.
 /// `head_only`: the request was HEAD. `http10`, `keep_alive`: as the request asks.

@@ -19,7 +19,7 @@ Task<void> run_on(base::WorkerPool& pool, std::function<void()> work) {
         });
     };
     co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(start,
-                                                                        asio::use_awaitable);
+                                                                         asio::use_awaitable);
 }
 
 }  // namespace dockerd::http

@@ -20,9 +20,7 @@ namespace {
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
-iovec part_of(std::string_view bytes) {
-    return {const_cast<char*>(bytes.data()), bytes.size()};
-}
+iovec part_of(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
 
 }  // namespace
 
@@ -195,9 +193,7 @@ Task<Wake> StreamImpl::sleep(std::chrono::nanoseconds time) {
     co_return co_await wait_any(nullptr, -1, time);
 }
 
-Task<void> StreamImpl::closed() {
-    (void)co_await wait_any(nullptr, -1, std::nullopt);
-}
+Task<void> StreamImpl::closed() { (void)co_await wait_any(nullptr, -1, std::nullopt); }
 
 // --- leaving HTTP --------------------------------------------------------------------------
 
@@ -231,10 +227,10 @@ Task<void> StreamImpl::bare_error(int status, std::string text) {
     finished_ = true;
     keep_ = false;
     connection_.linger_ = true;
-    const std::string out =
-        fmt::format("HTTP/1.1 {} {}\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
-                    "{}\r\n",
-                    status, status_text(status), text);
+    const std::string out = fmt::format(
+        "HTTP/1.1 {} {}\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
+        "{}\r\n",
+        status, status_text(status), text);
     co_await connection_.write_all(out);
 }
 

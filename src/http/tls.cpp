@@ -80,8 +80,8 @@ Task<bool> wait_for_ssl(Relay& relay, int result) {
     const int reason = ::SSL_get_error(relay.ssl, result);
     const bool reads = reason == SSL_ERROR_WANT_READ;
     if (!reads && reason != SSL_ERROR_WANT_WRITE) co_return false;
-    const auto [error] = co_await relay.secure.async_wait(
-        reads ? Socket::wait_read : Socket::wait_write, as_result);
+    const auto [error] =
+        co_await relay.secure.async_wait(reads ? Socket::wait_read : Socket::wait_write, as_result);
     co_return !error;
 }
 
@@ -208,8 +208,8 @@ std::shared_ptr<TlsContext> make_tls_context(const TlsOptions& options) {
     ::SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
     ::SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                 SSL_MODE_RELEASE_BUFFERS);
-    ::SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                   SSL_OP_CIPHER_SERVER_PREFERENCE);
+    ::SSL_CTX_set_options(
+        raw, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 
     const std::string pair = fmt::format("(cert: {}, key: {})", base::quote(options.cert_file),
                                          base::quote(options.key_file));

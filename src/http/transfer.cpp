@@ -57,9 +57,7 @@ void send_parts(int fd, std::span<iovec> parts) {
     }
 }
 
-iovec part_of(std::string_view bytes) {
-    return {const_cast<char*>(bytes.data()), bytes.size()};
-}
+iovec part_of(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
 
 class SocketBody final : public BodyReader {
 public:

@@ -14,7 +14,7 @@ namespace dockerd::base {
 class WorkerPool {
 public:
     struct Options {
-        std::string name = "pool";            ///< thread name, up to 15 characters
+        std::string name = "pool";  ///< thread name, up to 15 characters
         std::size_t max_threads = 64;
         std::size_t stack_bytes = 512 * 1024;  ///< address space; only touched pages are memory
         std::chrono::milliseconds idle{10'000};

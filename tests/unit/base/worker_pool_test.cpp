@@ -1,0 +1,103 @@
+#include <dockerd/base/worker_pool.hpp>
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+namespace dockerd::base {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Counts, and waits until a count is reached.
+class Counter {
+public:
+    void add() {
+        const std::lock_guard lock(mutex_);
+        ++count_;
+        changed_.notify_all();
+    }
+    bool reach(int wanted) {
+        std::unique_lock lock(mutex_);
+        return changed_.wait_for(lock, 10s, [&] { return count_ >= wanted; });
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    int count_ = 0;
+};
+
+TEST(WorkerPool, RunsEveryJobOnFewThreads) {
+    WorkerPool pool({.name = "test", .max_threads = 4});
+    Counter done;
+    for (int i = 0; i < 1000; ++i) pool.post([&] { done.add(); });
+    EXPECT_TRUE(done.reach(1000));
+    EXPECT_LE(pool.threads(), 4u);
+}
+
+TEST(WorkerPool, StartsWithoutThreadsAndGrowsForBlockedJobs) {
+    WorkerPool pool({.name = "test", .max_threads = 8});
+    EXPECT_EQ(pool.threads(), 0u);
+    Counter begun;
+    Counter gate;
+    for (int i = 0; i < 8; ++i) {
+        pool.post([&] {
+            begun.add();
+            gate.reach(1);
+        });
+    }
+    EXPECT_TRUE(begun.reach(8));
+    EXPECT_EQ(pool.threads(), 8u);
+    gate.add();
+}
+
+TEST(WorkerPool, UsesOneThreadForJobsOneAfterTheOther) {
+    WorkerPool pool({.name = "test", .max_threads = 8});
+    for (int i = 1; i <= 20; ++i) {
+        Counter done;
+        pool.post([&] { done.add(); });
+        ASSERT_TRUE(done.reach(1));
+    }
+    EXPECT_LE(pool.threads(), 2u);
+}
+
+TEST(WorkerPool, LosesIdleThreads) {
+    WorkerPool pool({.name = "test", .max_threads = 8, .idle = 1ms});
+    Counter done;
+    pool.post([&] { done.add(); });
+    ASSERT_TRUE(done.reach(1));
+    while (pool.threads() > 0) std::this_thread::yield();
+    pool.post([&] { done.add(); });
+    EXPECT_TRUE(done.reach(2));
+}
+
+TEST(WorkerPool, SurvivesAJobThatThrows) {
+    WorkerPool pool({.name = "test"});
+    Counter done;
+    pool.post([] { throw std::runtime_error("no"); });
+    pool.post([&] { done.add(); });
+    EXPECT_TRUE(done.reach(1));
+}
+
+TEST(WorkerPool, WaitsForRunningJobsAtItsEnd) {
+    std::atomic<bool> finished{false};
+    Counter begun;
+    {
+        WorkerPool pool({.name = "test"});
+        pool.post([&] {
+            begun.add();
+            std::this_thread::sleep_for(5ms);
+            finished = true;
+        });
+        ASSERT_TRUE(begun.reach(1));
+    }
+    EXPECT_TRUE(finished);
+}
+
+}  // namespace
+}  // namespace dockerd::base
