@@ -244,7 +244,7 @@ void add_filter_rule(NftBatch& batch, NftFamily family, const FilterRule& rule,
     if (rule.protocol) match_port(batch, family, *rule.protocol, rule.destination_port);
     if (rule.established || rule.translated) {
         xt_conntrack_mtinfo3 info{};
-        info.match_flags = XT_CONNTRACK_STATE | XT_CONNTRACK_STATE_ALIAS;
+        info.match_flags = XT_CONNTRACK_STATE;
         info.state_mask = rule.translated ? XT_CONNTRACK_STATE_DNAT
                                           : XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED) |
                                                 XT_CONNTRACK_STATE_BIT(IP_CT_RELATED);

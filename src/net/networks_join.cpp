@@ -290,9 +290,16 @@ void NetworksImpl::wait_until_forwarding(const Joining& joining) {
     for (int attempt = 0; attempt < 50; ++attempt) {
         if (attempt > 0) ::usleep(200);
         const base::Lock lock(links_mutex_);
-        if (attempt == 0) links_.sync_carrier(joining.info.host_interface);
-        const auto link = links_.find(joining.info.host_interface);
-        if (!link || link->running) return;
+        // With its first port the bridge itself comes up, in the same lazy way.
+        const std::string& bridge = joining.network->bridge.name;
+        if (attempt == 0) {
+            links_.sync_carrier(joining.info.host_interface);
+            links_.sync_carrier(bridge);
+        }
+        const auto port = links_.find(joining.info.host_interface);
+        if (!port) return;
+        const auto device = port->running ? links_.find(bridge) : std::nullopt;
+        if (device && device->running) return;
     }
 }
 

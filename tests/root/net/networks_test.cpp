@@ -125,6 +125,17 @@ TEST_F(NetworksTest, PublishedPortIsReachedFromEverywhere) {
     in(other->netns(), [&] { ask("192.0.2.1"); });
     in(other->netns(), [&] { ask("172.17.0.1"); });
     in(sandbox->netns(), [&] { ask("172.17.0.1"); });
+    // From another network too: translated, it would end at the isolation of networks.
+    model::NetworkCreate create;
+    create.name = "back";
+    networks.create(create);
+    auto third = networks.open_sandbox();
+    JoinRequest join = request("third");
+    join.network = "back";
+    networks.join(*third, join);
+    in(third->netns(), [&] { ask("172.18.0.1"); });
+    in(third->netns(), [&] { ask("192.0.2.1"); });
+    networks.close(std::move(third));
     networks.close(std::move(other));
     networks.close(std::move(sandbox));
     EXPECT_NE(connect_tcp("127.0.0.1", 8080), 0);
@@ -335,6 +346,40 @@ TEST_F(NetworksTest, DISABLED_Latency) {
     std::printf("us median [p10 p90]: open %ld [%ld %ld], join %ld [%ld %ld], close %ld [%ld %ld]\n",
                 open[100], open[20], open[180], join[100], join[20], join[180], close[100],
                 close[20], close[180]);
+}
+
+TEST_F(NetworksTest, ProxyMovesLargeStreamsBothWays) {
+    Networks networks(options(), store_);
+    auto sandbox = networks.open_sandbox();
+    networks.join(*sandbox, request("web", {tcp(80, 8080)}));
+    base::Fd server;
+    in(sandbox->netns(), [&] { server = listen_tcp(80); });
+    base::Fd client;
+    ASSERT_EQ(connect_tcp("127.0.0.1", 8080, client), 0);
+    ASSERT_TRUE(wait_readable(server));
+    base::Fd accepted(::accept4(server.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    std::string data(16 << 20, 0);
+    for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 31 + i / 977);
+    for (const auto& [from, to] : {std::pair(&client, &accepted), std::pair(&accepted, &client)}) {
+        std::string received;
+        std::size_t sent = 0;
+        while (received.size() < data.size()) {
+            const ssize_t put = ::send(from->get(), data.data() + sent,
+                                       std::min<std::size_t>(data.size() - sent, 1 << 20),
+                                       MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (put > 0) sent += static_cast<std::size_t>(put);
+            char buffer[65536];
+            const ssize_t got = ::recv(to->get(), buffer, sizeof buffer, MSG_DONTWAIT);
+            if (got > 0) received.append(buffer, static_cast<std::size_t>(got));
+            if (put <= 0 && got <= 0) {
+                pollfd both[2] = {{from->get(), POLLOUT, 0}, {to->get(), POLLIN, 0}};
+                if (sent == data.size()) both[0].fd = -1;
+                ASSERT_GT(::poll(both, 2, 5000), 0) << sent << " " << received.size();
+            }
+        }
+        EXPECT_TRUE(received == data);
+    }
+    networks.close(std::move(sandbox));
 }
 
 TEST_F(NetworksTest, HostAndNoneAreOnlyWrittenDown) {

@@ -1,0 +1,174 @@
+#include <netinet/in.h>
+
+#include <linux/netfilter.h>
+#include <linux/netlink.h>
+
+#include <gtest/gtest.h>
+
+#include "net/nft.hpp"
+#include "own_netns.hpp"
+
+namespace dockerd::net {
+namespace {
+
+class FirewallTest : public OwnNetns {
+protected:
+    std::unique_ptr<Sandbox> start(Networks& networks, std::vector<PortMapping> ports) {
+        auto sandbox = networks.open_sandbox();
+        JoinRequest request;
+        request.network = "bridge";
+        request.container_id = std::string(64, 'a');
+        request.container_name = "web";
+        request.ports = std::move(ports);
+        networks.join(*sandbox, request);
+        return sandbox;
+    }
+    static std::vector<std::string> jumps(NftFamily family) {
+        sys::NetlinkSocket socket(NETLINK_NETFILTER);
+        std::vector<std::string> out;
+        const auto rules = list_rules(socket, family, "filter", "FORWARD");
+        for (const NftRuleHead& rule : rules.value_or(std::vector<NftRuleHead>())) {
+            out.push_back(rule.jump);
+        }
+        return out;
+    }
+    MemoryNetworkStore store_;
+    const std::vector<PortMapping> web_{{Protocol::tcp, 80, {}, 8080, 8080}};
+};
+
+TEST_F(FirewallTest, UserChainComesFirst) {
+    Networks networks(options(), store_);
+    networks.clean_stale();
+    const std::vector<std::string> wanted{"DOCKER-USER", "DOCKER-FORWARD"};
+    EXPECT_EQ(jumps(NftFamily::ip), wanted);
+    EXPECT_EQ(jumps(NftFamily::ip6), wanted);
+    Networks again(options(), store_);
+    again.clean_stale();
+    EXPECT_EQ(jumps(NftFamily::ip), wanted);
+}
+
+TEST_F(FirewallTest, WorksUnderAForwardPolicyOfDrop) {
+    write_sysctl("net/ipv4/ip_forward", "1");
+    {
+        NftBatch batch;
+        batch.add_table(NftFamily::ip, "filter");
+        batch.add_base_chain(NftFamily::ip, "filter", "FORWARD", "filter", NF_INET_FORWARD, 0,
+                             /*accept=*/false);
+        sys::NetlinkSocket socket(NETLINK_NETFILTER);
+        batch.commit(socket);
+    }
+    Networks networks(options(), store_);
+    const base::Fd outside = make_outside();
+    auto sandbox = start(networks, web_);
+    base::Fd inner;
+    base::Fd outer;
+    in(sandbox->netns(), [&] { inner = listen_tcp(80); });
+    in(outside, [&] {
+        outer = listen_tcp(80);
+        EXPECT_EQ(connect_tcp("192.0.2.1", 8080), 0);
+    });
+    in(sandbox->netns(), [] { EXPECT_EQ(connect_tcp("192.0.2.2", 80), 0); });
+    networks.close(std::move(sandbox));
+}
+
+TEST_F(FirewallTest, UsersMayDropInTheirChain) {
+    Networks networks(options(), store_);
+    const base::Fd outside = make_outside();
+    auto sandbox = start(networks, web_);
+    {
+        NftBatch batch;
+        batch.begin_rule(NftFamily::ip, "filter", "DOCKER-USER", NftBatch::Place::last);
+        batch.match_interface(true, true, "uplink");
+        batch.verdict(NF_DROP);
+        batch.end_rule();
+        sys::NetlinkSocket socket(NETLINK_NETFILTER);
+        batch.commit(socket);
+    }
+    base::Fd inner;
+    in(sandbox->netns(), [&] { inner = listen_tcp(80); });
+    in(outside, [] { EXPECT_EQ(connect_tcp("192.0.2.1", 8080, 300), ETIMEDOUT); });
+    EXPECT_EQ(connect_tcp("127.0.0.1", 8080), 0);
+    networks.close(std::move(sandbox));
+}
+
+TEST_F(FirewallTest, NextOperationHealsADeletedTable) {
+    Networks networks(options(), store_);
+    const base::Fd outside = make_outside();
+    auto sandbox = start(networks, web_);
+    {
+        NftBatch batch;
+        batch.delete_table(NftFamily::ip, "docker-bridges");
+        sys::NetlinkSocket socket(NETLINK_NETFILTER);
+        batch.commit(socket);
+    }
+    auto other = networks.open_sandbox();
+    JoinRequest request;
+    request.network = "bridge";
+    request.container_name = "other";
+    networks.join(*other, request);
+    base::Fd inner;
+    in(sandbox->netns(), [&] { inner = listen_tcp(80); });
+    in(outside, [] { EXPECT_EQ(connect_tcp("192.0.2.1", 8080), 0); });
+    networks.close(std::move(sandbox));
+    networks.close(std::move(other));
+}
+
+TEST_F(FirewallTest, LoopbackPortsAreClosedToNeighbours) {
+    Networks networks(options(), store_);
+    const base::Fd outside = make_outside();
+    auto sandbox = start(networks, {{Protocol::tcp, 80, ip("127.0.0.1"), 8080, 8080}});
+    write_sysctl("net/ipv4/conf/all/route_localnet", "1");
+    base::Fd inner;
+    in(sandbox->netns(), [&] { inner = listen_tcp(80); });
+    EXPECT_EQ(connect_tcp("127.0.0.1", 8080), 0);
+    in(outside, [] {
+        // A neighbour that sends packets for 127.0.0.1 to us.
+        write_sysctl("net/ipv4/conf/all/route_localnet", "1");
+        Links links;
+        links.remove_address(1, *IpPrefix::parse("127.0.0.1/8"));
+        EXPECT_NE(connect_tcp("127.0.0.1", 8080, 300), 0);
+        EXPECT_NE(connect_tcp("192.0.2.1", 8080, 300), 0);
+    });
+    networks.close(std::move(sandbox));
+}
+
+TEST_F(FirewallTest, HairpinWithoutTheProxy) {
+    NetworksOptions without = options();
+    without.userland_proxy = false;
+    Networks networks(without, store_);
+    const base::Fd outside = make_outside();
+    auto sandbox = start(networks, web_);
+    base::Fd inner;
+    in(sandbox->netns(), [&] { inner = listen_tcp(80); });
+    EXPECT_EQ(connect_tcp("127.0.0.1", 8080), 0);
+    EXPECT_EQ(connect_tcp("172.17.0.1", 8080), 0);
+    in(outside, [] { EXPECT_EQ(connect_tcp("192.0.2.1", 8080), 0); });
+    in(sandbox->netns(), [] { EXPECT_EQ(connect_tcp("172.17.0.1", 8080), 0); });
+    networks.close(std::move(sandbox));
+}
+
+TEST_F(FirewallTest, IptablesFalseTouchesNothing) {
+    NetworksOptions without = options();
+    without.iptables = false;
+    Networks networks(without, store_);
+    auto sandbox = start(networks, web_);
+    networks.clean_stale();
+    EXPECT_TRUE(jumps(NftFamily::ip).empty());
+    sys::NetlinkSocket socket(NETLINK_NETFILTER);
+    EXPECT_FALSE(list_rules(socket, NftFamily::ip, "docker-bridges", "dnat"));
+    base::Fd inner;
+    in(sandbox->netns(), [&] { inner = listen_tcp(80); });
+    EXPECT_EQ(connect_tcp("127.0.0.1", 8080), 0);
+    networks.close(std::move(sandbox));
+}
+
+TEST_F(FirewallTest, DISABLED_Show) {
+    Networks networks(options(), store_);
+    auto sandbox = start(networks, {{Protocol::tcp, 80, ip("127.0.0.1"), 8080, 8080},
+                                    {Protocol::udp, 53, {}, 5353, 5353}});
+    std::system("iptables -S; ip6tables -S; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward");
+    networks.close(std::move(sandbox));
+}
+
+}  // namespace
+}  // namespace dockerd::net
