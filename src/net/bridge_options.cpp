@@ -56,9 +56,7 @@ std::string join_errors(const std::vector<std::string>& errors) {
     return base::join(lines, "\n");
 }
 
-std::string_view family_name(const IpAddress& address) {
-    return address.is_v6() ? "IPv6" : "IPv4";
-}
+std::string_view family_name(const IpAddress& address) { return address.is_v6() ? "IPv6" : "IPv4"; }
 
 void check_range(std::vector<std::string>& errors, const std::string& text,
                  const IpPrefix& subnet) {
@@ -74,31 +72,35 @@ void check_range(std::vector<std::string>& errors, const std::string& text,
         return;
     }
     if (range->bits < subnet.bits) {
-        errors.push_back(fmt::format("invalid ip-range {}: CIDR block is bigger than its parent "
-                                     "subnet {}", text, subnet.str()));
+        errors.push_back(
+            fmt::format("invalid ip-range {}: CIDR block is bigger than its parent "
+                        "subnet {}",
+                        text, subnet.str()));
     }
     if (*range != range->masked()) {
         errors.push_back(fmt::format("invalid ip-range {}: it should be {}", range->str(),
                                      range->masked().str()));
     }
     if (!subnet.overlaps(*range)) {
-        errors.push_back(fmt::format("invalid ip-range {}: parent subnet {} doesn't contain "
-                                     "ip-range", text, subnet.str()));
+        errors.push_back(
+            fmt::format("invalid ip-range {}: parent subnet {} doesn't contain "
+                        "ip-range",
+                        text, subnet.str()));
     }
 }
 
-void check_address(std::vector<std::string>& errors, std::string_view what,
-                   const std::string& text, const IpPrefix& subnet) {
+void check_address(std::vector<std::string>& errors, std::string_view what, const std::string& text,
+                   const IpPrefix& subnet) {
     if (text.empty()) return;
     const auto address = IpAddress::parse(text);
     if (!address) {
         errors.push_back(fmt::format("{}: invalid address", what));
     } else if (address->family() != subnet.address.family()) {
-        errors.push_back(fmt::format("{}: parent subnet is an {} block", what,
-                                     family_name(subnet.address)));
+        errors.push_back(
+            fmt::format("{}: parent subnet is an {} block", what, family_name(subnet.address)));
     } else if (!subnet.contains(*address)) {
-        errors.push_back(fmt::format("{}: parent subnet {} doesn't contain this address", what,
-                                     subnet.str()));
+        errors.push_back(
+            fmt::format("{}: parent subnet {} doesn't contain this address", what, subnet.str()));
     }
 }
 

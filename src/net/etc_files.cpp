@@ -81,7 +81,8 @@ void override_with(Resolver& resolver, const DnsOverrides& overrides) {
             if (!address) {
                 base::fail(base::ErrorKind::internal,
                            fmt::format("bad nameserver address {}: ParseAddr({}): unable to parse "
-                                       "IP", text, base::quote(text)));
+                                       "IP",
+                                       text, base::quote(text)));
             }
             resolver.servers.push_back(*address);
         }
@@ -154,11 +155,12 @@ std::vector<std::string> overridden_parts(const DnsOverrides& overrides) {
 std::string hosts_text(const HostsFile& file) {
     std::string out = "127.0.0.1\tlocalhost\n";
     if (file.ipv6) {
-        out += "::1\tlocalhost ip6-localhost ip6-loopback\n"
-               "fe00::\tip6-localnet\n"
-               "ff00::\tip6-mcastprefix\n"
-               "ff02::1\tip6-allnodes\n"
-               "ff02::2\tip6-allrouters\n";
+        out +=
+            "::1\tlocalhost ip6-localhost ip6-loopback\n"
+            "fe00::\tip6-localnet\n"
+            "ff00::\tip6-mcastprefix\n"
+            "ff02::1\tip6-allnodes\n"
+            "ff02::2\tip6-allrouters\n";
     }
     for (const auto& [name, address] : file.extra_hosts) {
         if (address.is_v6() && !file.ipv6) continue;
@@ -216,7 +218,8 @@ ResolvConf resolv_conf(std::string_view host_text, std::string_view source_path,
     std::vector<std::string> warnings;
     std::string transform;
     switch (kind) {
-        case ResolverKind::host: break;
+        case ResolverKind::host:
+            break;
         case ResolverKind::legacy:
             transform = " (legacy)";
             transform_legacy(resolver, !overrides.servers.empty(), ipv6, warnings);

@@ -75,7 +75,7 @@ void add_sets(NftBatch& batch, NftFamily family) {
     const std::array any{NftType::inet_proto, NftType::inet_service};
     const std::array one{address, NftType::inet_proto, NftType::inet_service};
     const std::array to{address, NftType::inet_service};
-    const std::array interface{NftType::ifname};
+    const std::array interface { NftType::ifname };
     batch.add_set(family, own_table, "guarded", guarded);
     batch.add_set(family, own_table, "direct", direct);
     const std::array self{address, address};

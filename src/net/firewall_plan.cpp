@@ -19,8 +19,7 @@ void append_match(std::string& text, bool negated, std::string_view option,
 
 /// What keeps an internal network's packets inside.
 /// Source: moby iptabler/network.go, setupInternalNetworkRules.
-void plan_internal(std::vector<FilterRule>& out, const FirewallNetwork& network,
-                   NftFamily family) {
+void plan_internal(std::vector<FilterRule>& out, const FirewallNetwork& network, NftFamily family) {
     const IpPrefix subnet = subnet_of(network, family).masked();
     FilterRule incoming{.chain = "DOCKER-ISOLATION-STAGE-1", .in = network.bridge};
     incoming.destination = subnet;
@@ -43,17 +42,24 @@ void plan_internal(std::vector<FilterRule>& out, const FirewallNetwork& network,
 /// What a network with a way to the outside needs after the isolation chains.
 void plan_external(std::vector<FilterRule>& out, const FirewallNetwork& network) {
     const std::string& bridge = network.bridge;
-    out.push_back({.chain = "DOCKER-ISOLATION-STAGE-1", .in = bridge, .out = bridge,
-                   .out_not = true, .target = "DOCKER-ISOLATION-STAGE-2"});
+    out.push_back({.chain = "DOCKER-ISOLATION-STAGE-1",
+                   .in = bridge,
+                   .out = bridge,
+                   .out_not = true,
+                   .target = "DOCKER-ISOLATION-STAGE-2"});
     out.push_back({.chain = "DOCKER-ISOLATION-STAGE-2", .out = bridge, .target = "DROP"});
     out.push_back({.chain = "DOCKER-CT", .out = bridge, .established = true, .target = "ACCEPT"});
     out.push_back({.chain = "DOCKER-BRIDGE", .out = bridge, .target = "DOCKER"});
     // Differs from Docker: one rule for every translated connection instead of one a port. New
     // rules cost more than elements of a set, and grow with every port.
-    out.push_back({.chain = "DOCKER", .in = bridge, .in_not = true, .out = bridge,
-                   .translated = true, .target = "ACCEPT"});
-    out.push_back({.chain = "DOCKER", .in = bridge, .in_not = true, .out = bridge,
-                   .target = "DROP"});
+    out.push_back({.chain = "DOCKER",
+                   .in = bridge,
+                   .in_not = true,
+                   .out = bridge,
+                   .translated = true,
+                   .target = "ACCEPT"});
+    out.push_back(
+        {.chain = "DOCKER", .in = bridge, .in_not = true, .out = bridge, .target = "DROP"});
 }
 
 /// Traffic among the network's own containers, and out of it.
@@ -96,8 +102,12 @@ std::string to_text(const FilterRule& rule) {
 }
 
 std::vector<std::string> filter_chains() {
-    return {"DOCKER",        "DOCKER-BRIDGE",            "DOCKER-CT",
-            "DOCKER-FORWARD", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"};
+    return {"DOCKER",
+            "DOCKER-BRIDGE",
+            "DOCKER-CT",
+            "DOCKER-FORWARD",
+            "DOCKER-ISOLATION-STAGE-1",
+            "DOCKER-ISOLATION-STAGE-2"};
 }
 
 std::vector<FilterRule> plan_filter(NftFamily family,
@@ -170,25 +180,20 @@ std::vector<SetElement> plan_port(const FirewallPort& port) {
     std::vector<SetElement> out;
     const auto protocol = static_cast<std::uint8_t>(published.protocol);
     if (published.host_ip.is_loopback() && published.host_ip.is_v4()) {
-        out.push_back({"loopback_ports",
-                       NftData()
-                           .address(published.host_ip)
-                           .protocol(protocol)
-                           .port(published.host_port),
-                       std::nullopt});
+        out.push_back(
+            {"loopback_ports",
+             NftData().address(published.host_ip).protocol(protocol).port(published.host_port),
+             std::nullopt});
     }
     if (published.container_ip.family() != published.host_ip.family()) return out;
     const NftData to = NftData().address(published.container_ip).port(published.container_port);
     if (published.host_ip.is_unspecified()) {
-        out.push_back(
-            {"ports_any", NftData().protocol(protocol).port(published.host_port), to});
+        out.push_back({"ports_any", NftData().protocol(protocol).port(published.host_port), to});
     } else {
-        out.push_back({"ports_one",
-                       NftData()
-                           .address(published.host_ip)
-                           .protocol(protocol)
-                           .port(published.host_port),
-                       to});
+        out.push_back(
+            {"ports_one",
+             NftData().address(published.host_ip).protocol(protocol).port(published.host_port),
+             to});
     }
     return out;
 }

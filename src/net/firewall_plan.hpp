@@ -65,10 +65,10 @@ std::string to_text(const FilterRule& rule);
 
 /// A rule of our own table's chain that gives packets leaving a network the host's address.
 struct SourceRule {
-    IpPrefix source;          ///< none: packets of the host itself
-    std::string bridge;       ///< out_not: leaving through anything else, else leaving through it
+    IpPrefix source;     ///< none: packets of the host itself
+    std::string bridge;  ///< out_not: leaving through anything else, else leaving through it
     bool out_not = true;
-    IpAddress to;             ///< none: masquerade
+    IpAddress to;  ///< none: masquerade
 
     friend bool operator==(const SourceRule&, const SourceRule&) = default;
 };

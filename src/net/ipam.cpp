@@ -99,8 +99,8 @@ std::optional<IpAddress> Ipam::take_any(const IpPrefix& subnet, const IpPrefix& 
     const std::uint64_t first = distance(base, within.address);
     const std::uint64_t end = first + address_count(within);
     std::uint64_t offset = whole ? pool.first_maybe_free : first;
-    for (auto taken = pool.taken.lower_bound(offset);
-         taken != pool.taken.end() && *taken == offset; ++taken) {
+    for (auto taken = pool.taken.lower_bound(offset); taken != pool.taken.end() && *taken == offset;
+         ++taken) {
         ++offset;
     }
     if (offset >= end) return std::nullopt;

@@ -241,8 +241,8 @@ std::vector<IpPrefix> Links::addresses(int index, bool v6) {
                     // IFA_LOCAL is the own address; IPv6 has IFA_ADDRESS only.
                     if (type != IFA_LOCAL && (type != IFA_ADDRESS || found.address)) return;
                     if (payload.size() == 4) {
-                        found.address = IpAddress::v4(__builtin_bswap32(
-                            sys::attribute_value<std::uint32_t>(payload)));
+                        found.address = IpAddress::v4(
+                            __builtin_bswap32(sys::attribute_value<std::uint32_t>(payload)));
                     } else if (payload.size() == 16) {
                         found.address = IpAddress::v6(
                             sys::attribute_value<std::array<std::uint8_t, 16>>(payload));

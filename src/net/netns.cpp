@@ -62,7 +62,8 @@ void mount_netns(const base::Fd& netns, const std::string& path) {
 
 bool unmount_netns(const std::string& path) noexcept {
     // Not mounted (EINVAL) and not there (ENOENT) are as good as done.
-    if (::umount2(path.c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT) return false;
+    if (::umount2(path.c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT)
+        return false;
     return ::unlink(path.c_str()) == 0 || errno == ENOENT;
 }
 

@@ -56,9 +56,7 @@ std::unique_ptr<Sandbox> Networks::open_host_sandbox() { return impl_->open_host
 EndpointInfo Networks::join(Sandbox& sandbox, const JoinRequest& request) {
     return impl_->join(sandbox, request);
 }
-void Networks::leave(Sandbox& sandbox, std::string_view network) {
-    impl_->leave(sandbox, network);
-}
+void Networks::leave(Sandbox& sandbox, std::string_view network) { impl_->leave(sandbox, network); }
 void Networks::close(std::unique_ptr<Sandbox> sandbox) noexcept {
     if (sandbox) impl_->close(*sandbox);
 }

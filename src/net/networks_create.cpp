@@ -33,9 +33,8 @@ IpPrefix random_ula() {
 void check_driver(const model::NetworkCreate& request) {
     if (request.driver == "host" || request.driver == "null") {
         // Source: moby libnetwork/drivers/host and null.
-        fail(ErrorKind::permission_denied,
-             fmt::format("only one instance of {} network is allowed",
-                         base::quote(request.driver)));
+        fail(ErrorKind::permission_denied, fmt::format("only one instance of {} network is allowed",
+                                                       base::quote(request.driver)));
     }
     if (!request.driver.empty() && request.driver != "bridge" && request.driver != "default") {
         fail(ErrorKind::not_found,
@@ -167,10 +166,10 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
     for (const auto& [option, value] : options_.default_bridge_options) {
         record.options.emplace(option, value);
     }
-    record.enable_ipv4 = option_or(record.options, "com.docker.network.enable_ipv4",
-                                   request.enable_ipv4, true);
-    record.enable_ipv6 = option_or(record.options, "com.docker.network.enable_ipv6",
-                                   request.enable_ipv6, false);
+    record.enable_ipv4 =
+        option_or(record.options, "com.docker.network.enable_ipv4", request.enable_ipv4, true);
+    record.enable_ipv6 =
+        option_or(record.options, "com.docker.network.enable_ipv6", request.enable_ipv6, false);
     if (request.ipam) {
         validate_ipam(*request.ipam, record.enable_ipv6);
         if (!request.ipam->driver.empty() && request.ipam->driver != "default") {

@@ -110,7 +110,8 @@ void NetworksImpl::assign_address(const NetworkSubnet& subnet, const std::string
     if (!address || !subnet.subnet.contains(*address)) {
         base::fail(base::ErrorKind::invalid_argument,
                    fmt::format("invalid address {}: It does not belong to any of this network's "
-                               "subnets", wanted));
+                               "subnets",
+                               wanted));
     }
     ipam_.take(subnet.subnet, *address);
     out = {*address, subnet.subnet.bits};
@@ -152,8 +153,7 @@ void NetworksImpl::assign(Joining& joining) {
             assign_address(*network.v4, wanted.ipv4_address, info.ipv4, network, false);
             const auto other = network.v4->aux.find("DefaultGatewayIPv4");
             if (!network.record.internal) {
-                info.gateway =
-                    other == network.v4->aux.end() ? network.v4->gateway : other->second;
+                info.gateway = other == network.v4->aux.end() ? network.v4->gateway : other->second;
             }
             const auto last = network.last_macs.find(info.ipv4.address);
             joining.announce =
@@ -177,10 +177,9 @@ void NetworksImpl::assign(Joining& joining) {
         info.host_interface = veth_name();
         live_interfaces_.insert(info.host_interface);
     }
-    network.record.members.push_back({joining.request.container_id,
-                                      joining.request.container_name, info.endpoint_id,
-                                      info.interface.empty() ? "" : info.mac.str(),
-                                      info.ipv4.str(), info.ipv6.str()});
+    network.record.members.push_back(
+        {joining.request.container_id, joining.request.container_name, info.endpoint_id,
+         info.interface.empty() ? "" : info.mac.str(), info.ipv4.str(), info.ipv6.str()});
 }
 
 void NetworksImpl::forget_member(const EndpointInfo& endpoint) noexcept {
@@ -406,8 +405,7 @@ void NetworksImpl::leave(Sandbox& handle, std::string_view reference) {
     const EndpointInfo endpoint = *found;
     sandbox.endpoints.erase(found);
     sandbox.priorities.erase(endpoint.endpoint_id);
-    if (const auto ports = sandbox.ports.find(endpoint.endpoint_id);
-        ports != sandbox.ports.end()) {
+    if (const auto ports = sandbox.ports.find(endpoint.endpoint_id); ports != sandbox.ports.end()) {
         publisher_.release(ports->second);
         sandbox.ports.erase(ports);
     }

@@ -122,8 +122,7 @@ void NetworksImpl::clean_stale() {
         const base::Lock lock(mutex_);
         for (const Link& link : all) {
             const bool ours = std::ranges::any_of(networks_, [&](const auto& entry) {
-                return entry.second->bridge_index != 0 &&
-                       entry.second->bridge_index == link.master;
+                return entry.second->bridge_index != 0 && entry.second->bridge_index == link.master;
             });
             if (ours && link.kind == "veth" && is_own_veth(link.name) &&
                 !live_interfaces_.contains(link.name)) {

@@ -145,7 +145,8 @@ void NetworksImpl::start_default_bridge() {
             // Source: moby bridge/setup_device_linux.go, setupDevice.
             base::fail(base::ErrorKind::permission_denied,
                        fmt::format("bridge device with non default name {} must be created "
-                                   "manually", name));
+                                   "manually",
+                                   name));
         }
     }
     choose_default_subnet(*network);
@@ -297,7 +298,8 @@ void NetworksImpl::enable_forwarding(bool v6) {
         if (read_sysctl(name) == '1') continue;
         if (!write_sysctl(name, "1\n")) {
             base::throw_errno(errno, fmt::format("failed to set IP forwarding '/proc/sys/{}' = "
-                                                 "'1'", name));
+                                                 "'1'",
+                                                 name));
         }
         forwarding_changed_[v6 ? 1 : 0] = true;
     }

@@ -40,11 +40,16 @@ nfgenmsg batch_header() {
 
 std::uint32_t field_size(NftType type) {
     switch (type) {
-        case NftType::ipv4_addr: return 4;
-        case NftType::ipv6_addr: return 16;
-        case NftType::inet_proto: return 4;
-        case NftType::inet_service: return 4;
-        case NftType::ifname: return 16;
+        case NftType::ipv4_addr:
+            return 4;
+        case NftType::ipv6_addr:
+            return 16;
+        case NftType::inet_proto:
+            return 4;
+        case NftType::inet_service:
+            return 4;
+        case NftType::ifname:
+            return 16;
     }
     return 0;
 }
@@ -371,8 +376,8 @@ void NftBatch::match_interface(bool incoming, bool equal, std::string_view name)
     load_meta(incoming ? NFT_META_IIFNAME : NFT_META_OIFNAME, 0);
     // With its zero byte the name is compared as a whole, and iptables reads it the same way.
     const std::string text(name);
-    compare(equal, 0, std::span(reinterpret_cast<const std::uint8_t*>(text.c_str()),
-                                text.size() + 1));
+    compare(equal, 0,
+            std::span(reinterpret_cast<const std::uint8_t*>(text.c_str()), text.size() + 1));
 }
 
 void NftBatch::match_address(NftFamily family, bool source, bool equal, const IpPrefix& prefix) {

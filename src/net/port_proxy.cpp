@@ -62,8 +62,8 @@ struct PortProxy::Port {
     base::Fd socket;
     Protocol protocol = Protocol::tcp;
     SocketAddress target;
-    std::set<std::uint64_t> children;               ///< its streams
-    std::map<std::string, std::uint64_t> clients;   ///< its datagram clients
+    std::set<std::uint64_t> children;              ///< its streams
+    std::map<std::string, std::uint64_t> clients;  ///< its datagram clients
 };
 
 /// Both sides of a connection: 0 the client's, 1 the container's.
@@ -155,9 +155,8 @@ void PortProxy::start_thread() {
     sigset_t before;
     ::sigfillset(&all);
     (void)::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const base::Undo unblock([&]() noexcept {
-        (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    });
+    const base::Undo unblock(
+        [&]() noexcept { (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr); });
     thread_ = std::thread([this] { run(); });
 }
 
@@ -216,9 +215,15 @@ void PortProxy::handle(std::uint64_t tag, std::uint32_t events) {
                 }
             }
             return;
-        case Kind::stream_client: handle_stream(id, 0, events); return;
-        case Kind::stream_container: handle_stream(id, 1, events); return;
-        case Kind::datagrams: return_datagrams(id); return;
+        case Kind::stream_client:
+            handle_stream(id, 0, events);
+            return;
+        case Kind::stream_container:
+            handle_stream(id, 1, events);
+            return;
+        case Kind::datagrams:
+            return_datagrams(id);
+            return;
     }
 }
 
@@ -226,8 +231,8 @@ void PortProxy::accept_streams(Port& port) {
     for (int i = 0; i < 64; ++i) {
         base::Fd client;
         if (streams_.size() < max_streams_) {
-            client.reset(::accept4(port.socket.get(), nullptr, nullptr,
-                                   SOCK_NONBLOCK | SOCK_CLOEXEC));
+            client.reset(
+                ::accept4(port.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
             if (!client && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
             if (!client && (errno == ECONNABORTED || errno == EINTR)) continue;
         }
@@ -251,8 +256,8 @@ void PortProxy::resume_paused() {
 }
 
 void PortProxy::open_stream(Port& port, base::Fd client) {
-    base::Fd container(::socket(port.target.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                                IPPROTO_TCP));
+    base::Fd container(
+        ::socket(port.target.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
     if (!container) return;  // the client sees its connection closed, as when nobody listens
     set_option(container.get(), IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(container.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -335,10 +340,9 @@ PortProxy::Moved PortProxy::fill(Stream& stream, unsigned from) {
     const int source = stream.sockets[from].get();
     Stream::Direction& flow = stream.directions[from];
     buffer_.resize(buffer_size);
-    const ssize_t got = flow.pipe_in
-                            ? ::splice(source, nullptr, flow.pipe_in.get(), nullptr, pipe_size,
-                                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
-                            : ::recv(source, buffer_.data(), buffer_.size(), 0);
+    const ssize_t got = flow.pipe_in ? ::splice(source, nullptr, flow.pipe_in.get(), nullptr,
+                                                pipe_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+                                     : ::recv(source, buffer_.data(), buffer_.size(), 0);
     if (got < 0 && !would_block()) return Moved::broken;
     if (got < 0) {
         stream.readable[from] = false;
@@ -351,8 +355,8 @@ PortProxy::Moved PortProxy::fill(Stream& stream, unsigned from) {
         flow.in_pipe = size;
         return Moved::all;
     }
-    ssize_t sent = size == 0 ? 0
-                             : ::send(stream.sockets[to].get(), buffer_.data(), size, MSG_NOSIGNAL);
+    ssize_t sent =
+        size == 0 ? 0 : ::send(stream.sockets[to].get(), buffer_.data(), size, MSG_NOSIGNAL);
     if (sent < 0 && !would_block()) return Moved::broken;
     if (sent < 0) {
         stream.writable[to] = false;

@@ -67,8 +67,8 @@ bool same_port(const PortMapping& a, const PortMapping& b) {
 /// The IPv4 and IPv6 requests of one mapping, appended to `out`.
 void expand(std::vector<PortRequest>& out, const PortMapping& mapping, const PublishTarget& target,
             bool proxy, bool v6_host) {
-    PortRequest request{mapping.protocol, mapping.container_port, {}, mapping.host_ip,
-                        mapping.host_port, mapping.host_port_end};
+    PortRequest request{mapping.protocol, mapping.container_port, {},
+                        mapping.host_ip,  mapping.host_port,      mapping.host_port_end};
     const IpAddress fallback = target.default_host_ip ? target.default_host_ip : IpAddress::v4(0);
     if (target.container4 && !mapping.host_ip.is_v6() && (mapping.host_ip || fallback.is_v4())) {
         request.container_ip = target.container4;
@@ -118,11 +118,10 @@ base::Fd bind_socket(const PortRequest& request, std::uint16_t port) {
     }
     const SocketAddress address(request.host_ip, port);
     if (::bind(socket.get(), address.get(), address.size()) != 0) {
-        const std::string which = request.host_port == request.host_port_end
-                                      ? std::string()
-                                      : fmt::format("{} ", port);
-        base::throw_errno(errno, fmt::format("failed to bind host port {}for {}", which,
-                                             to_text(request)));
+        const std::string which =
+            request.host_port == request.host_port_end ? std::string() : fmt::format("{} ", port);
+        base::throw_errno(
+            errno, fmt::format("failed to bind host port {}for {}", which, to_text(request)));
     }
     return socket;
 }
@@ -133,8 +132,8 @@ std::uint16_t PortAllocator::take(const std::vector<IpAddress>& addresses, Proto
                                   std::uint16_t start, std::uint16_t end) {
     const auto is_taken = [&](std::uint16_t port) {
         return std::ranges::find_if(addresses, [&](const IpAddress& address) {
-                   return taken_.contains({address, protocol, port});
-               });
+            return taken_.contains({address, protocol, port});
+        });
     };
     const auto mark = [&](std::uint16_t port) {
         for (const IpAddress& address : addresses) taken_[{address, protocol, port}] = true;
@@ -143,8 +142,8 @@ std::uint16_t PortAllocator::take(const std::vector<IpAddress>& addresses, Proto
     if (start != 0 && start == end) {
         if (const auto owner = is_taken(start); owner != addresses.end()) {
             base::fail(base::ErrorKind::internal,
-                       fmt::format("Bind for {}:{} failed: port is already allocated",
-                                   owner->str(), start));
+                       fmt::format("Bind for {}:{} failed: port is already allocated", owner->str(),
+                                   start));
         }
         return mark(start);
     }

@@ -74,8 +74,8 @@ std::string to_text(const PortRequest& request);
 /// A published port with what holds it.
 struct BoundPort {
     PublishedPort port;
-    base::Fd socket;             ///< until serve
-    std::uint64_t proxy = 0;     ///< once served
+    base::Fd socket;          ///< until serve
+    std::uint64_t proxy = 0;  ///< once served
 };
 
 /// Binds host ports and serves them.

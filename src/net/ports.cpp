@@ -18,9 +18,8 @@ namespace {
 
 /// A number from 0 to 65535, digits only; nullopt otherwise.
 std::optional<std::uint16_t> parse_number(std::string_view text) {
-    const bool digits = !text.empty() && std::ranges::all_of(text, [](char c) {
-        return c >= '0' && c <= '9';
-    });
+    const bool digits =
+        !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
     const auto number = digits ? base::parse_int(text) : std::nullopt;
     if (!number || *number > 65535) return std::nullopt;
     return static_cast<std::uint16_t>(*number);
@@ -43,9 +42,12 @@ std::pair<std::uint16_t, std::uint16_t> parse_range(std::string_view text) {
 
 std::string_view protocol_name(Protocol protocol) {
     switch (protocol) {
-        case Protocol::tcp: return "tcp";
-        case Protocol::udp: return "udp";
-        case Protocol::sctp: return "sctp";
+        case Protocol::tcp:
+            return "tcp";
+        case Protocol::udp:
+            return "udp";
+        case Protocol::sctp:
+            return "sctp";
     }
     return "";
 }
@@ -78,8 +80,8 @@ std::vector<PortMapping> parse_port_bindings(const model::PortMap& bindings) {
         for (const model::PortBinding& binding : list) {
             const auto [first, last] = parse_range(binding.host_port);
             // Text that is no address counts as none given, as Go's net.ParseIP has it.
-            out.push_back({protocol, port,
-                           IpAddress::parse(binding.host_ip).value_or(IpAddress()), first, last});
+            out.push_back({protocol, port, IpAddress::parse(binding.host_ip).value_or(IpAddress()),
+                           first, last});
         }
     }
     return out;

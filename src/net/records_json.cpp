@@ -110,27 +110,27 @@ Json bridge_record(const Network& network) {
         trusted += (trusted.empty() ? "" : ":") + name;
     }
     // All of these must be there: Docker's decoder takes their presence for granted.
-    Json out{{"ID", record.id},
-             {"BridgeName", bridge.name},
-             {"EnableIPv4", record.enable_ipv4},
-             {"EnableIPv6", record.enable_ipv6},
-             {"EnableIPMasquerade", bridge.masquerade},
-             {"GwModeIPv4", ""},
-             {"GwModeIPv6", ""},
-             {"EnableICC", bridge.icc},
-             {"TrustedHostInterfaces", trusted},
-             {"InhibitIPv4", bridge.inhibit_ipv4},
-             {"Mtu", bridge.mtu},
-             {"Internal", record.internal},
-             {"DefaultBridge", bridge.default_bridge},
-             {"DefaultBindingIP", go_address(bridge.binding_ip)},
-             {"HostIP", go_address(bridge.snat4)},
-             {"HostIPv6", go_address(bridge.snat6)},
-             {"DefaultGatewayIPv4", gateway(network.v4, "DefaultGatewayIPv4")},
-             {"DefaultGatewayIPv6", gateway(network.v6, "DefaultGatewayIPv6")},
-             {"ContainerIfacePrefix",
-              bridge.interface_prefix == "eth" ? "" : bridge.interface_prefix},
-             {"BridgeIfaceCreator", bridge.creator}};
+    Json out{
+        {"ID", record.id},
+        {"BridgeName", bridge.name},
+        {"EnableIPv4", record.enable_ipv4},
+        {"EnableIPv6", record.enable_ipv6},
+        {"EnableIPMasquerade", bridge.masquerade},
+        {"GwModeIPv4", ""},
+        {"GwModeIPv6", ""},
+        {"EnableICC", bridge.icc},
+        {"TrustedHostInterfaces", trusted},
+        {"InhibitIPv4", bridge.inhibit_ipv4},
+        {"Mtu", bridge.mtu},
+        {"Internal", record.internal},
+        {"DefaultBridge", bridge.default_bridge},
+        {"DefaultBindingIP", go_address(bridge.binding_ip)},
+        {"HostIP", go_address(bridge.snat4)},
+        {"HostIPv6", go_address(bridge.snat6)},
+        {"DefaultGatewayIPv4", gateway(network.v4, "DefaultGatewayIPv4")},
+        {"DefaultGatewayIPv6", gateway(network.v6, "DefaultGatewayIPv6")},
+        {"ContainerIfacePrefix", bridge.interface_prefix == "eth" ? "" : bridge.interface_prefix},
+        {"BridgeIfaceCreator", bridge.creator}};
     if (network.v4) {
         out["AddressIPv4"] = IpPrefix{network.v4->gateway, network.v4->subnet.bits}.str();
     }

@@ -171,7 +171,8 @@ void NetlinkSocket::transact(NetlinkBatch& batch, std::string_view what,
             if (head->nlmsg_seq < first || head->nlmsg_seq >= sequence_) continue;
             if (head->nlmsg_type != NLMSG_ERROR) {
                 if (on_reply) {
-                    on_reply({head->nlmsg_type, head->nlmsg_seq - first,
+                    on_reply({head->nlmsg_type,
+                              head->nlmsg_seq - first,
                               {reinterpret_cast<char*>(NLMSG_DATA(head)), NLMSG_PAYLOAD(head, 0)}});
                 }
                 continue;
@@ -210,7 +211,8 @@ void NetlinkSocket::dump(NetlinkBatch& batch, std::string_view what,
                     failure.note(*head, *reinterpret_cast<const nlmsgerr*>(NLMSG_DATA(head)));
                     done = true;
                 } else {
-                    on_reply({head->nlmsg_type, 0,
+                    on_reply({head->nlmsg_type,
+                              0,
                               {reinterpret_cast<char*>(NLMSG_DATA(head)), NLMSG_PAYLOAD(head, 0)}});
                 }
             }

@@ -29,7 +29,7 @@ struct PortMapping {
     Protocol protocol = Protocol::tcp;
     std::uint16_t container_port = 0;
     IpAddress host_ip;  ///< none: the daemon's default, on both families when that is 0.0.0.0
-    std::uint16_t host_port = 0;  ///< 0: any free one of net.ipv4.ip_local_port_range
+    std::uint16_t host_port = 0;      ///< 0: any free one of net.ipv4.ip_local_port_range
     std::uint16_t host_port_end = 0;  ///< last of a range; equal to host_port for a single port
 
     friend bool operator==(const PortMapping&, const PortMapping&) = default;

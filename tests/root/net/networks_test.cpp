@@ -308,7 +308,8 @@ TEST_F(NetworksTest, UdpIsCarriedAndTranslated) {
         sockaddr_storage peer{};
         socklen_t size = sizeof peer;
         ASSERT_EQ(::recvfrom(server.get(), buffer, sizeof buffer, 0,
-                             reinterpret_cast<sockaddr*>(&peer), &size), 4);
+                             reinterpret_cast<sockaddr*>(&peer), &size),
+                  4);
         ASSERT_EQ(::sendto(server.get(), "pong", 4, 0, reinterpret_cast<sockaddr*>(&peer), size),
                   4);
         EXPECT_EQ(read_some(client, 4), "pong") << address;
@@ -343,9 +344,10 @@ TEST_F(NetworksTest, DISABLED_Latency) {
         ::usleep(std::getenv("PAUSE") ? 60000 : 0);
     }
     for (auto* times : {&open, &join, &close}) std::ranges::sort(*times);
-    std::printf("us median [p10 p90]: open %ld [%ld %ld], join %ld [%ld %ld], close %ld [%ld %ld]\n",
-                open[100], open[20], open[180], join[100], join[20], join[180], close[100],
-                close[20], close[180]);
+    std::printf(
+        "us median [p10 p90]: open %ld [%ld %ld], join %ld [%ld %ld], close %ld [%ld %ld]\n",
+        open[100], open[20], open[180], join[100], join[20], join[180], close[100], close[20],
+        close[180]);
 }
 
 TEST_F(NetworksTest, ProxyMovesLargeStreamsBothWays) {

@@ -73,8 +73,11 @@ protected:
             outside = current_netns();
         }
         Links links;
-        links.create_veth({.host_name = "uplink", .bridge_index = 0, .peer_name = "eth0",
-                           .peer_mac = MacAddress::random(), .mtu = 1500,
+        links.create_veth({.host_name = "uplink",
+                           .bridge_index = 0,
+                           .peer_name = "eth0",
+                           .peer_mac = MacAddress::random(),
+                           .mtu = 1500,
                            .peer_netns = outside.get()});
         links.add_address(links.find("uplink")->index, *IpPrefix::parse("192.0.2.1/24"));
         in(outside, [] {

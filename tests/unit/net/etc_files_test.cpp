@@ -35,8 +35,8 @@ TEST(HostsText, NamesTheDomainAndLeavesIpv6Out) {
 }
 
 TEST(ExtraHosts, ReplacesHostGateway) {
-    const auto hosts = parse_extra_hosts({"a:1.2.3.4", "h:host-gateway", "six:fd00::1"},
-                                         {ip("172.17.0.1")});
+    const auto hosts =
+        parse_extra_hosts({"a:1.2.3.4", "h:host-gateway", "six:fd00::1"}, {ip("172.17.0.1")});
     ASSERT_EQ(hosts.size(), 3U);
     EXPECT_EQ(hosts[1].second.str(), "172.17.0.1");
     EXPECT_EQ(hosts[2].second.str(), "fd00::1");
@@ -88,8 +88,8 @@ TEST(ResolvConf, OverridesReplaceTheHosts) {
 }
 
 TEST(ResolvConf, InternalNamesTheEmbeddedServer) {
-    const ResolvConf out = resolv_conf("nameserver 10.0.0.1\n", "/etc/resolv.conf", {},
-                                       ResolverKind::internal, false);
+    const ResolvConf out =
+        resolv_conf("nameserver 10.0.0.1\n", "/etc/resolv.conf", {}, ResolverKind::internal, false);
     EXPECT_EQ(out.text.substr(out.text.find("\n\n") + 2),
               "nameserver 127.0.0.11\n"
               "options ndots:0\n"

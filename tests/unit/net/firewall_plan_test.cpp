@@ -53,11 +53,10 @@ TEST(PlanFilter, InternalNetworkStaysInside) {
     FirewallNetwork network = docker0();
     network.internal = true;
     const auto rules = texts(plan_filter(NftFamily::ip, {network}));
-    EXPECT_THAT(
-        std::vector(rules.begin() + 3, rules.end()),
-        ElementsAre("-A DOCKER-ISOLATION-STAGE-1 ! -s 172.17.0.0/16 -o docker0 -j DROP",
-                    "-A DOCKER-ISOLATION-STAGE-1 ! -d 172.17.0.0/16 -i docker0 -j DROP",
-                    "-A DOCKER-FORWARD -i docker0 -o docker0 -j ACCEPT"));
+    EXPECT_THAT(std::vector(rules.begin() + 3, rules.end()),
+                ElementsAre("-A DOCKER-ISOLATION-STAGE-1 ! -s 172.17.0.0/16 -o docker0 -j DROP",
+                            "-A DOCKER-ISOLATION-STAGE-1 ! -d 172.17.0.0/16 -i docker0 -j DROP",
+                            "-A DOCKER-FORWARD -i docker0 -o docker0 -j ACCEPT"));
     EXPECT_TRUE(plan_source(NftFamily::ip, {network}, false).empty());
 }
 

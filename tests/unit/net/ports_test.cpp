@@ -61,10 +61,9 @@ TEST(ContainerPorts, PublishAllAddsWhatHasNoBinding) {
 }
 
 TEST(PortMapText, ShowsExposedAsNull) {
-    const model::PortMap map =
-        port_map({{Protocol::tcp, 80, ip("172.17.0.2"), ip("0.0.0.0"), 8080},
-                  {Protocol::tcp, 80, ip("172.17.0.2"), ip("::"), 8080}},
-                 {"443/tcp", "80/tcp"});
+    const model::PortMap map = port_map({{Protocol::tcp, 80, ip("172.17.0.2"), ip("0.0.0.0"), 8080},
+                                         {Protocol::tcp, 80, ip("172.17.0.2"), ip("::"), 8080}},
+                                        {"443/tcp", "80/tcp"});
     ASSERT_EQ(map.size(), 2U);
     EXPECT_TRUE(map.at("443/tcp").is_null());
     ASSERT_EQ(map.at("80/tcp").size(), 2U);
@@ -113,7 +112,9 @@ TEST(PortAllocator, RefusesAPortTwiceAndGivesItBack) {
     EXPECT_EQ(message_of([&] { allocator.take({any}, Protocol::tcp, 80, 80); }),
               "Bind for 0.0.0.0:80 failed: port is already allocated");
     EXPECT_EQ(allocator.take({any}, Protocol::udp, 80, 80), 80);
-    EXPECT_EQ(message_of([&] { allocator.take({ip("::"), any}, Protocol::tcp, 80, 80); }),
+    EXPECT_EQ(message_of([&] {
+                  allocator.take({ip("::"), any}, Protocol::tcp, 80, 80);
+              }),
               "Bind for 0.0.0.0:80 failed: port is already allocated");
     allocator.release(any, Protocol::tcp, 80);
     EXPECT_EQ(allocator.take({any}, Protocol::tcp, 80, 80), 80);

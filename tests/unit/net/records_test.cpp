@@ -95,8 +95,8 @@ TEST(SandboxState, RoundTrips) {
     endpoint.network_name = "bridge";
     endpoint.driver = "bridge";
     endpoint.ipv4 = *IpPrefix::parse("172.17.0.2/16");
-    endpoint.ports.push_back({Protocol::udp, 53, *IpAddress::parse("172.17.0.2"),
-                              *IpAddress::parse("::"), 5353});
+    endpoint.ports.push_back(
+        {Protocol::udp, 53, *IpAddress::parse("172.17.0.2"), *IpAddress::parse("::"), 5353});
     state.endpoints.push_back(endpoint);
     SandboxState again;
     decode_sandbox(encode_sandbox(state), again);
