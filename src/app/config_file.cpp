@@ -132,7 +132,8 @@ struct SetJson {
     [[nodiscard]] std::int64_t number(const Json& value, std::string_view type = "int") const {
         if (!value.is_number()) wrong(value, type);
         if (!value.is_number_integer()) {
-            bad(fmt::format("json: cannot unmarshal number {} into Go struct field Config.{}{} of "
+            bad(
+                fmt::format("json: cannot unmarshal number {} into Go struct field Config.{}{} of "
                             "type {}",
                             value.dump(), option.group, option.key, type));
         }
@@ -245,8 +246,13 @@ struct SetJson {
 
 /// Keys whose objects are values. Source: moby daemon/config/config.go, flatOptions.
 bool is_flat(const std::string& key) {
-    constexpr std::array flat{"cluster-store-opts", "default-network-opts", "log-opts", "runtimes",
-                              "default-ulimits",    "features",             "builder"};
+    constexpr std::array flat{"cluster-store-opts",
+                              "default-network-opts",
+                              "log-opts",
+                              "runtimes",
+                              "default-ulimits",
+                              "features",
+                              "builder"};
     return std::ranges::find(flat, key) != flat.end();
 }
 
@@ -288,8 +294,8 @@ void check_keys(const Config& flags, const std::vector<std::pair<std::string, Js
         if (!flags.from_flags.contains(std::string(option.name)) || option.key == "runtimes") {
             continue;
         }
-        const auto found = std::ranges::find(values, option.key,
-                                             [](const auto& entry) { return entry.first; });
+        const auto found =
+            std::ranges::find(values, option.key, [](const auto& entry) { return entry.first; });
         if (option.key.empty() || found == values.end()) continue;
         std::string from_flag = value_text(flags, option);
         std::string from_file = go_text(found->second);
@@ -297,8 +303,8 @@ void check_keys(const Config& flags, const std::vector<std::pair<std::string, Js
             from_flag = mask_credentials(from_flag);
             from_file = mask_credentials(from_file);
         }
-        conflicts.push_back(fmt::format("{}: (from flag: {}, from file: {})", option.key, from_flag,
-                                        from_file));
+        conflicts.push_back(
+            fmt::format("{}: (from flag: {}, from file: {})", option.key, from_flag, from_file));
     }
     if (!conflicts.empty()) {
         bad("the following directives are specified both as a flag and in the configuration "
@@ -312,6 +318,8 @@ std::vector<std::pair<std::string, Json>> parse_values(std::string_view raw) {
     const std::string_view trimmed = base::trim(text);
     if (trimmed.empty()) return {};
     const model::GoSyntax syntax = model::scan_go_json(trimmed);
+    // Go's Unmarshal and its Decoder have different words for a text that stops too early.
+    if (syntax.error == "unexpected EOF") bad("unexpected end of JSON input");
     if (!syntax.error.empty()) bad(syntax.error);
     if (const auto rest = base::trim(trimmed.substr(syntax.end)); !rest.empty()) {
         bad(fmt::format("invalid character '{}' after top-level value", rest.front()));
@@ -454,7 +462,8 @@ void validate(const Config& config) {
     }
     (void)exec_opt(config, "");
     if (config.default_ipc_mode != "private" && config.default_ipc_mode != "shareable") {
-        bad(fmt::format("default IPC mode setting ({}) is invalid; use \"shareable\" or "
+        bad(
+            fmt::format("default IPC mode setting ({}) is invalid; use \"shareable\" or "
                         "\"private\"",
                         config.default_ipc_mode));
     }
@@ -468,8 +477,8 @@ void validate(const Config& config) {
 // Source: moby daemon/daemon_unix.go, verifyDaemonSettings.
 void check_combinations(const Config& config) {
     const auto only_one = [](std::string_view flag) {
-        bad(fmt::format("You specified -b & {}, mutually exclusive options. Please specify only one",
-                        flag));
+        bad(fmt::format(
+            "You specified -b & {}, mutually exclusive options. Please specify only one", flag));
     };
     if (config.containerd_namespace == config.containerd_plugins_namespace) {
         bad("containers namespace and plugins namespace cannot be the same");

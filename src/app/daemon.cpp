@@ -50,9 +50,8 @@ base::log::Level level_of(const Config& config) {
 }
 
 void configure_log(const Config& config) {
-    base::log::configure(level_of(config), config.log_format == "json"
-                                               ? base::log::Format::json
-                                               : base::log::Format::text);
+    base::log::configure(level_of(config), config.log_format == "json" ? base::log::Format::json
+                                                                       : base::log::Format::text);
 }
 
 /// Puts the configured proxies where every client of the process looks for them.

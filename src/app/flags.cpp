@@ -21,9 +21,9 @@ namespace {
 
 /// Source: moby cmd/dockerd/cobra.go, FlagErrorFunc, printed as StatusError.Error does.
 [[noreturn]] void usage_error(const std::string& why) {
-    base::fail(base::ErrorKind::invalid_argument,
-               fmt::format("Status: {}\nSee 'dockerd --help'.\n\n{}\n, Code: 125", why,
-                           usage_text()));
+    base::fail(
+        base::ErrorKind::invalid_argument,
+        fmt::format("Status: {}\nSee 'dockerd --help'.\n\n{}\n, Code: 125", why, usage_text()));
 }
 
 class Parser {
@@ -79,7 +79,8 @@ private:
         std::string rest = text.substr(1);
         while (!rest.empty()) {
             const char letter = rest[0];
-            const Option* const option = letter == 'h' ? find_option("help") : find_shorthand(letter);
+            const Option* const option =
+                letter == 'h' ? find_option("help") : find_shorthand(letter);
             if (!option) {
                 usage_error(fmt::format("unknown shorthand flag: '{}' in -{}", letter, rest));
             }
@@ -110,16 +111,16 @@ private:
         try {
             set_from_text(line_.config, option, value);
         } catch (const base::Error& error) {
-            const std::string name =
-                option.shorthand ? fmt::format("-{}, --{}", option.shorthand, option.name)
-                                 : fmt::format("--{}", option.name);
+            const std::string name = option.shorthand
+                                         ? fmt::format("-{}, --{}", option.shorthand, option.name)
+                                         : fmt::format("--{}", option.name);
             usage_error(fmt::format("invalid argument {} for {} flag: {}", base::quote(value),
                                     base::quote(name), error.what()));
         }
         line_.config.from_flags.emplace(option.name);
         if (!option.deprecated.empty()) {
-            line_.warnings += fmt::format("Flag --{} has been deprecated, {}\n", option.name,
-                                          option.deprecated);
+            line_.warnings +=
+                fmt::format("Flag --{} has been deprecated, {}\n", option.name, option.deprecated);
         }
         if (line_.config.show_help) line_.command = Command::help;
         if (line_.config.show_version) line_.command = Command::version;
@@ -194,12 +195,14 @@ std::string usage_text() {
     const std::size_t indent = widest + 11;
     const std::size_t width = std::max<std::size_t>(terminal_width() - 1, indent + 24);
 
-    std::string out = "Usage:\tdockerd [OPTIONS]\n\nA self-sufficient runtime for containers.\n\n"
-                      "Options:\n";
+    std::string out =
+        "Usage:\tdockerd [OPTIONS]\n\nA self-sufficient runtime for containers.\n\n"
+        "Options:\n";
     for (const Option& option : options()) {
         if (option.visibility == Visibility::hidden) continue;
-        std::string left = option.shorthand ? fmt::format("  -{}, --{}", option.shorthand, option.name)
-                                            : fmt::format("      --{}", option.name);
+        std::string left = option.shorthand
+                               ? fmt::format("  -{}, --{}", option.shorthand, option.name)
+                               : fmt::format("      --{}", option.name);
         if (!option.type.empty()) left += fmt::format(" {}", option.type);
         fmt::format_to(std::back_inserter(out), "{:<{}}{}\n", left, indent,
                        wrap(option.help, width - indent, indent));

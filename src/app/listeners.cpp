@@ -1,11 +1,11 @@
 #include "listeners.hpp"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -108,8 +108,7 @@ void resolve(const HostPort& target, AddressList& out) {
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_PASSIVE;
-    const int failure =
-        ::getaddrinfo(target.host.c_str(), target.port.c_str(), &hints, &out.first);
+    const int failure = ::getaddrinfo(target.host.c_str(), target.port.c_str(), &hints, &out.first);
     if (failure != 0) {
         fail(fmt::format("listen tcp: lookup {}: {}", target.host, ::gai_strerror(failure)));
     }
@@ -179,21 +178,27 @@ void warn_of_open_tcp(const Host& host, const Config& config) {
     const auto warn = [&](std::string_view message) {
         base::log::write(Level::warn, message, {{"host", text}});
     };
-    warn("Binding to IP address without --tlsverify is insecure and gives root access on this "
-         "machine to everyone who has access to your network.");
-    warn("Binding to an IP address, even on localhost, can also give access to scripts run in a "
-         "browser. Be safe out there!");
-    warn("[DEPRECATION NOTICE] In future versions this will be a hard failure preventing the "
-         "daemon from starting! Learn more at: https://docs.docker.com/go/api-security/");
+    warn(
+        "Binding to IP address without --tlsverify is insecure and gives root access on this "
+        "machine to everyone who has access to your network.");
+    warn(
+        "Binding to an IP address, even on localhost, can also give access to scripts run in a "
+        "browser. Be safe out there!");
+    warn(
+        "[DEPRECATION NOTICE] In future versions this will be a hard failure preventing the "
+        "daemon from starting! Learn more at: https://docs.docker.com/go/api-security/");
     const bool decided = config.tls.has_value();
     if (decided || is_loopback(split_host_port(host.address).host)) return;
-    warn("Binding to an IP address without --tlsverify is deprecated. Startup is intentionally "
-         "being slowed down to show this message");
-    warn("Please consider generating tls certificates with client validation to prevent exposing "
-         "unauthenticated root access to your network");
+    warn(
+        "Binding to an IP address without --tlsverify is deprecated. Startup is intentionally "
+        "being slowed down to show this message");
+    warn(
+        "Please consider generating tls certificates with client validation to prevent exposing "
+        "unauthenticated root access to your network");
     warn("You can override this by explicitly specifying '--tls=false' or '--tlsverify=false'");
-    warn("Support for listening on TCP without authentication or explicit intent to run without "
-         "authentication will be removed in the next release");
+    warn(
+        "Support for listening on TCP without authentication or explicit intent to run without "
+        "authentication will be removed in the next release");
     std::this_thread::sleep_for(std::chrono::seconds(1));
 }
 
@@ -212,8 +217,9 @@ int activated_count() {
 void bind_activated(const std::string& address, std::vector<BoundSocket>& out) {
     const int count = activated_count();
     if (count <= 0) {
-        fail("no sockets found via socket activation: make sure the service was started by "
-             "systemd");
+        fail(
+            "no sockets found via socket activation: make sure the service was started by "
+            "systemd");
     }
     int first = first_activated;
     int last = first_activated + count - 1;

@@ -12,15 +12,14 @@
 
 namespace dockerd::app {
 
-using Target = std::variant<bool Config::*, std::optional<bool> Config::*, std::int64_t Config::*,
-                            std::string Config::*, Bytes Config::*,
-                            std::vector<std::string> Config::*,
-                            std::map<std::string, std::string> Config::*,
-                            std::map<std::string, bool> Config::*,
-                            std::map<std::string, std::map<std::string, std::string>> Config::*,
-                            std::vector<AddressPool> Config::*,
-                            std::map<std::string, Ulimit> Config::*,
-                            std::map<std::string, RuntimeConfig> Config::*>;
+using Target =
+    std::variant<bool Config::*, std::optional<bool> Config::*, std::int64_t Config::*,
+                 std::string Config::*, Bytes Config::*, std::vector<std::string> Config::*,
+                 std::map<std::string, std::string> Config::*,
+                 std::map<std::string, bool> Config::*,
+                 std::map<std::string, std::map<std::string, std::string>> Config::*,
+                 std::vector<AddressPool> Config::*, std::map<std::string, Ulimit> Config::*,
+                 std::map<std::string, RuntimeConfig> Config::*>;
 
 /// Says what is wrong with one value of a flag; nullopt when nothing is.
 using Check = std::optional<std::string> (*)(const std::string&);
@@ -31,8 +30,8 @@ enum class Visibility { shown, hidden };
 struct Option {
     std::string_view name;
     char shorthand = 0;
-    std::string_view key;    ///< in daemon.json; empty: none
-    std::string_view type;   ///< as `--help` shows it; empty for a switch
+    std::string_view key;   ///< in daemon.json; empty: none
+    std::string_view type;  ///< as `--help` shows it; empty for a switch
     Target target;
     std::string_view help;
     bool reloadable = false;  ///< taken from daemon.json again on SIGHUP

@@ -41,7 +41,8 @@ void write_pid(const std::string& path) {
         ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
     if (!file) base::throw_errno(errno, "open " + path);
     const std::string text = std::to_string(::getpid());
-    if (::write(file.get(), text.data(), text.size()) < 0) base::throw_errno(errno, "write " + path);
+    if (::write(file.get(), text.data(), text.size()) < 0)
+        base::throw_errno(errno, "write " + path);
 }
 
 }  // namespace

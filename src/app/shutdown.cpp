@@ -83,7 +83,8 @@ void Signals::run() {
         if (signal != SIGTERM && signal != SIGINT) continue;
         base::log::info("Processing signal '{}'", signal_name(signal));
         if (++interrupts > force_quit_count) {
-            base::log::info("Forcing docker daemon shutdown without cleanup; 3 interrupts received");
+            base::log::info(
+                "Forcing docker daemon shutdown without cleanup; 3 interrupts received");
             ::_exit(128 + signal);
         }
         if (interrupts == 1) push(SignalEvent::stop);

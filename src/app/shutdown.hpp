@@ -8,7 +8,6 @@
 
 namespace dockerd::app {
 
-
 /// What a signal asks of the daemon.
 enum class SignalEvent { stop, reload, dump };
 
