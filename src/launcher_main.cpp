@@ -4,6 +4,8 @@
 #include "monitor/monitor.hpp"
 #include "wire/packet.hpp"
 
+#include <dockerd/base/fd.hpp>
+
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -33,7 +35,7 @@ void prepare_process() {
 }
 
 void become_monitor(dockerd::runtime::wire::Packet&& packet) {
-    (void)::close(daemon_socket);
+    dockerd::base::Fd{daemon_socket}.reset();  // the launcher's; a monitor has its own
     struct sigaction normal {};
     normal.sa_handler = SIG_DFL;
     (void)::sigaction(SIGCHLD, &normal, nullptr);

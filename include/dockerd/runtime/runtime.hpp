@@ -48,7 +48,9 @@ struct ExitInfo {
 /// Pre: they are quick and call nothing of Monitor or Runtime that waits; signal() and release()
 /// are fine.
 struct RuntimeEvents {
+    /// Output has been flushed and attached clients closed. The engine then calls release().
     std::function<void(const std::string& id, const ExitInfo&)> on_exit;
+    /// Its clients see the end of their streams after this has returned.
     std::function<void(const std::string& id, const std::string& exec_id, int code)> on_exec_exit;
     /// A client typed the detach keys. `exec_id` is empty for the container's own streams.
     std::function<void(const std::string& id, const std::string& exec_id)> on_detach;
@@ -131,7 +133,8 @@ public:
 
     /// Starts a container and returns when its program has been exec'd.
     ///
-    /// Clients are closed when the start fails.
+    /// When the start fails the clients' sockets are closed without a word or a shutdown: who kept
+    /// a duplicate can still write to it. The same holds for Monitor::exec_start.
     /// Throws: StartFailure, "failed to create task for container: failed to create shim task: OCI
     /// runtime create failed: runc create failed: unable to start container process: <reason>", or
     /// "unable to find user x: no matching entries in passwd file" bare, as Docker has them.

@@ -144,6 +144,8 @@ void run_container_init(ContainerPlan& plan, Stdio& stdio, base::Fd& report) {
     const users::Identity identity = find_identity(plan.process);
     await_join(rootfs);
     enter_cgroup_namespace(rootfs);
+    // No directory is open any more that a working directory of /proc/self/fd/N could name.
+    close_all_but({report.get(), apparmor.get()});
     (void)::umask(static_cast<mode_t>(plan.process.umask));
     become_program(plan.process, identity, apparmor, plan.use_init);
 }

@@ -106,9 +106,18 @@ std::string attach_text(const Mount& mount, const char* flags) {
            ", dstFd=/proc/thread-self/fd/11, flags=" + flags;
 }
 
+bool is_directory(const base::Fd& fd) {
+    struct stat info {};
+    return ::fstat(fd.get(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 void apply_bind(const Rootfs& rootfs, const Mount& mount) {
     const base::Fd place = open_destination(rootfs, mount);
     refuse_root(rootfs, place, mount);
+    if (is_directory(place) != is_directory(mount.tree)) {
+        // The kernel says EINVAL here; mount(2), which Docker uses, says this.
+        fail_mount(mount, ENOTDIR, attach_text(mount, "MS_BIND|MS_REC"));
+    }
     const unsigned bits = attributes_of(mount);
     if (const int error = set_attributes(mount.tree, bits, 0, mount.recursive_read_only)) {
         fail_mount(mount, error, "failed to set user-requested vfs flags on bind-mount");

@@ -3,6 +3,7 @@
 #include <dockerd/base/error.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -135,6 +136,15 @@ void Launcher::send(const wire::Encoder& request) {
         (void)::kill(pid_, SIGKILL);  // it may hang without its socket; our child either way
         stop();
     }
+}
+
+bool Launcher::has_died() {
+    const base::Lock lock(mutex_);
+    if (pid_ < 0) return true;
+    pollfd peer{socket_.get(), 0, 0};
+    if (::poll(&peer, 1, 200) <= 0 || (peer.revents & POLLHUP) == 0) return false;
+    stop();
+    return true;
 }
 
 pid_t Launcher::pid() const {

@@ -25,6 +25,10 @@ public:
     /// Throws: internal, "launcher: <errno text>".
     void send(const wire::Encoder& request);
 
+    /// True when the process has died, so that what it was given last may not have been started.
+    /// Waits up to 200 ms for a death that is under way.
+    bool has_died();
+
     [[nodiscard]] pid_t pid() const;
 
 private:

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 namespace dockerd::runtime {
@@ -37,20 +38,34 @@ Pair make_pair() {
     return {base::Fd{ends[0]}, base::Fd{ends[1]}};
 }
 
-/// What the monitor says first.
-wire::Started await_started(const base::Fd& socket) {
+/// What the monitor says first; nullopt when the connection closed without a word.
+std::optional<wire::Started> await_started(const base::Fd& socket) {
     wire::Packet packet;
-    wire::Failed failed{"launcher", 0, "the launcher ended"};
+    if (wire::receive_packet(socket.get(), /*wait=*/true, packet) != wire::Receive::packet)
+        return {};
     wire::Started started;
-    if (wire::receive_packet(socket.get(), /*wait=*/true, packet) == wire::Receive::packet) {
-        if (packet.kind == wire::Kind::started && packet.to(started) && started.pidfd) {
-            return started;
-        }
-        if (packet.kind != wire::Kind::failed || !packet.to(failed)) {
-            failed = {"protocol", 0, "the monitor answered something else"};
-        }
+    if (packet.kind == wire::Kind::started && packet.to(started) && started.pidfd) return started;
+    wire::Failed failed;
+    if (packet.kind != wire::Kind::failed || !packet.to(failed)) {
+        failed = {"protocol", 0, "the monitor answered something else"};
     }
     throw launch::start_failure(launch::Attempt::container, failed);
+}
+
+/// Sends the request and waits. Once more when the launcher died under it: then nobody has it.
+std::pair<wire::Started, base::Fd> hand_over(launch::Launcher& launcher,
+                                             wire::StartRequest& request) {
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        Pair pair = make_pair();
+        request.connection = std::move(pair.theirs);
+        launcher.send(wire::encode(request));
+        request.connection.reset();  // else its end would never be seen
+        if (auto started = await_started(pair.ours)) {
+            return {std::move(*started), std::move(pair.ours)};
+        }
+        if (!launcher.has_died()) break;
+    }
+    throw launch::start_failure(launch::Attempt::container, {"launcher", 0, "the launcher ended"});
 }
 
 }  // namespace
@@ -67,21 +82,15 @@ std::shared_ptr<Monitor> Runtime::start(ContainerPlan plan, std::vector<PendingA
     if (plan.process.args.empty()) {
         base::fail(base::ErrorKind::invalid_argument, "no command specified");
     }
-    Pair pair = make_pair();
     wire::StartRequest request;
     request.plan = std::move(plan);
-    request.connection = std::move(pair.theirs);
     for (PendingAttach& client : clients) {
         request.clients.push_back(
             launch::attach_request(std::move(client), launch::next_attach_id()));
     }
-    impl_->launcher.send(wire::encode(request));
-    const std::string id = request.plan.id;
-    // Our copies of what the monitor has now: the connection above all, whose end we wait for.
-    request = wire::StartRequest{};
-    wire::Started started = await_started(pair.ours);
+    auto [started, socket] = hand_over(impl_->launcher, request);
     auto connection = std::make_shared<launch::Connection>(
-        id, started.pid, std::move(started.pidfd), std::move(pair.ours));
+        request.plan.id, started.pid, std::move(started.pidfd), std::move(socket));
     impl_->reaper.add(connection);
     return connection;
 }

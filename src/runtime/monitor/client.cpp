@@ -18,7 +18,7 @@ Client::Client(Loop& loop, Streams& streams, wire::AttachRequest&& request, bool
     loop_.watch(socket_.get(), events_, this);
 }
 
-Client::~Client() { close(); }
+Client::~Client() { finish(); }
 
 void Client::feed_early_input() {
     const std::string early = std::move(request_.input);
@@ -116,14 +116,14 @@ void Client::write_pending() {
         sent_ += static_cast<std::size_t>(n);
     }
     if (sent_ == pending_.size()) {
-        pending_ = std::string{};
+        std::string().swap(pending_);  // assigning an empty one would keep the memory
         sent_ = 0;
         update_events();
     }
     streams_.client_progress();
 }
 
-void Client::close() {
+void Client::finish() {
     if (!socket_) return;
     loop_.forget(socket_.get());
     (void)::shutdown(socket_.get(), SHUT_WR);  // the peer may be gone
@@ -137,7 +137,7 @@ void Client::close() {
 void Client::drop() {
     loop_.forget(socket_.get());
     socket_.reset();
-    pending_ = std::string{};
+    std::string().swap(pending_);  // assigning an empty one would keep the memory
     sent_ = 0;
     streams_.client_gone(*this);
 }

@@ -272,8 +272,9 @@ void Log::flush() {
 }
 
 void Log::shrink() {
-    batch_ = std::string{};
-    ends_ = std::string{};
+    // Swapped: assigning an empty string keeps the memory.
+    std::string().swap(batch_);
+    std::string().swap(ends_);
     for (Line& line : lines_) line.held.shrink_to_fit();
 }
 

@@ -225,13 +225,13 @@ void Streams::client_input_ended(Client& client) {
         return;
     }
     if (client.flushed()) {
-        client.close();
+        client.finish();
         client_gone(client);
     }
 }
 
 void Streams::client_detached(Client& client) {
-    client.close();
+    client.finish();
     client_gone(client);
     owner_.client_detached(*this);
 }
@@ -260,7 +260,7 @@ void Streams::close_clients() {
     while (!clients_.empty()) {
         std::unique_ptr<Client> client = std::move(clients_.back());
         clients_.pop_back();
-        client->close();
+        client->finish();
         owner_.client_closed(client->id());
         loop_.bury(std::move(client));
     }
@@ -268,6 +268,7 @@ void Streams::close_clients() {
 
 void Streams::shrink() {
     if (log_ != nullptr) log_->shrink();
+    if (input_pending_.empty()) std::string().swap(input_pending_);
     (void)::madvise(read_buffer(), read_size, MADV_DONTNEED);  // only a wish
 }
 

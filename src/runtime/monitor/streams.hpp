@@ -41,7 +41,7 @@ public:
     /// Hands on what came before the client was given to us.
     void feed_early_input();
     /// Ends the connection in order: end of stream for the peer, then close.
-    void close();
+    void finish();
 
     [[nodiscard]] bool backlogged() const { return pending_.size() - sent_ >= most_pending; }
     [[nodiscard]] bool flushed() const { return pending_.empty(); }
