@@ -1,81 +1,140 @@
 #include "wiring.hpp"
 
-#include <sys/utsname.h>
-
-#include <fmt/format.h>
-
 #include <memory>
 #include <string>
 
-#include "api/router.hpp"
+#include <dockerd/api/api.hpp>
+#include <dockerd/base/log.hpp>
+#include <dockerd/net/networks.hpp>
+#include <dockerd/runtime/cgroup.hpp>
+#include <dockerd/runtime/sysinfo.hpp>
+#include <dockerd/store/container_files.hpp>
+#include <dockerd/store/images.hpp>
+#include <dockerd/store/kv.hpp>
+#include <dockerd/store/layers.hpp>
+#include <dockerd/store/volumes_db.hpp>
+
+#include "engine/containers/containers.hpp"
+#include "engine/events/events.hpp"
+#include "engine/images/images.hpp"
+#include "engine/networks/networks.hpp"
+#include "engine/system/system.hpp"
+#include "engine/volumes/volumes.hpp"
+#include "engine_options.hpp"
 
 namespace dockerd::app {
 namespace {
 
-using http::Method;
-using http::Request;
-using http::Response;
-
-/// What the daemon says about itself before the engine is wired in.
-class Introduction {
+/// Members in the order they depend on each other; destroyed the other way round.
+class DaemonWiring final : public Wiring {
 public:
-    Introduction() {
-        utsname host{};
-        (void)::uname(&host);
-        version_ = fmt::format(
-            "{{\"Platform\":{{\"Name\":\"\"}},\"Version\":\"28.2.2\",\"ApiVersion\":\"1.50\","
-            "\"MinAPIVersion\":\"1.24\",\"Os\":\"linux\",\"Arch\":\"amd64\","
-            "\"KernelVersion\":\"{}\"}}",
-            host.release);
+    explicit DaemonWiring(const Config& config)
+        : cgroups_(runtime::CgroupHost::open()),
+          layers_(config.data_root),
+          image_files_(config.data_root, layers_),
+          container_files_(config.data_root),
+          volume_files_(config.data_root),
+          kv_(config.data_root),
+          network_store_(kv_),
+          networks_(networks_options(config), network_store_),
+          // After the networks, which switch forwarding on.
+          sysinfo_(runtime::read_sysinfo(cgroups_)),
+          volumes_(volume_files_, events_),
+          containers_(containers_options(config), {.layers = layers_,
+                                                   .images = image_files_,
+                                                   .files = container_files_,
+                                                   .networks = networks_,
+                                                   .cgroups = cgroups_,
+                                                   .sysinfo = sysinfo_,
+                                                   .events = events_,
+                                                   .volumes = volumes_}),
+          network_manager_(networks_, events_),
+          images_(image_files_, events_),
+          system_(system_options(config), {.containers = containers_,
+                                           .images = images_,
+                                           .volumes = volumes_,
+                                           .layers = layers_,
+                                           .events = events_,
+                                           .sysinfo = sysinfo_,
+                                           .count_containers = [this] { return count(); }}),
+          services_{.containers = containers_,
+                    .images = images_,
+                    .networks = network_manager_,
+                    .volumes = volumes_,
+                    .events = events_,
+                    .system = system_},
+          application_(api::make_api(services_, api_options(config))) {
+        for (const auto& warning : sysinfo_.warnings) base::log::warn("{}", warning);
+        network_manager_.set_endpoint_changes(
+            [this](const auto& network, const auto& request) {
+                containers_.connect_network(network, request);
+            },
+            [this](const auto& network, const auto& request) {
+                containers_.disconnect_network(network, request);
+            });
+        images_.set_users([this] { return image_users(); });
+        network_manager_.set_usage([this] { return containers_.used_networks(); });
+        base::log::info("Loading containers: start.");
+        containers_.restore();
+        base::log::info("Loading containers: done.");
     }
 
-    // HEAD, GET /_ping
-    Response ping(const Request& request) {
-        Response response = request.method == Method::head ? Response::empty(200)
-                                                           : Response::text(200, "OK");
-        if (request.method == Method::head) response.headers.add("Content-Length", "0");
-        response.headers.add("Builder-Version", "1");
-        response.headers.add("Cache-Control", "no-cache, no-store, must-revalidate");
-        response.headers.add("Pragma", "no-cache");
-        response.headers.add("Swarm", "inactive");
-        return response;
+    http::Application& application() override { return *application_; }
+    void reload(const Config& config) override {
+        containers_.set_live_restore(config.live_restore);
     }
-
-    // GET /version
-    Response version(const Request&) { return Response::json(200, version_); }
-
-    // GET /info
-    Response info(const Request&) {
-        return Response::json(200, "{\"ServerVersion\":\"28.2.2\",\"OSType\":\"linux\"}");
-    }
+    void shutdown() override { containers_.shutdown(); }
 
 private:
-    std::string version_;
-};
-
-class MinimalWiring final : public Wiring {
-public:
-    explicit MinimalWiring(const Config& config)
-        : router_({.min_version = config.min_api_version, .experimental = config.experimental}) {
-        router_.add(Method::get, "/_ping", {1, 24}, api::inline_call(self_, &Introduction::ping));
-        router_.add(Method::head, "/_ping", {1, 24}, api::inline_call(self_, &Introduction::ping));
-        router_.add(Method::get, "/version", {1, 24}, api::inline_call(self_, &Introduction::version));
-        router_.add(Method::get, "/info", {1, 24}, api::call(self_, &Introduction::info));
+    [[nodiscard]] engine::ContainerCounts count() const {
+        engine::ContainerCounts counts;
+        for (const auto& container : containers_.snapshots()) {
+            const auto& state = container->state;
+            if (state.paused) {
+                ++counts.paused;
+            } else if (state.running) {
+                ++counts.running;
+            } else {
+                ++counts.stopped;
+            }
+        }
+        return counts;
     }
 
-    http::Application& application() override { return router_; }
-    void reload(const Config&) override {}
-    void shutdown() override {}
+    /// Which images containers need.
+    [[nodiscard]] std::vector<engine::ImageUser> image_users() const {
+        std::vector<engine::ImageUser> users;
+        for (const auto& container : containers_.snapshots()) {
+            users.push_back({.container_id = container->id,
+                             .image_id = container->image_id,
+                             .running = container->state.running});
+        }
+        return users;
+    }
 
-private:
-    Introduction self_;
-    api::Router router_;
+    runtime::CgroupHost cgroups_;
+    store::Layers layers_;
+    store::Images image_files_;
+    store::ContainerFiles container_files_;
+    store::VolumesDb volume_files_;
+    store::KvFile kv_;
+    engine::KvNetworkStore network_store_;
+    net::Networks networks_;
+    runtime::SysInfo sysinfo_;
+    engine::Events events_;
+    engine::Volumes volumes_;
+    engine::Containers containers_;
+    engine::NetworkManager network_manager_;
+    engine::Images images_;
+    engine::System system_;
+    engine::Services services_;
+    std::unique_ptr<http::Application> application_;
 };
 
 }  // namespace
 
 std::unique_ptr<Wiring> make_wiring(const Config& config) {
-    return std::make_unique<MinimalWiring>(config);
+    return std::make_unique<DaemonWiring>(config);
 }
 
 }  // namespace dockerd::app

@@ -69,6 +69,8 @@ public:
 
     /// Reads all containers from disk, finds running ones again, and applies restart policies.
     void restore();
+    /// Whether containers outlive a graceful end of the daemon. Thread: any.
+    void set_live_restore(bool on) { live_restore_ = on; }
     /// Graceful end of the daemon: stops containers unless they are to live on.
     void shutdown();
 
@@ -194,6 +196,7 @@ private:
     runtime::HostFacts facts_;
     ContainerIndex index_;
     base::Timers timers_;
+    std::atomic<bool> live_restore_{false};
     std::atomic<bool> shutting_down_{false};
     std::atomic<bool> pruning_{false};
     mutable base::Mutex execs_mutex_;

@@ -115,7 +115,9 @@ CreateResult Containers::create(std::string name, const std::string& platform,
     store::ContainerRecord record;
     record.id = base::random_id();
     record.name = "/" + reserve_name(name, record.id);
-    base::Undo give_name_back([&] { index_.release_name(record.name.substr(1), record.id); });
+    const std::string reserved = record.name.substr(1);
+    base::Undo give_name_back(
+        [this, reserved, id = record.id] { index_.release_name(reserved, id); });
     if (config.hostname.empty()) {
         config.hostname = host.network_mode == "host" ? host_name() : record.id.substr(0, 12);
     }
@@ -211,7 +213,7 @@ void Containers::build_on_disk(const ContainerRef& container, const std::string&
 
     const std::string directory = parts_.files.path(container->id);
     record.log_path.clear();
-    parts_.files.create_durable(record, batch);
+    parts_.files.create(record, batch);
     base::Undo drop_files([&] {
         try {
             parts_.files.remove(container->id);

@@ -49,6 +49,7 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
           lifecycle_.post([this, id] { handle_oom(id); });
       }),
       lifecycle_({.name = "lifecycle"}) {
+    live_restore_ = options_.live_restore;
     sys::make_directories(options_.exec_root + "/containers", 0700);
     sys::make_directories(options_.exec_root + "/sandboxes", 0700);
     runtime::RuntimeEvents events;
@@ -72,6 +73,11 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
     };
     events.on_attach_closed = [](const std::string&, std::uint64_t) {};
     runtime_ = std::make_unique<runtime::Runtime>(std::move(events));
+    // Compiling the default profile takes longer than a start: done before the first one asks.
+    lifecycle_.post([this] {
+        const auto capabilities = runtime::container_capabilities({}, {}, /*privileged=*/false);
+        (void)seccomp_of({}, capabilities);
+    });
 }
 
 Containers::~Containers() { runtime_.reset(); }
@@ -205,7 +211,7 @@ void Containers::apply_policy_at_start(const ContainerRef& container) {
 
 void Containers::shutdown() {
     shutting_down_ = true;
-    if (options_.live_restore) return;
+    if (live_restore_) return;
     std::vector<ContainerRef> running;
     for (const auto& container : index_.all()) {
         if (container->snapshot()->state.running) running.push_back(container);

@@ -209,7 +209,6 @@ void Containers::mark_running(const ContainerRef& container) {
     record.state.pid = container->monitor->pid();
     record.state.exit_code = 0;
     record.state.started_at = base::WallTime::now();
-    record.state.finished_at = {};
     record.has_been_started_before = true;
     container->started_mono = std::chrono::steady_clock::now();
     container->oom_kills_seen = container->cgroup.oom_kills();

@@ -1,0 +1,127 @@
+#include "engine_options.hpp"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <sstream>
+
+#include <dockerd/base/error.hpp>
+
+namespace dockerd::app {
+namespace {
+
+net::IpAddress address_or_none(const std::string& text, const char* flag) {
+    if (text.empty()) return {};
+    const auto address = net::IpAddress::parse(text);
+    if (!address) {
+        base::fail(base::ErrorKind::invalid_argument,
+                   fmt::format("invalid argument \"{}\" for \"--{}\" flag: ip is not a valid IP "
+                               "address",
+                               text, flag));
+    }
+    return *address;
+}
+
+std::string read_profile(const std::string& path) {
+    if (path.empty() || path == "builtin" || path == "unconfined") return path;
+    const std::ifstream file(path);
+    std::ostringstream text;
+    text << file.rdbuf();
+    if (!file) {
+        base::fail(base::ErrorKind::invalid_argument,
+                   fmt::format("opening seccomp profile ({}) failed", path));
+    }
+    return text.str();
+}
+
+}  // namespace
+
+net::NetworksOptions networks_options(const Config& config) {
+    net::NetworksOptions options;
+    options.exec_root = config.exec_root;
+    options.bridge = config.bridge;
+    options.bip = config.bip;
+    options.fixed_cidr = config.fixed_cidr;
+    options.default_gateway = address_or_none(config.default_gateway, "default-gateway");
+    options.default_host_ip = address_or_none(config.ip, "ip");
+    for (const auto& pool : config.default_address_pools) {
+        const auto base_prefix = net::IpPrefix::parse(pool.base);
+        if (!base_prefix) {
+            base::fail(base::ErrorKind::invalid_argument,
+                       fmt::format("invalid base pool {}", pool.base));
+        }
+        options.address_pools.push_back({*base_prefix, static_cast<unsigned>(pool.size)});
+    }
+    for (const auto& gateway : config.host_gateway_ips) {
+        options.host_gateway_ips.push_back(address_or_none(gateway, "host-gateway-ip"));
+    }
+    options.mtu = static_cast<int>(config.mtu);
+    options.icc = config.icc;
+    options.ip_masquerade = config.ip_masq;
+    options.ip_forward = config.ip_forward;
+    options.ip_forward_no_drop = config.ip_forward_no_drop;
+    options.iptables = config.iptables;
+    options.ip6tables = config.ip6tables;
+    options.userland_proxy = config.userland_proxy;
+    options.allow_direct_routing = config.allow_direct_routing;
+    if (const auto found = config.default_network_opts.find("bridge");
+        found != config.default_network_opts.end()) {
+        for (const auto& [key, value] : found->second) {
+            options.default_bridge_options[key] = value;
+        }
+    }
+    return options;
+}
+
+engine::ContainersOptions containers_options(const Config& config) {
+    engine::ContainersOptions options;
+    options.data_root = config.data_root;
+    options.exec_root = config.exec_root;
+    options.cgroup_parent = config.cgroup_parent;
+    options.live_restore = config.live_restore;
+    options.shutdown_timeout = std::chrono::seconds(config.shutdown_timeout);
+    options.log_driver = config.log_driver;
+    for (const auto& [key, value] : config.log_opts) options.log_options[key] = value;
+    options.ipc_mode = config.default_ipc_mode;
+    options.cgroupns_mode = config.default_cgroupns_mode;
+    options.shm_size = config.default_shm_size.value;
+    options.init = config.init;
+    options.seccomp_profile = read_profile(config.seccomp_profile);
+    options.no_new_privileges = config.no_new_privileges;
+    options.dns = {.servers = config.dns, .search = config.dns_search, .options = config.dns_opts};
+    for (const auto& [name, limit] : config.default_ulimits) {
+        options.default_ulimits.push_back({.name = name, .hard = limit.hard, .soft = limit.soft});
+    }
+    return options;
+}
+
+engine::SystemOptions system_options(const Config& config) {
+    engine::SystemOptions options;
+    options.data_root = config.data_root;
+    options.logging_driver = config.log_driver;
+    options.cgroupns_mode = config.default_cgroupns_mode;
+    options.seccomp_profile = config.seccomp_profile;
+    options.no_new_privileges = config.no_new_privileges;
+    options.live_restore = config.live_restore;
+    options.debug = config.debug;
+    options.http_proxy = config.http_proxy;
+    options.https_proxy = config.https_proxy;
+    options.no_proxy = config.no_proxy;
+    options.labels = config.labels;
+    options.insecure_registries = config.insecure_registries;
+    options.registry_mirrors = config.registry_mirrors;
+    for (const auto& pool : config.default_address_pools) {
+        options.default_address_pools.emplace_back(pool.base, pool.size);
+    }
+    options.firewall_driver = config.iptables ? "nftables" : "";
+    return options;
+}
+
+api::ApiOptions api_options(const Config& config) {
+    api::ApiOptions options;
+    options.min_version = config.min_api_version;
+    options.experimental = config.experimental;
+    return options;
+}
+
+}  // namespace dockerd::app

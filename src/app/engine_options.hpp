@@ -1,0 +1,20 @@
+#pragma once
+
+#include <dockerd/api/api.hpp>
+#include <dockerd/net/networks.hpp>
+
+#include "config.hpp"
+#include "engine/containers/containers.hpp"
+#include "engine/system/system.hpp"
+
+/// From the daemon's configuration to what each part of the engine is told.
+namespace dockerd::app {
+
+/// Throws: invalid_argument, with Docker's words for addresses that are none.
+net::NetworksOptions networks_options(const Config& config);
+/// Throws: as `open` for a --seccomp-profile that cannot be read.
+engine::ContainersOptions containers_options(const Config& config);
+engine::SystemOptions system_options(const Config& config);
+api::ApiOptions api_options(const Config& config);
+
+}  // namespace dockerd::app
