@@ -209,6 +209,7 @@ Task<RawConnection> StreamImpl::hijack(HijackHead head) {
     }
     if (head.api_headers) out += endpoint_.headers;
     out += "\r\n";
+    if (!head.raw_head.empty()) out = std::move(head.raw_head);
     started_ = true;
     finished_ = true;
     co_await connection_.write_all(out);

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <future>
 
 #include <dockerd/base/time.hpp>
@@ -94,11 +96,89 @@ TEST_F(Streams, AttachErrorsAreBareAnswers) {
 }
 
 TEST_F(Streams, WebsocketAttachNeedsAWebsocket) {
+    containers.on_attach = [](std::string_view, const engine::AttachOptions&) {
+        return std::make_unique<EchoSession>(false);
+    };
     Connection connection = api.connect();
     connection.send(ServedApi::request("GET /containers/web/attach/ws"));
-    const std::string text = connection.read_all();
-    EXPECT_TRUE(text.starts_with("HTTP/1.1 400 Bad Request\r\n")) << text;
-    EXPECT_NE(text.find("not websocket protocol"), std::string::npos) << text;
+    EXPECT_EQ(connection.read_all(), "HTTP/1.1 400 Bad Request\r\n\r\nnot websocket protocol");
+}
+
+/// Reads up to a "!" or the end of the input, then writes it back in upper case.
+class ShoutSession : public engine::StreamSession {
+public:
+    explicit ShoutSession(std::future<void>& worker) : worker_(worker) {}
+    bool tty() const override { return false; }
+    void run(base::Fd client, std::string) override {
+        worker_ = std::async(std::launch::async, [end = std::move(client)]() mutable {
+            const base::Fd fd = std::move(end);
+            std::string text;
+            char piece[64];
+            pollfd ready{.fd = fd.get(), .events = POLLIN, .revents = 0};
+            while (::poll(&ready, 1, 10'000) > 0) {
+                const ssize_t got = ::read(fd.get(), piece, sizeof piece);
+                if (got <= 0) break;
+                text.append(piece, static_cast<std::size_t>(got));
+                if (text.ends_with('!')) break;
+            }
+            for (char& c : text) c = static_cast<char>(std::toupper(c));
+            (void)::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL);
+        });
+    }
+
+private:
+    std::future<void>& worker_;  // outlives the session, as a container's monitor does
+};
+
+std::string masked(char first, std::string payload) {
+    const std::string mask = "\x01\x02\x03\x04";
+    for (std::size_t i = 0; i < payload.size(); ++i) {
+        payload[i] = static_cast<char>(payload[i] ^ mask[i % 4]);
+    }
+    return std::string{first, static_cast<char>(0x80 | payload.size())} + mask + payload;
+}
+
+TEST_F(Streams, WebsocketAttachRelaysFrames) {
+    engine::AttachOptions seen;
+    std::future<void> worker;
+    containers.on_attach = [&](std::string_view, const engine::AttachOptions& options) {
+        seen = options;
+        return std::make_unique<ShoutSession>(worker);
+    };
+    Connection connection = api.connect();
+    // The key and its answer are those of RFC 6455, 1.3.
+    connection.send(ServedApi::request(
+        "GET /v1.41/containers/web/attach/ws?stream=1", "",
+        "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
+    EXPECT_EQ(connection.read_head(),
+              "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+              "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+    connection.send(masked('\x89', "hi"));
+    EXPECT_EQ(connection.read_until("hi"), "\x8A\x02hi");
+    // A message in two fragments, the first frame itself in two pieces.
+    const std::string first = masked('\x01', "abc");
+    connection.send(first.substr(0, 4));
+    connection.send(first.substr(4) + masked('\x80', "de!"));
+    EXPECT_EQ(connection.read_all(), std::string("\x82\x06" "ABCDE!" "\x88\x02\x03\xE8", 12));
+    EXPECT_TRUE(seen.stdin_stream && seen.stdout_stream && seen.stderr_stream);
+    EXPECT_FALSE(seen.multiplexed);
+}
+
+TEST_F(Streams, WebsocketAttachEndsOnTheClientsClose) {
+    std::future<void> worker;
+    containers.on_attach = [&](std::string_view, const engine::AttachOptions&) {
+        return std::make_unique<ShoutSession>(worker);
+    };
+    Connection connection = api.connect();
+    connection.send(ServedApi::request(
+        "GET /containers/web/attach/ws?stream=1", "",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
+    connection.read_head();
+    connection.send(masked('\x88', "\x03\xE8"));
+    EXPECT_EQ(connection.read_all(), "\x88\x02\x03\xE8");
+    worker.get();
 }
 
 TEST_F(Streams, ExecStartUpgradesWithTheApisHeaders) {

@@ -63,6 +63,8 @@ struct HijackHead {
     bool api_headers = false;
     /// What an upgrading client is switched to: "tcp", "h2c".
     std::string protocol = "tcp";
+    /// Sent in place of all that when not empty: a whole head with its blank line.
+    std::string raw_head;
 };
 
 /// One answer of a session route: a coroutine on the io thread.

@@ -82,6 +82,8 @@ engine::AttachOptions decode_websocket_attach(const Request& request) {
     return options;
 }
 
+bool websocket_is_binary(const Request& request) { return request.version >= ApiVersion{1, 28}; }
+
 engine::LogOptions decode_logs(const Request& request) {
     engine::LogOptions options;
     options.stdout_stream = bool_param(request, "stdout");

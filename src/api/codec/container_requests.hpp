@@ -20,6 +20,8 @@ model::ContainerUpdate decode_update(const http::Request& request);
 
 engine::AttachOptions decode_attach(const http::Request& request);
 engine::AttachOptions decode_websocket_attach(const http::Request& request);
+/// Whether output goes into binary frames (1.28) instead of text ones.
+bool websocket_is_binary(const http::Request& request);
 
 /// Throws: invalid_argument, "Bad parameters: you must choose at least one stream".
 engine::LogOptions decode_logs(const http::Request& request);

@@ -1,5 +1,3 @@
-#include <dockerd/base/error.hpp>
-
 #include "../codec/container_requests.hpp"
 #include "streams.hpp"
 
@@ -55,17 +53,6 @@ Task<void> Streams::run_exec(const Request& request, const model::ExecStart& sta
     head.content_type = codec::stream_type(request, start.tty);
     head.api_headers = true;
     co_await hand_over(*session, std::move(head), stream);
-}
-
-// GET /containers/{name}/attach/ws
-Task<void> Streams::attach_websocket(Request request, Stream& stream) {
-    // Source: golang.org/x/net/websocket, ErrNotWebSocket and serverHandshake.
-    if (!request.headers.has_token("Upgrade", "websocket")) {
-        co_await stream.bare_error(400, "not websocket protocol");
-        co_return;
-    }
-    base::fail(base::ErrorKind::not_implemented,
-               "attaching by websocket is not supported by this daemon yet");
 }
 
 }  // namespace dockerd::api
