@@ -234,7 +234,7 @@ private:
         char* const target = buffer_.room(room);
         const std::size_t got = reader_ ? reader_(target, room) : read_plain(target, room);
         buffer_.added(got);
-        return got > 0;
+        return got > 0 || std::exchange(cut_, false);
     }
 
     void open_current() {
@@ -263,7 +263,10 @@ private:
             const ssize_t got = ::pread(file.fd.get(), target, room, offset_);
             if (got < 0 && errno == EINTR) continue;
             if (got < 0) base::throw_errno(errno, "read log");
-            if (got == 0) return restart_if_cut(file) ? read_plain(target, room) : 0;
+            if (got == 0) {
+                cut_ = restart_if_cut(file);
+                return 0;
+            }
             offset_ += got;
             return extended_ ? upto_newline({target, static_cast<std::size_t>(got)})
                              : static_cast<std::size_t>(got);
@@ -276,13 +279,15 @@ private:
         return newline == std::string_view::npos ? got.size() : newline + 1;
     }
 
-    /// Somebody truncated the file in place: reads on from its beginning.
+    /// Somebody truncated the file in place: a writer took back what it could not write whole, or
+    /// the log was emptied and begins anew.
     bool restart_if_cut(const LogFile& file) {
         struct stat now;
         if (!follow_ || ::fstat(file.fd.get(), &now) != 0 || now.st_size >= offset_) return false;
-        offset_ = 0;
+        const std::int64_t whole = offset_ - static_cast<std::int64_t>(buffer_.size());
+        offset_ = now.st_size >= whole ? whole : 0;
         buffer_.clear();
-        return now.st_size > 0;
+        return now.st_size > offset_;
     }
 
     /// A last line without its newline, when nothing will follow it.
@@ -340,7 +345,8 @@ private:
     bool rotated_ = false;
     bool corrupt_ = false;
     bool discarding_ = false;  ///< inside a line that is too long
-    bool extended_ = false;
+    bool extended_ = false;    ///< reading the rest of an entry beyond the snapshot
+    bool cut_ = false;         ///< the file was truncated: its position is another now
     bool ended_ = false;
     std::string last_time_text_;
     base::WallTime last_time_;

@@ -254,6 +254,23 @@ TEST_F(LogStreamTest, FollowsARestartInPlace) {
     EXPECT_EQ(out, "aaaabbbbc");
 }
 
+TEST_F(LogStreamTest, ForgetsATornLineThatItsWriterTookBack) {
+    source_.run = std::make_shared<logs::Run>();
+    options_.follow = true;
+    write(line("a"));
+    const auto size = fs::file_size(source_.path);
+    write(R"({"log":"torn and taken back)");
+    const auto stream = open();
+    std::string out;
+    read_to(*stream, out, 1);
+    EXPECT_EQ(stream->read(out, 100), State::wait);
+    fs::resize_file(source_.path, size);
+    EXPECT_EQ(stream->read(out, 100), State::wait);
+    write(line("b"));
+    read_to(*stream, out, 2);
+    EXPECT_EQ(out, "ab");
+}
+
 /// Writes numbered lines, rotating every few, as the log's writer does.
 void write_rotating(const std::string& path, int max_files, bool compress, int count) {
     const auto rotated = [&](int index) { return path + "." + std::to_string(index); };
