@@ -43,11 +43,14 @@ public:
 private:
     /// Makes sure there is input, or output waiting inside; false at a proper end.
     bool prepare() {
+        while (state_.avail_in == 0) {
+            const std::size_t n = source_(input_);
+            state_.next_in = reinterpret_cast<std::uint8_t*>(input_.data());
+            state_.avail_in = static_cast<std::uint32_t>(n);
+            if (n == 0) break;
+            if (between_members_) skip_zeros();
+        }
         if (state_.avail_in > 0) return true;
-        const std::size_t n = source_(input_);
-        state_.next_in = reinterpret_cast<std::uint8_t*>(input_.data());
-        state_.avail_in = static_cast<std::uint32_t>(n);
-        if (n > 0) return true;
         if (between_members_) {
             ended_ = true;
             return false;
@@ -75,7 +78,11 @@ private:
         ::isal_inflate_reset(&state_);
         state_.crc_flag = ISAL_GZIP;
         between_members_ = true;
-        // Padding of zeros after the last member is common in files written in blocks.
+        skip_zeros();
+    }
+
+    /// Padding of zeros after the last member is common in files written in blocks.
+    void skip_zeros() {
         while (state_.avail_in > 0 && *state_.next_in == 0) {
             ++state_.next_in;
             --state_.avail_in;

@@ -1,0 +1,144 @@
+#include <dockerd/store/bolt.hpp>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/store/kv.hpp>
+#include <dockerd/store/volumes_db.hpp>
+
+namespace dockerd::store {
+namespace {
+
+class BoltTest : public ::testing::Test {
+protected:
+    void SetUp() override {
+        std::string pattern = "/tmp/bolt-test-XXXXXX";
+        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+        dir_ = pattern;
+    }
+    void TearDown() override { std::filesystem::remove_all(dir_); }
+    std::string dir_;
+};
+
+BoltBucket sample(int keys) {
+    BoltBucket root;
+    for (int i = 0; i < keys; ++i) {
+        root.buckets["main"].values["key" + std::to_string(i)] =
+            std::string(static_cast<std::size_t>(i % 900), 'v');
+    }
+    root.buckets["small"].values["a"] = "b";
+    root.buckets["outer"].buckets["inner"].values["k"] = "v";
+    root.buckets["outer"].sequence = 7;
+    root.buckets["large"].values["x"] = std::string(100'000, 'y');
+    root.buckets["none"];
+    return root;
+}
+
+TEST_F(BoltTest, ReadsBackWhatItFormats) {
+    for (const int keys : {0, 1, 2, 100, 5000, 50'000}) {
+        const BoltBucket root = sample(keys);
+        std::uint64_t transaction = 0;
+        const BoltBucket back = parse_bolt(format_bolt(root, 9), &transaction);
+        EXPECT_EQ(transaction, 10U);
+        EXPECT_EQ(back.buckets.size(), keys == 0 ? 4U : 5U);
+        if (keys > 0) {
+            EXPECT_EQ(back.buckets.at("main").values, root.buckets.at("main").values);
+        }
+        EXPECT_EQ(back.buckets.at("outer").buckets.at("inner").values.at("k"), "v");
+        EXPECT_EQ(back.buckets.at("outer").sequence, 7U);
+        EXPECT_EQ(back.buckets.at("large").values.at("x").size(), 100'000U);
+    }
+}
+
+TEST_F(BoltTest, FallsBackToTheOlderMetaPage) {
+    std::string file = format_bolt(sample(3), 4);
+    const std::size_t newer = file.find("\x05\0\0\0\0\0\0\0") < 4096 ? 0 : 4096;
+    file[newer + 20] = static_cast<char>(file[newer + 20] ^ 1);
+    EXPECT_EQ(parse_bolt(file).buckets.at("small").values.at("a"), "b");
+    file[(4096 - newer) + 20] = static_cast<char>(file[(4096 - newer) + 20] ^ 1);
+    EXPECT_THROW((void)parse_bolt(file), base::Error);
+}
+
+TEST_F(BoltTest, SurvivesBrokenFiles) {
+    const std::string good = format_bolt(sample(200), 1);
+    for (std::size_t cut = 0; cut < good.size(); cut += 997) {
+        EXPECT_THROW((void)parse_bolt(good.substr(0, cut)), base::Error) << cut;
+    }
+    unsigned seed = 1;
+    for (int round = 0; round < 2000; ++round) {
+        std::string bad = good;
+        for (int i = 0; i < 4; ++i) {
+            seed = seed * 1'103'515'245 + 12'345;
+            bad[8192 + seed % (bad.size() - 8192)] = static_cast<char>(seed >> 16U);
+        }
+        try {
+            (void)parse_bolt(bad);
+        } catch (const base::Error&) {
+        }
+    }
+}
+
+TEST_F(BoltTest, HoldsTheLockOnTheFileThatBearsTheName) {
+    const std::string path = dir_ + "/a.db";
+    BoltFile file(path, std::chrono::milliseconds(0));
+    const auto locked = [&] {
+        const base::Fd fd{::open(path.c_str(), O_RDWR | O_CLOEXEC)};
+        return ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0;
+    };
+    EXPECT_TRUE(locked());
+    file.save(sample(2));
+    EXPECT_TRUE(locked());
+    try {
+        BoltFile second(path, std::chrono::milliseconds(0));
+        FAIL() << "opened twice";
+    } catch (const base::Error& error) {
+        EXPECT_EQ(error.kind(), base::ErrorKind::unavailable);
+        EXPECT_EQ(error.what(), path + ": timeout");
+    }
+}
+
+TEST_F(BoltTest, KeepsNetworkKeysAcrossReopening) {
+    {
+        KvFile kv(dir_);
+        kv.update({{"docker/network/v1.0/network/a/", R"({"id":"a"})"},
+                   {"docker/network/v1.0/network/b/", "{}"}});
+        kv.remove("docker/network/v1.0/network/b/");
+    }
+    KvFile kv(dir_);
+    EXPECT_EQ(kv.find("docker/network/v1.0/network/a/"), R"({"id":"a"})");
+    EXPECT_EQ(kv.list("docker/network/v1.0/network/").size(), 1U);
+    EXPECT_EQ(kv.find("x"), std::nullopt);
+}
+
+TEST_F(BoltTest, KeepsVolumesAcrossReopening) {
+    model::StringMap labels;
+    labels["a"] = "b";
+    labels.given = true;
+    {
+        VolumesDb volumes(dir_);
+        const VolumeRecord made = volumes.create("v1", "local", labels, {});
+        EXPECT_EQ(made.mountpoint, dir_ + "/volumes/v1/_data");
+        std::ofstream(made.mountpoint + "/file") << "12345";
+        (void)volumes.create("v2", "local", {}, {});
+        EXPECT_TRUE(volumes.remove("v2"));
+        EXPECT_FALSE(volumes.remove("v2"));
+        EXPECT_EQ(volumes.size("v1"), 5);
+    }
+    // A folder the database does not know is a volume as well.
+    std::filesystem::create_directories(dir_ + "/volumes/found/_data");
+    VolumesDb volumes(dir_);
+    ASSERT_EQ(volumes.list().size(), 2U);
+    EXPECT_EQ(volumes.find("v1")->labels.at("a"), "b");
+    EXPECT_EQ(volumes.find("found")->driver, "local");
+    EXPECT_FALSE(std::filesystem::exists(dir_ + "/volumes/v2"));
+}
+
+}  // namespace
+}  // namespace dockerd::store
