@@ -181,6 +181,13 @@ def difference(before, after, threads_slack=0):
     return out
 
 
+def wait_without_veths(target, seconds):
+    """Waits until no container's interface is left in the daemon's network namespace."""
+    deadline = time.monotonic() + seconds
+    while any("veth" in line for line in _link_lines(target)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def settle(target, before, seconds=10, threads_slack=0):
     """The differences that remain: clean-up behind an answer gets that long to finish."""
     deadline = time.monotonic() + seconds

@@ -1,4 +1,5 @@
 """The base of daemon tests: one private daemon for the class, the test image, and xcheck around every test."""
+import concurrent.futures
 import os
 import shutil
 import sys
@@ -43,11 +44,23 @@ class DaemonTestCase(unittest.TestCase):
 
     @classmethod
     def warm_up(cls):
-        cls.daemon.cli("run", "--rm", "-p", "127.0.0.1::80", "kit", "/payload", "echo", "warm")
+        # Several at once: pools of netlink sockets and threads grow to what the tests need.
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for _ in range(16):
+                pool.submit(cls.daemon.cli, "run", "--rm", "-p", "127.0.0.1::80", "kit", "/payload", "echo", "warm")
+        # The first container on the host network mounts its namespace, which stays.
+        cls.daemon.cli("run", "--rm", "--network", "host", "kit", "/payload", "echo", "warm")
+        # The first follower of a log makes the one watcher of all logs.
+        cls.daemon.cli("run", "-d", "--name", "warm", "kit", "/payload", "sleep", "1")
+        cls.daemon.cli("logs", "-f", "warm")
+        cls.daemon.remove_containers()
 
     def setUp(self):
         self.target = snapshot.Target(self.daemon.pid, self.daemon.base, self.daemon.cgroup)
-        self.before = snapshot.take(self.target) if self.check_leaks else None
+        if self.check_leaks:
+            # Interfaces of the last test's containers go with their namespaces, a moment later.
+            snapshot.wait_without_veths(self.target, 15)
+            self.before = snapshot.take(self.target)
 
     def tearDown(self):
         if self.daemon.process is None or self.daemon.process.poll() is not None:
