@@ -97,7 +97,7 @@ def _firewall_lines(target):
     for line in result.stdout.splitlines():
         text = re.sub(r"counter packets \d+ bytes \d+", "counter", line.strip())
         if text.startswith("table"):
-            table = text.split("{")[0]
+            table, chain = text.split("{")[0], ""
         elif text.startswith("chain"):
             chain = text.split()[1]
         elif text and text != "}":
@@ -160,7 +160,7 @@ def take(target):
     """Everything at once: {part: {line: count}}; threads as one number."""
     result = {part: dict(function(target)) for part, function in PARTS.items()}
     try:
-        result["threads"] = {"threads": len(os.listdir("/proc/%d/task" % target.pid))}
+        result["threads"] = {"threads": len(os.listdir("/proc/%d/task" % target.pid)), "pid": target.pid}
     except OSError:
         result["threads"] = {}
     return result
@@ -169,14 +169,18 @@ def take(target):
 def difference(before, after, threads_slack=0):
     """Lines that came or went, as text."""
     out = []
+    # Another daemon process has descriptors and threads of its own: nothing to compare.
+    same_process = before["threads"].get("pid") == after["threads"].get("pid")
     for part in PARTS:
+        if part == "descriptor" and not same_process:
+            continue
         old, new = before.get(part, {}), after.get(part, {})
         for line in sorted(set(old) | set(new)):
             change = new.get(line, 0) - old.get(line, 0)
             if change:
                 out.append("%s: %+d %s" % (part, change, line))
     grown = after["threads"].get("threads", 0) - before["threads"].get("threads", 0)
-    if grown > threads_slack:
+    if same_process and grown > threads_slack:
         out.append("threads: %+d" % grown)
     return out
 
