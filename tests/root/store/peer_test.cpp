@@ -34,14 +34,12 @@ protected:
         for (const char* parent : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
             std::error_code ignored;
             for (const auto& item : std::filesystem::directory_iterator(parent, ignored)) {
-                (void)::rmdir((item.path().string() + cgroup()).c_str());
+                (void)::rmdir((item.path().string() + cgroup_).c_str());
             }
-            (void)::rmdir((parent + cgroup()).c_str());
+            (void)::rmdir((parent + cgroup_).c_str());
         }
         StoreFixture::TearDown();
     }
-
-    static std::string cgroup() { return "/store-peer-test-" + std::to_string(::getpid()); }
 
     void start() {
         daemon_ = ::fork();
@@ -56,7 +54,7 @@ protected:
                     (root_ + "/exec").c_str(), "-H", ("unix://" + root_ + "/s").c_str(),
                     "--pidfile", (root_ + "/pid").c_str(), "--bridge=none", "--iptables=false",
                     "--ip6tables=false", "--storage-driver=overlay2",
-                    ("--cgroup-parent=" + cgroup()).c_str(), nullptr);
+                    ("--cgroup-parent=" + cgroup_).c_str(), nullptr);
             ::_exit(127);
         }
         for (int i = 0; i < 300 && docker("version >/dev/null 2>&1; echo $?") != "0\n"; ++i) {
@@ -120,6 +118,8 @@ protected:
     }
 
     std::string data_;
+    /// Named before any fork: the daemon's parent in every hierarchy.
+    const std::string cgroup_ = "/store-peer-test-" + std::to_string(::getpid());
     pid_t daemon_ = -1;
 };
 
