@@ -6,6 +6,8 @@
 
 #include <linux/magic.h>
 
+#include <thread>
+
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 
@@ -191,6 +193,66 @@ TEST_F(LayersTest, CleansUpAfterACrashInTheMiddleOfALayer) {
     Layers layers(root_);
     EXPECT_FALSE(std::filesystem::exists(transaction));
     EXPECT_FALSE(std::filesystem::exists(root_ + "/overlay2/" + cache));
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/overlay2/l"));
+}
+
+void mount_deep_chain(const std::string& root) {
+    Layers layers(root);
+    std::string chain;
+    for (int i = 0; i < 125; ++i) {
+        const std::string number = std::to_string(i);
+        chain = layers
+                    .apply(chain,
+                           archive::memory_source(TarBuilder().file("f" + number, number).take()))
+                    .chain_id;
+    }
+    try {
+        (void)layers.apply(chain, archive::memory_source(TarBuilder().file("x", "").take()));
+        FAIL() << "accepted layer 126";
+    } catch (const base::Error& error) {
+        EXPECT_STREQ(error.what(), "max depth exceeded");
+    }
+    const std::string id(64, 'f');
+    layers.create_rw(id, chain);
+    const MountedLayer mounted = layers.mount_rw(id);
+    EXPECT_TRUE(std::filesystem::exists(mounted.path + "/f0"));
+    EXPECT_TRUE(std::filesystem::exists(mounted.path + "/f124"));
+    layers.unmount_rw(id);
+    layers.remove_rw(id);
+}
+
+TEST_F(LayersTest, MountsAsManyLayersAsDockerAllows) { mount_deep_chain(root_); }
+
+TEST_F(LayersTest, MountsFromARootTooLongForTheNewInterface) {
+    mount_deep_chain(root_ + "/" + std::string(200, 'l') + "/" + std::string(100, 'm'));
+}
+
+TEST_F(LayersTest, ServesManyThreadsAtOnce) {
+    Layers layers(root_);
+    const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 8; ++i) {
+                const std::string id = base::random_id();
+                layers.create_rw(id, base.chain_id);
+                (void)layers.mount_rw(id);
+                (void)layers.rw_changes(id);
+                layers.unmount_rw(id);
+                layers.remove_rw(id);
+                // The same layer from several threads, now and then the last hold of it.
+                const LayerInfo top =
+                    layers.apply(base.chain_id, archive::memory_source(top_tar()));
+                EXPECT_EQ(drain(layers.open_tar(top.chain_id)), top_tar()) << t;
+                (void)layers.release(top.chain_id);
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(layers.list().size(), 1U);
+    EXPECT_TRUE(layers.list_rw().empty());
+    EXPECT_EQ(layers.release(base.chain_id).size(), 1U);
+    layers.settle();
     EXPECT_TRUE(std::filesystem::is_empty(root_ + "/overlay2/l"));
 }
 
