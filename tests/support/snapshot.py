@@ -192,6 +192,18 @@ def wait_without_veths(target, seconds):
         time.sleep(0.02)
 
 
+def take_settled(target, seconds):
+    """A snapshot that holds still: what is deleted behind an answer is gone in it."""
+    deadline = time.monotonic() + seconds
+    last = take(target)
+    while True:
+        time.sleep(0.05)
+        state = take(target)
+        if state == last or time.monotonic() > deadline:
+            return state
+        last = state
+
+
 def settle(target, before, seconds=10, threads_slack=0):
     """The differences that remain: clean-up behind an answer gets that long to finish."""
     deadline = time.monotonic() + seconds

@@ -60,7 +60,7 @@ class DaemonTestCase(unittest.TestCase):
         if self.check_leaks:
             # Interfaces of the last test's containers go with their namespaces, a moment later.
             snapshot.wait_without_veths(self.target, 15)
-            self.before = snapshot.take(self.target)
+            self.before = snapshot.take_settled(self.target, 15)
 
     def tearDown(self):
         if self.daemon.process is None or self.daemon.process.poll() is not None:

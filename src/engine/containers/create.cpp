@@ -86,6 +86,8 @@ CreateResult Containers::create(std::string name, const std::string& platform,
         base::fail(ErrorKind::invalid_argument,
                    "config cannot be empty in order to create a container");
     }
+    // A start follows as a rule: what the kernel takes its time for begins now.
+    lifecycle_.post([this] { parts_.cgroups.warm(); });
     CreateResult result;
     verify_create(request, result.warnings);
 

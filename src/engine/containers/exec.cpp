@@ -97,6 +97,7 @@ std::string Containers::exec_create(std::string_view reference, const model::Exe
     if (request.cmd.empty()) {
         base::fail(ErrorKind::invalid_argument, "No exec command specified");
     }
+    lifecycle_.post([this] { parts_.cgroups.warm(); });
     const auto exec = std::make_shared<Exec>();
     exec->id = base::random_id();
     exec->container_id = container->id;

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <unistd.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -301,6 +302,28 @@ CgroupHost CgroupHost::open_recorded(CgroupVersion version, const std::string& r
 }
 
 CgroupVersion CgroupHost::version() const { return impl_->version; }
+
+void CgroupHost::warm() const noexcept {
+    try {
+        if (impl_->hierarchies.empty()) return;
+        const Hierarchy& hierarchy = impl_->hierarchies.front();
+        const std::string& controller =
+            hierarchy.controllers.empty() ? std::string() : hierarchy.controllers.front();
+        const auto own = own_cgroups();
+        const auto place = own.find(controller);
+        // Only from the place the daemon is in now: it may have been moved since its start.
+        if (place == own.end() || clean(place->second) != clean(hierarchy.own_path)) return;
+        const std::string file = clean(place->second).empty()
+                                     ? "cgroup.procs"
+                                     : clean(place->second) + "/cgroup.procs";
+        const base::Fd procs{
+            ::openat(hierarchy.root.get(), file.c_str(), O_WRONLY | O_CLOEXEC)};
+        // Refused is as good as absent: the next join then waits by itself.
+        if (procs) (void)!::write(procs.get(), "0", 1);
+    } catch (const std::exception&) {
+        // As above.
+    }
+}
 
 Cgroup CgroupHost::attach(std::string_view parent, std::string_view id) const {
     auto impl = std::make_unique<Cgroup::Impl>();
