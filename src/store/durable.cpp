@@ -19,6 +19,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/undo.hpp>
 
 namespace dockerd::store {
 namespace {
@@ -26,6 +27,8 @@ namespace {
 /// Source: moby/sys/atomicwriter: the prefix Docker's own leftovers have.
 constexpr std::string_view temporary_prefix = ".tmp-";
 constexpr long xfs_magic = 0x58465342;
+/// More than a large image; what lies above is likely to be others' data.
+constexpr std::int64_t patience = std::int64_t{1} << 30;
 
 void write_whole(int fd, const std::string& name, std::string_view content) {
     while (!content.empty()) {
@@ -72,6 +75,40 @@ void detach_below(const std::string& path) {
     for (auto target = targets.rbegin(); target != targets.rend(); ++target) {
         // Gone already is as good.
         (void)::umount2(target->c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+    }
+}
+
+/// What the machine has yet to write, by /proc/meminfo.
+std::int64_t dirty_bytes() {
+    std::ifstream table("/proc/meminfo");
+    for (std::string line; std::getline(table, line);) {
+        if (!line.starts_with("Dirty:")) continue;
+        const std::string_view digits = base::trim(std::string_view(line).substr(6));
+        return base::parse_int(digits.substr(0, digits.find(' '))).value_or(0) * 1024;
+    }
+    return 0;
+}
+
+/// Writes the data of every regular file below and waits for it.
+void flush_files(int directory) {
+    constexpr unsigned whole =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
+    if (stream == nullptr) base::throw_errno(errno, "read directory");
+    const base::Undo close_stream([&]() noexcept { ::closedir(stream); });
+    while (const dirent* item = ::readdir(stream)) {
+        const std::string_view name(item->d_name);
+        const bool is_directory = item->d_type == DT_DIR && name != "." && name != "..";
+        if (item->d_type != DT_REG && !is_directory) continue;
+        const base::Fd fd{
+            ::openat(directory, item->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+        if (!fd) base::throw_errno(errno, "open");
+        if (is_directory) {
+            flush_files(fd.get());
+        } else if (::sync_file_range(fd.get(), 0, 0, whole) != 0) {
+            base::throw_errno(errno, "sync_file_range");
+        }
     }
 }
 
@@ -139,6 +176,15 @@ void Batch::flush_data() {
         }
     }
     files_.clear();
+}
+
+void flush_tree(int directory) {
+    // syncfs orders the writes best, but it also waits for everybody else's data.
+    if (!has_sequential_journal(directory) || dirty_bytes() < patience) {
+        if (::syncfs(directory) != 0) base::throw_errno(errno, "syncfs");
+        return;
+    }
+    flush_files(directory);
 }
 
 void Batch::commit(int directory) {

@@ -114,8 +114,6 @@ StagedLayer Layers::stage(archive::ByteSource tar) {
     }
     tap.finish();
     it.diff_id = hash->digest();
-    const base::Lock lock(self.mutex);
-    it.sequence = ++self.staged_sequence;
     return staged;
 }
 
@@ -145,14 +143,7 @@ LayerInfo Layers::commit(StagedLayer staged, const std::string& parent_chain) {
     try {
         if (parent) self.overlay.add_parent(it.overlay, *parent);
         if (parent) self.overlay.mark_committed(parent->id);
-        self.write_transaction(it, parent_chain);
-        {
-            // lower, parent and size were written just now: they need a flush of their own.
-            const base::Lock lock(self.mutex);
-            it.sequence = ++self.staged_sequence;
-        }
-        self.flush_data(it.sequence);
-        self.publish(it, chain_id);
+        self.publish(it, parent_chain, chain_id);
     } catch (...) {
         if (!parent_chain.empty()) (void)release(parent_chain);
         throw;

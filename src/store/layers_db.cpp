@@ -163,8 +163,10 @@ void Layers::Impl::sweep_transaction(const std::string& name) {
     remove_tree(tmp_fd.get(), name);
 }
 
-void Layers::Impl::write_transaction(const StagedLayer::State& staged,
-                                     const std::string& parent) const {
+/// The layer's files are on the disk before its name is: a layer that survives a power cut is
+/// whole, and one that does not is unpacked again.
+void Layers::Impl::publish(const StagedLayer::State& staged, const std::string& parent,
+                           const std::string& chain_id) {
     const base::Fd folder{
         ::openat(tmp_fd.get(), staged.transaction.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!folder) base::throw_errno(errno, "open layer transaction");
@@ -172,28 +174,16 @@ void Layers::Impl::write_transaction(const StagedLayer::State& staged,
     batch.write_new(folder.get(), "diff", staged.diff_id);
     batch.write_new(folder.get(), "size", std::to_string(staged.size));
     if (!parent.empty()) batch.write_new(folder.get(), "parent", parent);
-}
-
-/// The layer's files are on the disk before its name is: a layer that survives a power cut is
-/// whole, and one that does not is unpacked again.
-void Layers::Impl::flush_data(std::uint64_t sequence) {
-    std::uint64_t covered = 0;
-    {
-        const base::Lock lock(mutex);
-        if (sequence <= flushed_sequence) return;
-        covered = staged_sequence;
-    }
-    if (::syncfs(overlay.fd()) != 0) base::throw_errno(errno, "syncfs");
-    const base::Lock lock(mutex);
-    flushed_sequence = std::max(flushed_sequence, covered);
-}
-
-void Layers::Impl::publish(const StagedLayer::State& staged, const std::string& chain_id) {
+    flush_tree(folder.get());  // tar-split and cache-id too
+    const base::Fd layer{
+        ::openat(overlay.fd(), staged.overlay.id.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!layer) base::throw_errno(errno, "open layer");
+    flush_tree(layer.get());
     const std::string name = chain_id.substr(chain_id.find(':') + 1);
     if (::renameat(tmp_fd.get(), staged.transaction.c_str(), chains_fd.get(), name.c_str()) != 0) {
         base::throw_errno(errno, fmt::format("store layer {}", chain_id));
     }
-    if (::fsync(chains_fd.get()) != 0) base::throw_errno(errno, "fsync layerdb");
+    batch.commit(chains_fd.get());
 }
 
 void Layers::Impl::discard(StagedLayer::State& staged) noexcept {

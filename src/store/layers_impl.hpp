@@ -41,7 +41,6 @@ struct StagedLayer::State {
     OverlayDir overlay;
     std::string diff_id;
     std::int64_t size = 0;
-    std::uint64_t sequence = 0;
     bool committed = false;
 };
 
@@ -54,9 +53,8 @@ struct Layers::Impl {
     void load_rw(const std::string& container_id);
     void finish_removals();
     void sweep_transaction(const std::string& name);
-    void write_transaction(const StagedLayer::State& staged, const std::string& parent) const;
-    void publish(const StagedLayer::State& staged, const std::string& chain_id);
-    void flush_data(std::uint64_t sequence);
+    void publish(const StagedLayer::State& staged, const std::string& parent,
+                 const std::string& chain_id);
     void discard(StagedLayer::State& staged) noexcept;
 
     // layers.cpp: holds
@@ -90,8 +88,6 @@ struct Layers::Impl {
     std::set<std::string> creating;  ///< container ids between reservation and entry
 
     base::Mutex commit_mutex;  ///< one layer enters the database at a time
-    std::uint64_t staged_sequence = 0;
-    std::uint64_t flushed_sequence = 0;
 
     Reaper reaper;  ///< last: its jobs use what is above
 };

@@ -87,7 +87,7 @@ void Overlay::add_parent(OverlayDir& dir, const OverlayDir& parent) const {
     }
     const base::Fd folder = open_directory(fd(), dir.id);
     make_directory(folder.get(), "work", 0700, 0, 0);
-    Batch unsynced;  // the caller flushes the whole file system
+    Batch unsynced;  // the caller flushes the whole tree
     unsynced.write_new(folder.get(), "lower", dir.lower);
 }
 

@@ -46,6 +46,11 @@ private:
     std::vector<base::Fd> files_;
 };
 
+/// Writes the data of every file below `directory`; a Batch's commit after it makes the tree
+/// durable. This is syncfs, or file by file where so much else is dirty that waiting for it would
+/// hurt.
+void flush_tree(int directory);
+
 /// Removes temporary files (".tmp-*") that a crash left in `directory`.
 void sweep_temporaries(int directory);
 

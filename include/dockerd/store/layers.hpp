@@ -127,7 +127,8 @@ public:
     /// Undoes one mount_rw; the last one detaches the mount.
     void unmount_rw(const std::string& container_id);
     /// Deletes the layer and releases its parent; a busy mount is detached. The name is free on
-    /// return, the files go in the background.
+    /// return, the files go in the background. Not durable by itself: ContainerFiles::remove,
+    /// called after it, flushes both.
     std::vector<LayerInfo> remove_rw(const std::string& container_id);
 
     /// What the container changed. Source: moby/go-archive changes.go, ChangesDirs.
