@@ -7,16 +7,6 @@
 #endif
 
 namespace dockerd::archive {
-
-#ifdef DOCKERD_HAVE_ISAL
-
-std::uint64_t crc64_iso(std::uint64_t crc, std::string_view bytes) {
-    return ::crc64_iso_refl(crc, reinterpret_cast<const unsigned char*>(bytes.data()),
-                            bytes.size());
-}
-
-#else
-
 namespace {
 
 constexpr std::uint64_t polynomial = 0xd800'0000'0000'0000ULL;
@@ -34,15 +24,32 @@ constexpr std::array<std::uint64_t, 256> make_table() {
 
 constexpr std::array<std::uint64_t, 256> table = make_table();
 
-}  // namespace
-
-std::uint64_t crc64_iso(std::uint64_t crc, std::string_view bytes) {
+std::uint64_t by_table(std::uint64_t crc, std::string_view bytes) {
     crc = ~crc;
     for (const char c : bytes) {
         crc = table[(crc ^ static_cast<unsigned char>(c)) & 0xffU] ^ crc >> 8U;
     }
     return ~crc;
 }
+
+}  // namespace
+
+#ifdef DOCKERD_HAVE_ISAL
+
+std::uint64_t crc64_iso(std::uint64_t crc, std::string_view bytes) {
+#ifdef __x86_64__
+    // ISA-L 2.30 multiplies without carry wherever SSE 4.2 is, also on the processors (Nehalem,
+    // and guests without the flag) that have no such instruction.
+    static const bool multiplies = __builtin_cpu_supports("pclmul") != 0;
+    if (!multiplies) return by_table(crc, bytes);
+#endif
+    return ::crc64_iso_refl(crc, reinterpret_cast<const unsigned char*>(bytes.data()),
+                            bytes.size());
+}
+
+#else
+
+std::uint64_t crc64_iso(std::uint64_t crc, std::string_view bytes) { return by_table(crc, bytes); }
 
 #endif
 

@@ -6,6 +6,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <exception>
 #include <thread>
@@ -89,6 +90,14 @@ void Overlay::mount(const OverlayDir& dir) const {
         if (errno != EEXIST) base::throw_errno(errno, fmt::format("mkdir {}", target));
         if (is_mounted(dir.id)) return;
     }
+    const auto mount_classic = [&] {
+        mount_relative(
+            *this, dir,
+            fmt::format("{}lowerdir={},upperdir={}/diff,workdir={}/work",
+                        has_index_option_ ? "index=off," : "", dir.lower, dir.id, dir.id));
+    };
+    static std::atomic<bool> classic_only{false};
+    if (classic_only) return mount_classic();
     Context context("overlay");
     const std::vector<std::string> lowers = base::split(dir.lower, ':');
     bool accepted = context.is_open() && context.set("source", "overlay");
@@ -99,14 +108,14 @@ void Overlay::mount(const OverlayDir& dir) const {
     }
     accepted = accepted && context.set("upperdir", path(dir.id, "diff")) &&
                context.set("workdir", path(dir.id, "work"));
-    if (!accepted) {
-        mount_relative(
-            *this, dir,
-            fmt::format("{}lowerdir={},upperdir={}/diff,workdir={}/work",
-                        has_index_option_ ? "index=off," : "", dir.lower, dir.id, dir.id));
+    if (!accepted) return mount_classic();
+    const base::Fd tree = context.mount();
+    if (!tree && errno == EINVAL) {
+        // Before Linux 6.5 options are only looked at here, and "lowerdir+" is not known.
+        mount_classic();
+        classic_only = true;
         return;
     }
-    const base::Fd tree = context.mount();
     const bool attached = tree && ::move_mount(tree.get(), "", fd(), (dir.id + "/merged").c_str(),
                                                MOVE_MOUNT_F_EMPTY_PATH) == 0;
     if (!attached) {

@@ -65,7 +65,7 @@ class Guest:
     def command(self):
         return [
             "qemu-system-x86_64", "-machine", "q35,accel=%s" % os.environ.get("DOCKERD_GUEST_ACCEL", "tcg"),
-            "-cpu", "Nehalem", "-smp", "2", "-m", str(self.memory), "-nodefaults", "-display", "none", "-no-reboot",
+            "-cpu", os.environ.get("DOCKERD_GUEST_CPU", "Nehalem"), "-smp", "2", "-m", str(self.memory), "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", self.images + "/vmlinuz", "-initrd", self.images + "/initrd.img",
             "-append", "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=0 net.ifnames=0 mitigations=off systemd.mask=modprobe@dm_mod.service systemd.mask=modprobe@loop.service systemd.mask=modprobe@efi_pstore.service systemd.mask=modprobe@fuse.service systemd.mask=modprobe@drm.service",
             # writeback: what the guest has not flushed is lost with qemu, what it has flushed is not.

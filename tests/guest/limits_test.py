@@ -26,12 +26,12 @@ class Limits(DaemonTestCase):
             return client.get("/containers/%s/stats?stream=0" % name)
 
     def test_memory(self):
-        self.daemon.run("/payload", "pause", name="m", host={"Memory": 64 << 20, "MemorySwap": 96 << 20,
+        self.daemon.run("/payload", "pause", name="mem", host={"Memory": 64 << 20, "MemorySwap": 96 << 20,
                                                               "MemoryReservation": 32 << 20})
-        self.assertEqual(self.value("m", "memory.max"), str(64 << 20))
-        self.assertEqual(self.value("m", "memory.low"), str(32 << 20))
-        self.assertEqual(self.value("m", "memory.swap.max"), str(32 << 20))
-        self.assertEqual(self.stats("m")["memory_stats"]["limit"], 64 << 20)
+        self.assertEqual(self.value("mem", "memory.max"), str(64 << 20))
+        self.assertEqual(self.value("mem", "memory.low"), str(32 << 20))
+        self.assertEqual(self.value("mem", "memory.swap.max"), str(32 << 20))
+        self.assertEqual(self.stats("mem")["memory_stats"]["limit"], 64 << 20)
 
     def test_oom_is_reported(self):
         self.assertCli(137, "run", "--name", "big", "-m", "32m", "--memory-swap", "32m", "kit", "/payload", "oom")
@@ -41,31 +41,31 @@ class Limits(DaemonTestCase):
         self.assertIn(b'"oom"', events.body)
 
     def test_cpu(self):
-        self.daemon.run("/payload", "burn", "1000", name="c", host={"NanoCpus": 500000000, "CpuShares": 512})
-        self.assertEqual(self.value("c", "cpu.max"), "50000 100000")
-        self.assertEqual(self.value("c", "cpu.weight"), "20")
-        wait_for(lambda: self.stats("c")["cpu_stats"]["throttling_data"]["throttled_periods"] > 0, what="throttling")
+        self.daemon.run("/payload", "burn", "1000", name="cpu", host={"NanoCpus": 500000000, "CpuShares": 512})
+        self.assertEqual(self.value("cpu", "cpu.max"), "50000 100000")
+        self.assertEqual(self.value("cpu", "cpu.weight"), "20")
+        wait_for(lambda: self.stats("cpu")["cpu_stats"]["throttling_data"]["throttled_periods"] > 0, what="throttling")
 
     def test_update_while_running(self):
-        self.daemon.run("/payload", "pause", name="u", host={"Memory": 64 << 20})
-        self.assertCli(0, "update", "--memory", "128m", "--memory-swap", "128m", "--cpus", "1.5", "u")
-        self.assertEqual(self.value("u", "memory.max"), str(128 << 20))
-        self.assertEqual(self.value("u", "cpu.max"), "150000 100000")
+        self.daemon.run("/payload", "pause", name="upd", host={"Memory": 64 << 20})
+        self.assertCli(0, "update", "--memory", "128m", "--memory-swap", "128m", "--cpus", "1.5", "upd")
+        self.assertEqual(self.value("upd", "memory.max"), str(128 << 20))
+        self.assertEqual(self.value("upd", "cpu.max"), "150000 100000")
 
     def test_pids(self):
         self.assertCli(0, "run", "--rm", "--pids-limit", "10", "kit", "/payload", "fork", "50",
                        stdout="forked 9 of 50 errno EAGAIN\n")
 
     def test_cpuset(self):
-        self.daemon.run("/payload", "pause", name="s", host={"CpusetCpus": "1"})
-        self.assertEqual(self.value("s", "cpuset.cpus"), "1")
-        self.assertEqual(self.value("s", "cpuset.cpus.effective"), "1")
+        self.daemon.run("/payload", "pause", name="set", host={"CpusetCpus": "1"})
+        self.assertEqual(self.value("set", "cpuset.cpus"), "1")
+        self.assertEqual(self.value("set", "cpuset.cpus.effective"), "1")
 
     def test_io(self):
-        self.daemon.run("/payload", "pause", name="i", host={
+        self.daemon.run("/payload", "pause", name="iol", host={
             "BlkioDeviceWriteBps": [{"Path": "/dev/vda", "Rate": 1048576}],
             "BlkioDeviceReadIOps": [{"Path": "/dev/vda", "Rate": 100}]})
-        limits = self.value("i", "io.max")
+        limits = self.value("iol", "io.max")
         self.assertIn("wbps=1048576", limits)
         self.assertIn("riops=100", limits)
 
@@ -81,11 +81,11 @@ class Limits(DaemonTestCase):
         self.assertCli(0, "run", "--rm", "kit", "/payload", "cgroup", stdout="0::/\n")
 
     def test_pause(self):
-        self.daemon.run("/payload", "ticks", "10", name="p")
-        self.assertCli(0, "pause", "p")
-        self.assertEqual(self.value("p", "cgroup.freeze"), "1")
-        self.assertCli(0, "unpause", "p")
-        self.assertEqual(self.value("p", "cgroup.freeze"), "0")
+        self.daemon.run("/payload", "ticks", "10", name="pau")
+        self.assertCli(0, "pause", "pau")
+        self.assertEqual(self.value("pau", "cgroup.freeze"), "1")
+        self.assertCli(0, "unpause", "pau")
+        self.assertEqual(self.value("pau", "cgroup.freeze"), "0")
 
     def test_info_tells(self):
         with self.daemon.client() as client:

@@ -30,6 +30,7 @@ def run(daemon):
     try:
         machine.boot()
         machine.check(SERVE)
+        machine.check("sync")  # the test's own files, which the agent unpacks at the first boot only
         for name, action, check in CUTS:
             code, output = machine.run(action)
             machine.power_cut()  # right behind the answer
