@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/strings.hpp>
 #include <dockerd/base/undo.hpp>
 #include <dockerd/net/ports.hpp>
 #include <dockerd/runtime/plan_container.hpp>
@@ -17,6 +18,24 @@ namespace dockerd::engine {
 
 using base::Error;
 using base::ErrorKind;
+
+namespace {
+
+/// No device driver is registered, so every request is for one that is not there.
+// Source: moby daemon/devices.go and daemon/errors.go, incompatibleDeviceRequest.
+void refuse_device_requests(const model::List<model::DeviceRequest>& requests) {
+    for (const auto& request : requests) {
+        std::vector<std::string> sets;
+        for (const auto& set : request.capabilities) {
+            sets.push_back("[" + base::join(set, " ") + "]");
+        }
+        base::fail(ErrorKind::invalid_argument,
+                   fmt::format("could not select device driver {} with capabilities: [{}]",
+                               base::quote(request.driver), base::join(sets, " ")));
+    }
+}
+
+}  // namespace
 
 StartOutcome Containers::start(std::string_view reference, const std::string& /*detach_keys*/) {
     return start_container(index_.get(reference));
@@ -62,6 +81,7 @@ void Containers::start_locked(const ContainerRef& container) {
 /// The way from nothing to the exec of the user's program.
 void Containers::start_steps(const ContainerRef& container) {
     auto& record = container->record;
+    refuse_device_requests(record.host_config.resources.device_requests);
     PlanSources sources;
     auto mounted = parts_.layers.mount_rw(container->id);
     container->rootfs_mounted = true;
