@@ -75,8 +75,9 @@ void Containers::remove_container(const ContainerRef& container, const RemoveOpt
 void Containers::remove_locked(const ContainerRef& container, bool volumes) {
     auto& record = container->record;
     record.state.dead = true;
-    parts_.files.remove(container->id);
+    // The layer first: the flush of the files' removal makes both durable.
     if (parts_.layers.has_rw(container->id)) (void)parts_.layers.remove_rw(container->id);
+    parts_.files.remove(container->id);
     container->removed = true;
     index_.remove(container->id);
     index_.release_name(record.name.substr(1), container->id);
