@@ -59,8 +59,11 @@ std::vector<std::string> thermal_folders() {
 HostFacts read_host_facts() {
     const auto there = [](const char* path) { return files::exists(AT_FDCWD, path); };
     HostFacts facts;
+    // Without the parser no profile can be loaded: Docker then runs containers without one.
+    // Source: containerd pkg/apparmor/apparmor_linux.go, hostSupports.
     facts.app_armor =
-        there("/sys/kernel/security/apparmor") &&
+        there("/sys/kernel/security/apparmor") && there("/sbin/apparmor_parser") &&
+        ::getenv("container") == nullptr &&
         files::read_text(AT_FDCWD, "/sys/module/apparmor/parameters/enabled").starts_with('Y');
     facts.recursive_read_only = has_mount_setattr();
     facts.ping_group_range = there("/proc/sys/net/ipv4/ping_group_range");
