@@ -23,6 +23,16 @@ struct HostFacts {
 /// Looks at /proc and /sys; what cannot be read counts as absent.
 HostFacts read_host_facts();
 
+/// The profile of containers that name none and are not privileged.
+inline constexpr const char* default_app_armor_profile = "docker-default";
+
+/// Loads the default profile unless the kernel has it (an upgrade of the host may unload it). Call
+/// it where HostFacts::app_armor holds, before a container of that profile starts.
+///
+/// Throws: internal, "AppArmor enabled on system but the docker-default profile could not be
+/// loaded: ...".
+void ensure_default_app_armor_profile();
+
 /// Docker's default lists, which `create` writes into the HostConfig of a container that is not
 /// privileged. Source: moby oci/defaults.go.
 std::vector<std::string> default_masked_paths(const HostFacts& facts);

@@ -171,6 +171,9 @@ runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources s
     input.log =
         log_target(host.log_config, log_path, log_attributes(host.log_config, record.config));
     auto planned = runtime::plan_container(std::move(input));
+    if (planned.plan.process.apparmor_profile == runtime::default_app_armor_profile) {
+        runtime::ensure_default_app_armor_profile();
+    }
     runtime::open_sources(planned);
     return std::move(planned.plan);
 }
