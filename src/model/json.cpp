@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <limits>
 #include <type_traits>
@@ -113,6 +114,11 @@ void read(const Json& json, StrSlice& out, const Place& place) {
         out.given = true;
         return;
     }
+    // What is no list of strings is reported as what it might have been otherwise.
+    const bool fits = json.is_array() && std::ranges::all_of(json, [](const Json& item) {
+                          return item.is_string() || item.is_null();
+                      });
+    if (!fits) wrong_type(json, place, "string");
     read(json, static_cast<Strings&>(out), place);
 }
 
@@ -128,7 +134,7 @@ template <typename T>
 const char* go_element_name() {
     if constexpr (std::same_as<T, std::string>) return "string";
     if constexpr (std::same_as<T, Strings>) return "[]string";
-    if constexpr (GoName<T>::value != nullptr) return GoName<T>::value;
+    if constexpr (GoName<T>::value != nullptr) return GoName<T>::qualified;
     return "struct {}";
 }
 
@@ -178,7 +184,7 @@ public:
         for (const auto& [key, value] : object_.items()) {
             if (!base::iequals(key, name)) continue;
             ++matched_;
-            const Place place{struct_name_, path_.empty() ? name : path_ + "." + name};
+            const Place place{struct_name_, (path_.empty() ? "" : path_ + ".") + embedded_ + name};
             read_or_null(value, field, place);
         }
     }
@@ -186,12 +192,15 @@ public:
     void operator()(const char* name, T& field, OmitEmpty /*tag*/) {
         (*this)(name, field);
     }
+    void enter(const char* name) { embedded_ = std::string(name) + "."; }
+    void leave() { embedded_.clear(); }
     [[nodiscard]] int matched() const { return matched_; }
 
 private:
     const Json& object_;
     const char* struct_name_;
     const std::string& path_;
+    std::string embedded_;
     int matched_ = 0;
 };
 
@@ -207,11 +216,11 @@ void read_config_from(const Json& json, NetworkCreate& out) {
 template <typename T>
 requires(GoName<T>::value != nullptr) void read(const Json& json, T& out, const Place& place) {
     if (!json.is_object()) {
-        wrong_type(json, place, std::string(GoName<T>::value));
+        wrong_type(json, place, std::string(GoName<T>::qualified));
     }
     if constexpr (std::same_as<T, ContainerCreate>) {
         Decoder config(json, GoName<T>::value, place.path);
-        visit(config, out.config);
+        embed(config, "Config", out.config);
         out.has_config = config.matched() > 0;
         Decoder rest(json, GoName<T>::value, place.path);
         rest("HostConfig", out.host_config);

@@ -37,9 +37,7 @@ void check_driver(const model::NetworkCreate& request) {
                                                        base::quote(request.driver)));
     }
     if (!request.driver.empty() && request.driver != "bridge" && request.driver != "default") {
-        fail(ErrorKind::not_found,
-             fmt::format("could not find plugin {} in v1 plugin registry: plugin {} not found",
-                         request.driver, base::quote(request.driver)));
+        fail(ErrorKind::not_found, fmt::format("plugin {} not found", base::quote(request.driver)));
     }
     if (request.scope == "swarm") {
         fail(ErrorKind::permission_denied,
@@ -112,6 +110,7 @@ void NetworksImpl::allocate_family(Network& network, const model::IpamConfig* co
     try {
         if (config != nullptr && !config->gateway.empty()) {
             out.gateway = *IpAddress::parse(config->gateway);
+            out.gateway_configured = true;
             base::in_context(fmt::format("failed to allocate gateway ({})", config->gateway),
                              [&] { ipam_.take(out.subnet, out.gateway); });
         } else if (const auto gateway = ipam_.take_any(out.subnet, out.range)) {

@@ -24,7 +24,8 @@ struct NetworkSubnet {
     IpPrefix range;  ///< where addresses are given from; none: the whole subnet
     IpAddress gateway;
     std::map<std::string, IpAddress> aux;
-    bool configured = false;  ///< the user named the subnet
+    bool configured = false;          ///< the user named the subnet
+    bool gateway_configured = false;  ///< and the gateway
 };
 
 /// What the bridge driver makes of a network's options.

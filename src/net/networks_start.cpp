@@ -188,6 +188,7 @@ void NetworksImpl::choose_default_subnet(Network& network) {
         chosen.subnet = ipam_.take_subnet(*address);
         chosen.gateway = address->address;
         chosen.configured = true;
+        chosen.gateway_configured = true;
         ipam_.take(chosen.subnet, chosen.gateway);
     } else {
         chosen.subnet = chosen.range ? ipam_.take_subnet(chosen.range)

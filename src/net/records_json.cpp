@@ -52,7 +52,7 @@ std::string go_address(const IpAddress& address) { return address ? address.str(
 std::string encode_config(const NetworkSubnet& subnet) {
     Json config{{"PreferredPool", subnet.configured ? subnet.subnet.str() : ""},
                 {"SubPool", subnet.range.str()},
-                {"Gateway", subnet.configured ? subnet.gateway.str() : ""},
+                {"Gateway", subnet.gateway_configured ? subnet.gateway.str() : ""},
                 {"AuxAddresses", nullptr}};
     for (const auto& [name, address] : subnet.aux) config["AuxAddresses"][name] = address.str();
     return Json::array({config}).dump();
@@ -79,6 +79,7 @@ std::optional<NetworkSubnet> decode_subnet(const Json& json, const char* config_
     if (configs.is_array() && !configs.empty()) {
         const Json& config = configs.front();
         out.configured = !text_of(config, "PreferredPool").empty();
+        out.gateway_configured = !text_of(config, "Gateway").empty();
         out.range = IpPrefix::parse(text_of(config, "SubPool")).value_or(IpPrefix());
         for (const auto& [name, text] : strings_of(config, "AuxAddresses")) {
             if (const auto address = IpAddress::parse(text)) out.aux[name] = *address;
@@ -264,7 +265,10 @@ model::Ipam shown_ipam(const Network& network) {
         model::IpamConfig config;
         config.subnet = (*subnet)->subnet.str();
         config.ip_range = (*subnet)->range.str();
-        config.gateway = (*subnet)->gateway.str();
+        // Docker shows what was asked for, and what it chose only where nothing was.
+        if (!(*subnet)->configured || (*subnet)->gateway_configured) {
+            config.gateway = (*subnet)->gateway.str();
+        }
         for (const auto& [name, address] : (*subnet)->aux) {
             config.aux_address[name] = address.str();
         }

@@ -195,7 +195,10 @@ class Connection:
         """Sends and reads the whole answer; any status is returned."""
         reused = self.sock is not None
         try:
-            self.send(method, path, body, headers)
+            try:
+                self.send(method, path, body, headers)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # a server may answer and close before it has read the whole body
             response = self.head()
         except (HttpError, ConnectionError, BrokenPipeError):
             if not reused:

@@ -20,46 +20,59 @@ template <typename T>
 struct GoName {
     static constexpr const char* value = nullptr;
 };
-#define DOCKERD_GO_NAME(type, name)                 \
-    template <>                                     \
-    struct GoName<type> {                           \
-        static constexpr const char* value = #name; \
+#define DOCKERD_GO_NAME(type, package, name)                         \
+    template <>                                                      \
+    struct GoName<type> {                                            \
+        static constexpr const char* value = #name;                  \
+        static constexpr const char* qualified = #package "." #name; \
     }
-DOCKERD_GO_NAME(HealthConfig, HealthcheckConfig);
-DOCKERD_GO_NAME(ContainerConfig, Config);
-DOCKERD_GO_NAME(LogConfig, LogConfig);
-DOCKERD_GO_NAME(PortBinding, PortBinding);
-DOCKERD_GO_NAME(RestartPolicy, RestartPolicy);
-DOCKERD_GO_NAME(WeightDevice, WeightDevice);
-DOCKERD_GO_NAME(ThrottleDevice, ThrottleDevice);
-DOCKERD_GO_NAME(DeviceMapping, DeviceMapping);
-DOCKERD_GO_NAME(DeviceRequest, DeviceRequest);
-DOCKERD_GO_NAME(Ulimit, Ulimit);
-DOCKERD_GO_NAME(BindOptions, BindOptions);
-DOCKERD_GO_NAME(VolumeDriver, Driver);
-DOCKERD_GO_NAME(VolumeOptions, VolumeOptions);
-DOCKERD_GO_NAME(ImageOptions, ImageOptions);
-DOCKERD_GO_NAME(TmpfsOptions, TmpfsOptions);
-DOCKERD_GO_NAME(Mount, Mount);
-DOCKERD_GO_NAME(Resources, Resources);
-DOCKERD_GO_NAME(HostConfig, HostConfig);
-DOCKERD_GO_NAME(EndpointIpamConfig, EndpointIPAMConfig);
-DOCKERD_GO_NAME(EndpointSettings, EndpointSettings);
-DOCKERD_GO_NAME(NetworkingConfig, NetworkingConfig);
-DOCKERD_GO_NAME(IpamConfig, IPAMConfig);
-DOCKERD_GO_NAME(Ipam, IPAM);
-DOCKERD_GO_NAME(NetworkCreate, CreateRequest);
-DOCKERD_GO_NAME(NetworkConnect, ConnectOptions);
-DOCKERD_GO_NAME(ContainerCreate, CreateRequest);
-DOCKERD_GO_NAME(ContainerUpdate, UpdateConfig);
-DOCKERD_GO_NAME(ExecCreate, ExecOptions);
-DOCKERD_GO_NAME(ExecStart, ExecStartOptions);
-DOCKERD_GO_NAME(VolumeCreate, CreateOptions);
-DOCKERD_GO_NAME(AuthConfig, AuthConfig);
+DOCKERD_GO_NAME(HealthConfig, v1, HealthcheckConfig);
+DOCKERD_GO_NAME(ContainerConfig, container, Config);
+DOCKERD_GO_NAME(LogConfig, container, LogConfig);
+DOCKERD_GO_NAME(PortBinding, nat, PortBinding);
+DOCKERD_GO_NAME(RestartPolicy, container, RestartPolicy);
+DOCKERD_GO_NAME(WeightDevice, blkiodev, WeightDevice);
+DOCKERD_GO_NAME(ThrottleDevice, blkiodev, ThrottleDevice);
+DOCKERD_GO_NAME(DeviceMapping, container, DeviceMapping);
+DOCKERD_GO_NAME(DeviceRequest, container, DeviceRequest);
+DOCKERD_GO_NAME(Ulimit, units, Ulimit);
+DOCKERD_GO_NAME(BindOptions, mount, BindOptions);
+DOCKERD_GO_NAME(VolumeDriver, mount, Driver);
+DOCKERD_GO_NAME(VolumeOptions, mount, VolumeOptions);
+DOCKERD_GO_NAME(ImageOptions, mount, ImageOptions);
+DOCKERD_GO_NAME(TmpfsOptions, mount, TmpfsOptions);
+DOCKERD_GO_NAME(Mount, mount, Mount);
+DOCKERD_GO_NAME(Resources, container, Resources);
+DOCKERD_GO_NAME(HostConfig, container, HostConfig);
+DOCKERD_GO_NAME(EndpointIpamConfig, network, EndpointIPAMConfig);
+DOCKERD_GO_NAME(EndpointSettings, network, EndpointSettings);
+DOCKERD_GO_NAME(NetworkingConfig, network, NetworkingConfig);
+DOCKERD_GO_NAME(IpamConfig, network, IPAMConfig);
+DOCKERD_GO_NAME(Ipam, network, IPAM);
+DOCKERD_GO_NAME(NetworkCreate, network, CreateRequest);
+DOCKERD_GO_NAME(NetworkConnect, network, ConnectOptions);
+DOCKERD_GO_NAME(ContainerCreate, container, CreateRequest);
+DOCKERD_GO_NAME(ContainerUpdate, container, UpdateConfig);
+DOCKERD_GO_NAME(ExecCreate, container, ExecOptions);
+DOCKERD_GO_NAME(ExecStart, container, ExecStartOptions);
+DOCKERD_GO_NAME(VolumeCreate, volume, CreateOptions);
+DOCKERD_GO_NAME(AuthConfig, registry, AuthConfig);
 #undef DOCKERD_GO_NAME
 
 template <typename T, typename V>
 concept VisitsAs = std::same_as<std::remove_const_t<T>, V>;
+
+/// A struct that Go embeds: its fields are the outer one's, but messages name it on the way.
+template <typename F, typename T>
+void embed(F& f, const char* name, T& x) {
+    if constexpr (requires { f.enter(name); }) {
+        f.enter(name);
+        visit(f, x);
+        f.leave();
+    } else {
+        visit(f, x);
+    }
+}
 
 template <typename F, VisitsAs<HealthConfig> T>
 void visit(F& f, T& x) {
@@ -274,7 +287,7 @@ void visit(F& f, T& x) {
     f("Sysctls", x.sysctls, omit_empty);
     f("Runtime", x.runtime, omit_empty);
     f("Isolation", x.isolation);
-    visit(f, x.resources);
+    embed(f, "Resources", x.resources);
     f("Mounts", x.mounts, omit_empty);
     f("MaskedPaths", x.masked_paths);
     f("ReadonlyPaths", x.readonly_paths);
@@ -353,14 +366,14 @@ void visit(F& f, T& x) {
 
 template <typename F, VisitsAs<ContainerCreate> T>
 void visit(F& f, T& x) {
-    visit(f, x.config);
+    embed(f, "Config", x.config);
     f("HostConfig", x.host_config, omit_empty);
     f("NetworkingConfig", x.networking_config, omit_empty);
 }
 
 template <typename F, VisitsAs<ContainerUpdate> T>
 void visit(F& f, T& x) {
-    visit(f, x.resources);
+    embed(f, "Resources", x.resources);
     f("RestartPolicy", x.restart_policy);
 }
 

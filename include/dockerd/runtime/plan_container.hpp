@@ -38,6 +38,9 @@ struct ResolvedMount {
     std::string tmpfs_options;  ///< "size=64m,exec"
     bool writable = true;
     std::string propagation;  ///< "rprivate", "rshared", ...; empty: rprivate
+    /// A source that lies in no shared or slave mount is no error: it cannot propagate, that is
+    /// all.
+    bool slave_if_possible = false;
     bool non_recursive = false;
     bool read_only_non_recursive = false;
     bool read_only_force_recursive = false;

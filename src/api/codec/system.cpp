@@ -126,6 +126,7 @@ void put_counts(Object& object, const engine::SystemInfo& info) {
 void put_limits(Object& object, const engine::SystemInfo& info) {
     object("MemoryLimit", info.memory_limit);
     object("SwapLimit", info.swap_limit);
+    if (info.kernel_memory_tcp) object("KernelMemoryTCP", true);
     object("CpuCfsPeriod", info.cpu_cfs_period);
     object("CpuCfsQuota", info.cpu_cfs_quota);
     object("CPUShares", info.cpu_shares);

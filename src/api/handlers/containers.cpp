@@ -23,8 +23,7 @@ Response ContainerHandlers::list(const Request& request) {
 // POST /containers/create
 Response ContainerHandlers::create(const Request& request) {
     auto call = codec::decode_create(request, system_.unified_cgroups());
-    auto result =
-        containers_.create(std::move(call.name), call.platform, std::move(call.body));
+    auto result = containers_.create(std::move(call.name), call.platform, std::move(call.body));
     for (auto& warning : call.warnings) result.warnings.push_back(std::move(warning));
     return Response::json(201, codec::encode_created(result.id, result.warnings));
 }
@@ -46,8 +45,10 @@ Response ContainerHandlers::top(const Request& request) {
 Response ContainerHandlers::start(const Request& request) {
     codec::check_start(request);
     switch (containers_.start(request.path_param("name"), request.param("detachKeys", ""))) {
-        case engine::StartOutcome::started: return Response::empty(204);
-        case engine::StartOutcome::already_running: return Response::empty(304);
+        case engine::StartOutcome::started:
+            return Response::empty(204);
+        case engine::StartOutcome::already_running:
+            return Response::empty(304);
     }
     std::abort();  // not reached: the switch names every outcome
 }
@@ -55,8 +56,10 @@ Response ContainerHandlers::start(const Request& request) {
 // POST /containers/{name}/stop
 Response ContainerHandlers::stop(const Request& request) {
     switch (containers_.stop(request.path_param("name"), codec::decode_stop(request))) {
-        case engine::StopOutcome::stopped: return Response::empty(204);
-        case engine::StopOutcome::already_stopped: return Response::empty(304);
+        case engine::StopOutcome::stopped:
+            return Response::empty(204);
+        case engine::StopOutcome::already_stopped:
+            return Response::empty(304);
     }
     std::abort();  // not reached: the switch names every outcome
 }
@@ -70,6 +73,7 @@ Response ContainerHandlers::restart(const Request& request) {
 // POST /containers/{name}/kill
 Response ContainerHandlers::kill(const Request& request) {
     const std::string& name = request.path_param("name");
+    // Source: moby api/server/router/container, postContainersKill.
     base::in_context("cannot kill container: " + name,
                      [&] { containers_.kill(name, request.param("signal", "")); });
     return Response::empty(204);
@@ -127,8 +131,8 @@ Response ContainerHandlers::exec_create(const Request& request) {
 
 // GET /exec/{id}/json
 Response ContainerHandlers::exec_inspect(const Request& request) {
-    return Response::json(
-        200, codec::encode_exec(containers_.exec_inspect(request.path_param("id"))));
+    return Response::json(200,
+                          codec::encode_exec(containers_.exec_inspect(request.path_param("id"))));
 }
 
 // POST /exec/{id}/resize

@@ -7,6 +7,7 @@
 #include <dockerd/base/log.hpp>
 
 #include "containers.hpp"
+#include "detach_keys.hpp"
 #include "errors.hpp"
 
 namespace dockerd::engine {
@@ -43,6 +44,9 @@ public:
 
     void run(base::Fd client, std::string early_input) override {
         if (options_.logs && !replay_log(client)) return;
+        const base::Lock lock(container_->operation);
+        if (container_->removed) return;
+        owner_.log_event(container_->record, "attach");
         const bool any = options_.stdin_stream || options_.stdout_stream || options_.stderr_stream;
         if (!options_.stream || !any) return;
         runtime::AttachOptions attach;
@@ -51,9 +55,6 @@ public:
         attach.stderr = options_.stderr_stream;
         attach.multiplexed = options_.multiplexed && !tty_;
         attach.detach_keys = options_.detach_keys.empty() ? "\x10\x11" : options_.detach_keys;
-        const base::Lock lock(container_->operation);
-        if (container_->removed) return;
-        owner_.log_event(container_->record, "attach");
         attach.stdin = attach.stdin && container_->record.config.open_stdin;
         if (container_->monitor) {
             (void)container_->monitor->attach(attach, std::move(client), early_input);
@@ -91,6 +92,11 @@ private:
 // Source: moby daemon/attach.go, ContainerAttach.
 std::unique_ptr<StreamSession> Containers::attach(std::string_view reference,
                                                   const AttachOptions& options) {
+    const auto keys = parse_detach_keys(options.detach_keys);
+    if (!keys) {
+        base::fail(base::ErrorKind::invalid_argument,
+                   fmt::format("Invalid detach keys ({}) provided", options.detach_keys));
+    }
     const auto container = index_.get(reference);
     const auto snapshot = container->snapshot();
     if (snapshot->state.paused) {
@@ -103,7 +109,9 @@ std::unique_ptr<StreamSession> Containers::attach(std::string_view reference,
                    fmt::format("container {} is restarting, wait until the container is running",
                                reference));
     }
-    return std::make_unique<AttachSession>(*this, container, options);
+    AttachOptions parsed = options;
+    parsed.detach_keys = *keys;
+    return std::make_unique<AttachSession>(*this, container, std::move(parsed));
 }
 
 void Containers::resize(std::string_view reference, std::uint16_t height, std::uint16_t width) {

@@ -2,6 +2,7 @@
 
 #include "containers.hpp"
 #include "errors.hpp"
+#include "plan_input.hpp"
 
 namespace dockerd::engine {
 namespace {
@@ -39,14 +40,22 @@ void Containers::connect_network(const net::NetworkRecord& network,
                                container->id));
     }
     require_own_network(*container, network);
-    if (record.network.networks.contains(network.name)) {
+    // A container that does not run only has its settings replaced.
+    if (container->sandbox && record.network.networks.contains(network.name)) {
         base::fail(ErrorKind::permission_denied,
                    fmt::format("endpoint with name {} already exists in network {}",
                                record.name.substr(1), network.name));
     }
     store::EndpointRecord endpoint;
-    endpoint.settings = request.endpoint_config.value_or(model::EndpointSettings{});
+    const auto known = record.network.networks.find(network.name);
+    if (!request.endpoint_config && known != record.network.networks.end()) {
+        endpoint.settings = known->second.settings;
+    }
+    endpoint.settings = request.endpoint_config.value_or(endpoint.settings);
     endpoint.desired_mac_address = endpoint.settings.mac_address;
+    if (!net::is_predefined_network(network.name)) {
+        endpoint.settings.dns_names = dns_names(record, endpoint);
+    }
     if (container->sandbox) {
         net::JoinRequest join;
         join.network = network.id;
@@ -79,8 +88,9 @@ void Containers::disconnect_network(const net::NetworkRecord& network,
     }
     const auto found = record.network.networks.find(network.name);
     if (found == record.network.networks.end()) {
-        base::fail(ErrorKind::internal, fmt::format("container {} is not connected to network {}",
-                                                    container->id, network.name));
+        base::fail(ErrorKind::internal,
+                   fmt::format("container {} is not connected to {}network {}", container->id,
+                               container->sandbox ? "" : "the ", network.name));
     }
     if (container->sandbox) {
         parts_.networks.leave(*container->sandbox, network.id);

@@ -23,8 +23,8 @@
 
 #include "events/events.hpp"
 #include "index.hpp"
-#include "oom_watcher.hpp"
 #include "logs/wake.hpp"
+#include "oom_watcher.hpp"
 #include "plan_input.hpp"
 #include "volumes/volumes.hpp"
 
@@ -118,6 +118,7 @@ private:
     friend class AttachSession;
     // create.cpp
     void verify_create(model::ContainerCreate& request, std::vector<std::string>& warnings) const;
+    void check_links(const model::HostConfig& host) const;
     void fill_host_config(model::HostConfig& host) const;
     std::string reserve_name(const std::string& wanted, const std::string& id);
     void build_on_disk(const ContainerRef& container, const std::string& chain_id,
@@ -177,7 +178,7 @@ private:
     void run_exec(const std::shared_ptr<Exec>& exec, std::optional<runtime::PendingAttach> client);
     void handle_exec_exit(const std::string& id, const std::string& exec_id, int code);
     void exec_ended(const ContainerRef& container, const std::shared_ptr<Exec>& exec,
-                    std::int64_t code);
+                    std::int64_t code, bool ran = true);
     // snapshot.cpp
     void publish(Container& container);
     ContainerSummary summarize(const ContainerPtr& container) const;

@@ -16,6 +16,7 @@
 #include "containers.hpp"
 #include "errors.hpp"
 #include "image_config.hpp"
+#include "images/platform.hpp"
 #include "names.hpp"
 #include "signals.hpp"
 #include "validate.hpp"
@@ -32,24 +33,10 @@ std::string host_name() {
     return name.data();
 }
 
-/// Whether the image can run where the client asked: "linux", "linux/amd64", "linux/arm/v7".
-// Source: moby daemon/images/image.go, GetImage.
-void check_platform(const store::Image& image, const std::string& platform,
-                    const std::string& reference) {
-    if (platform.empty()) return;
-    const auto parts = base::split(base::to_lower(platform), '/');
-    const auto& config = *image.config;
-    std::string wanted_architecture = parts.size() > 1 ? parts[1] : "";
-    if (wanted_architecture == "x86_64") wanted_architecture = "amd64";
-    if (wanted_architecture == "aarch64") wanted_architecture = "arm64";
-    const bool fits = (config.os.empty() || parts[0] == config.os) &&
-                      (wanted_architecture.empty() || config.architecture.empty() ||
-                       wanted_architecture == config.architecture);
-    if (fits) return;
-    base::fail(ErrorKind::not_found,
-               fmt::format("image with reference {} was found but does not provide the specified "
-                           "platform ({})",
-                           reference, platform));
+// Source: moby daemon/runtime_unix.go, Get.
+void check_runtime(const std::string& name) {
+    if (name.empty() || name == "runc" || name == "io.containerd.runc.v2") return;
+    base::fail(ErrorKind::invalid_argument, "unknown or invalid runtime name: " + name);
 }
 
 void set_command(store::ContainerRecord& record) {
@@ -86,6 +73,7 @@ CreateResult Containers::create(std::string name, const std::string& platform,
         base::fail(ErrorKind::invalid_argument,
                    "config cannot be empty in order to create a container");
     }
+    if (!platform.empty()) (void)Platform::parse(platform);
     // A start follows as a rule: what the kernel takes its time for begins now.
     lifecycle_.post([this] { parts_.cgroups.warm(); });
     CreateResult result;
@@ -98,7 +86,7 @@ CreateResult Containers::create(std::string name, const std::string& platform,
     std::string variant;
     if (!config.image.empty()) {
         const auto image = parts_.images.get(config.image);
-        check_platform(*image, platform, config.image);
+        require_platform(*image, config.image, platform);
         chain_id = image->chain_id;
         image_id = image->id;
         architecture = image->config->architecture;
@@ -113,6 +101,7 @@ CreateResult Containers::create(std::string name, const std::string& platform,
         base::fail(ErrorKind::invalid_argument, "no command specified");
     }
     check_log_config(host.log_config, options_.log_driver, options_.log_options);
+    check_links(host);
 
     store::ContainerRecord record;
     record.id = base::random_id();
@@ -152,7 +141,24 @@ void Containers::verify_create(model::ContainerCreate& request,
     validate_host_config(host, warnings);
     const auto more = runtime::verify_host_config(host, parts_.sysinfo, {});
     warnings.insert(warnings.end(), more.begin(), more.end());
+    check_runtime(host.runtime);
     if (request.networking_config) validate_networking(*request.networking_config, host);
+}
+
+// Source: moby daemon/daemon_unix.go, registerLinks.
+void Containers::check_links(const model::HostConfig& host) const {
+    const bool predefined = net::is_predefined_network(host.network_mode);
+    if (!predefined) return;
+    for (const auto& link : host.links) {
+        const std::string name = link.substr(0, link.find(':'));
+        try {
+            (void)index_.get(name);
+        } catch (const Error& error) {
+            if (error.kind() != ErrorKind::not_found) throw;
+            base::fail(ErrorKind::invalid_argument,
+                       fmt::format("could not get container for {}: {}", name, error.what()));
+        }
+    }
 }
 
 void Containers::fill_host_config(model::HostConfig& host) const {
@@ -163,6 +169,12 @@ void Containers::fill_host_config(model::HostConfig& host) const {
     if (host.network_mode.empty() || host.network_mode == "default") host.network_mode = "bridge";
     if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
     if (host.runtime.empty()) host.runtime = "runc";
+    // Source: moby daemon/create.go, generateSecurityOpt.
+    const bool shares_host = host.ipc_mode == "host" || host.pid_mode == "host";
+    if (host.security_opt.is_null() && (shares_host || host.privileged)) {
+        host.security_opt = model::Strings({"label=disable"});
+        host.security_opt.given = true;
+    }
     if (host.privileged) return;
     if (host.masked_paths.is_null()) {
         host.masked_paths = model::Strings(runtime::default_masked_paths(facts_));
@@ -200,6 +212,13 @@ void Containers::build_on_disk(const ContainerRef& container, const std::string&
                                const model::ContainerCreate& /*request*/) {
     const base::Lock lock(container->operation);
     auto& record = container->record;
+    if (!record.host_config.storage_opt.empty()) {
+        // Source: moby daemon/graphdriver/overlay2/overlay.go, Create.
+        base::fail(
+            ErrorKind::internal,
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+    }
+    (void)security_of(record);
     store::Batch batch;
     parts_.layers.create_rw(container->id, chain_id, {}, batch);
     base::Undo drop_layer([&] {

@@ -9,6 +9,7 @@
 #include <dockerd/base/strings.hpp>
 
 #include "containers.hpp"
+#include "detach_keys.hpp"
 #include "errors.hpp"
 #include "plan_input.hpp"
 
@@ -23,7 +24,10 @@ constexpr std::chrono::minutes exec_memory{5};
 // Source: moby daemon/resize.go, ContainerExecResize.
 constexpr std::chrono::seconds resize_patience{10};
 
-std::string command_line(const model::ExecCreate& request) { return base::join(request.cmd, " "); }
+/// Program, space, arguments: also without arguments there is the space.
+std::string command_line(const model::ExecCreate& request) {
+    return base::join(request.cmd, " ") + (request.cmd.size() == 1 ? " " : "");
+}
 
 /// Puts a text into a client's stream in the form its output would have.
 void write_text(int fd, std::string_view text, bool tty) {
@@ -78,14 +82,15 @@ private:
     bool tty_;
 };
 
-void require_running(const Container& container) {
+/// `reference` is how the client called the container.
+void require_running(const Container& container, std::string_view reference) {
     const auto& state = container.record.state;
     if (!state.running || !container.monitor) throw errors::not_running(container.id);
-    if (state.paused) throw errors::paused_for_exec(container.id);
+    if (state.paused) throw errors::paused_for_exec(reference);
     if (state.restarting) {
         base::fail(ErrorKind::conflict,
                    fmt::format("Container {} is restarting, wait until the container is running",
-                               container.id));
+                               reference));
     }
 }
 
@@ -102,10 +107,16 @@ std::string Containers::exec_create(std::string_view reference, const model::Exe
     exec->id = base::random_id();
     exec->container_id = container->id;
     exec->request = request;
-    exec->detach_keys = request.detach_keys;
 
     const base::Lock lock(container->operation);
-    require_running(*container);
+    require_running(*container, reference);
+    if (const auto keys = parse_detach_keys(request.detach_keys)) {
+        exec->detach_keys = *keys;
+    } else {
+        // Source: moby daemon/exec.go, ContainerExecCreate.
+        base::fail(ErrorKind::internal,
+                   fmt::format("Invalid escape keys ({}) provided", request.detach_keys));
+    }
     if (!request.user.empty()) {
         const std::string root_path = fmt::format("/proc/{}/root", container->record.state.pid);
         const base::Fd root{::open(root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
@@ -170,7 +181,7 @@ void Containers::run_exec(const std::shared_ptr<Exec>& exec,
     runtime::ExecPlan plan;
     try {
         const base::Lock lock(container->operation);
-        require_running(*container);
+        require_running(*container, container->id);
         monitor = container->monitor;
         plan = plan_exec(*container, *exec);
         log_event(container->record, "exec_start: " + command_line(exec->request),
@@ -188,28 +199,30 @@ void Containers::run_exec(const std::shared_ptr<Exec>& exec,
         exec->changed.notify_all();
     } catch (const Error& error) {
         const auto* failure = dynamic_cast<const runtime::StartFailure*>(&error);
-        exec_ended(container, exec, failure != nullptr ? failure->exit_code() : 126);
+        exec_ended(container, exec, failure != nullptr ? failure->exit_code() : 126,
+                   /*ran=*/false);
         throw;
     }
 }
 
 /// Writes an exec's end down. Thread: any, also the runtime's.
 void Containers::exec_ended(const ContainerRef& container, const std::shared_ptr<Exec>& exec,
-                            std::int64_t code) {
+                            std::int64_t code, bool ran) {
     {
         const base::Lock lock(exec->mutex);
         if (exec->exit_code) return;
         exec->running = false;
         exec->exit_code = code;
-        exec->pid = 0;
+        ran = ran && exec->started;
         exec->finished = base::WallTime::now();
         exec->changed.notify_all();
     }
-    lifecycle_.post([this, container, exec, code] {
+    lifecycle_.post([this, container, exec, code, ran] {
         const base::Lock lock(container->operation);
         std::erase(container->execs, exec);
         if (container->removed) return;
         publish(*container);
+        if (!ran) return;
         log_event(container->record, "exec_die",
                   {{"execID", exec->id}, {"exitCode", std::to_string(code)}});
     });
@@ -272,7 +285,6 @@ ExecSnapshot Containers::exec_inspect(std::string_view exec_id) {
     out.detach_keys = exec->detach_keys;
     const base::Lock lock(exec->mutex);
     out.running = exec->running;
-    out.can_remove = exec->exit_code.has_value();
     out.exit_code = exec->exit_code;
     out.pid = exec->pid;
     return out;

@@ -227,4 +227,8 @@ bool is_read_write(std::string_view mode) {
     return mode_of_class(mode, ModeClass::read_write) != "ro";
 }
 
+bool touches_data_root(std::string_view source, std::string_view data_root) {
+    return source.starts_with(data_root) || data_root.starts_with(source);
+}
+
 }  // namespace dockerd::engine

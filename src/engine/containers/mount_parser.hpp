@@ -32,4 +32,8 @@ std::pair<std::string, std::string> parse_volumes_from(const std::string& text);
 /// Whether a mode such as "ro,z" leaves the mount writable.
 bool is_read_write(std::string_view mode);
 
+/// Whether a bind of `source` shows the daemon's own mounts. Source: moby
+/// daemon/volumes_linux.go, validateBindDaemonRoot.
+bool touches_data_root(std::string_view source, std::string_view data_root);
+
 }  // namespace dockerd::engine

@@ -6,6 +6,7 @@
 #include <set>
 
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/strings.hpp>
 #include <dockerd/base/undo.hpp>
 #include <dockerd/sys/paths.hpp>
 
@@ -18,8 +19,7 @@ namespace {
 
 /// Makes or finds the volume a mount point names, lets the container hold it, and fills in where
 /// it lies.
-void attach_volume(Volumes& volumes, const std::string& container,
-                   store::MountPointRecord& point) {
+void attach_volume(Volumes& volumes, const std::string& container, store::MountPointRecord& point) {
     model::VolumeCreate request;
     request.name = point.name;
     request.driver = point.driver;
@@ -35,6 +35,35 @@ void attach_volume(Volumes& volumes, const std::string& container,
     point.source = volume.mountpoint;
     // Source: moby daemon/volumes_unix.go, setBindModeIfNull.
     if (point.mode.empty()) point.mode = "z";
+}
+
+/// Docker answers what is wrong with a text of Binds as a failure of its own: 500.
+store::MountPointRecord requested_bind(const std::string& text, const std::string& driver) {
+    try {
+        return parse_bind(text, driver);
+    } catch (const base::Error& error) {
+        base::fail(base::ErrorKind::internal, error.what());
+    }
+}
+
+/// A bind of what holds the daemon's mounts must not keep them alive in the container: it has to
+/// receive unmounts.
+// Source: moby daemon/volumes_linux.go, validateBindDaemonRoot.
+void check_data_root(store::MountPointRecord& point, const std::string& data_root) {
+    if (point.type != "bind") return;
+    const auto& source = point.spec.source;
+    if (!touches_data_root(source, data_root)) return;
+    const std::string asked =
+        point.spec.bind_options ? point.spec.bind_options->propagation : std::string();
+    if (asked.empty()) {
+        point.propagation = "rslave";
+    } else if (asked != "rslave" && asked != "rshared") {
+        base::fail(base::ErrorKind::invalid_argument,
+                   fmt::format("invalid mount config: must use either propagation mode \"rslave\" "
+                               "or \"rshared\" when mount source is within the daemon root, "
+                               "daemon root: {}, bind mount source: {}, propagation: {}",
+                               base::quote(data_root), base::quote(source), base::quote(asked)));
+    }
 }
 
 }  // namespace
@@ -67,7 +96,8 @@ void Containers::register_mounts(store::ContainerRecord& record) {
         record.mount_points[point.destination] = std::move(point);
     };
     for (const auto& text : host.binds) {
-        auto point = parse_bind(text, host.volume_driver);
+        auto point = requested_bind(text, host.volume_driver);
+        check_data_root(point, options_.data_root);
         if (host.tmpfs.contains(point.destination)) {
             throw errors::duplicate_mount_point(point.destination);
         }
@@ -79,6 +109,7 @@ void Containers::register_mounts(store::ContainerRecord& record) {
             base::fail(base::ErrorKind::not_implemented,
                        "mounts of type \"image\" are not supported by this engine yet");
         }
+        check_data_root(point, options_.data_root);
         const bool creates = mount.bind_options && mount.bind_options->create_mountpoint;
         point.skip_mountpoint_creation = point.type == "bind" && !creates;
         add(std::move(point));
@@ -122,8 +153,7 @@ void Containers::populate_volumes(const store::ContainerRecord& record, const st
         base::Undo unmount([&] { parts_.volumes.unmount(point.name); });
         const base::Fd target{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
         if (!target) base::throw_errno(errno, "open " + path);
-        base::in_context("failed to populate volume",
-                         [&] { copy_up(source.get(), target.get()); });
+        base::in_context("failed to populate volume", [&] { copy_up(source.get(), target.get()); });
     }
 }
 

@@ -11,6 +11,7 @@
 #include <dockerd/sys/paths.hpp>
 
 #include "containers.hpp"
+#include "mount_parser.hpp"
 #include "validate.hpp"
 
 namespace dockerd::engine {
@@ -129,6 +130,9 @@ runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources s
     input.rootfs = std::move(sources.rootfs_tree);
     for (const auto& [destination, point] : record.mount_points) {
         input.mounts.push_back(resolved(point));
+        // Source: moby daemon/oci_linux.go, withMounts: the fallback for the daemon's own root.
+        input.mounts.back().slave_if_possible =
+            point.type == "bind" && touches_data_root(point.spec.source, options_.data_root);
     }
     for (const auto& [destination, options] : host.tmpfs) {
         input.mounts.push_back(

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <set>
 
@@ -96,6 +97,22 @@ std::string container_resolv_conf(const store::ContainerRecord& record,
                             on_host ? net::ResolverKind::host : net::ResolverKind::legacy,
                             /*ipv6=*/true)
         .text;
+}
+
+// Source: moby daemon/container_operations.go, buildEndpointDNSNames.
+model::Strings dns_names(const store::ContainerRecord& record,
+                         const store::EndpointRecord& endpoint) {
+    model::Strings names;
+    names.given = true;
+    const auto add = [&](const std::string& name) {
+        if (name.empty() || std::ranges::find(names, name) != names.end()) return;
+        names.push_back(name);
+    };
+    add(record.name.substr(1));
+    for (const auto& alias : endpoint.settings.aliases) add(alias);
+    add(record.id.substr(0, 12));
+    add(record.config.hostname);
+    return names;
 }
 
 // Source: moby daemon/network.go, cleanOperationalData.

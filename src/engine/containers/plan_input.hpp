@@ -45,6 +45,10 @@ std::string container_resolv_conf(const store::ContainerRecord& record,
                                   const net::DnsOverrides& daemon);
 
 /// Takes back what only holds while the container runs.
+/// Under which names other containers of a network find this one.
+model::Strings dns_names(const store::ContainerRecord& record,
+                         const store::EndpointRecord& endpoint);
+
 void clear_operational(store::EndpointRecord& endpoint);
 
 }  // namespace dockerd::engine

@@ -34,7 +34,7 @@ void Containers::remove_container(const ContainerRef& container, const RemoveOpt
         if (container->removing) throw errors::removal_in_progress(container->id);
         const auto& state = container->record.state;
         if (state.running && !options.force) {
-            const std::string name = container->record.name;
+            const std::string name = container->record.name.substr(1);
             if (state.paused) {
                 throw errors::cannot_remove(name, "paused",
                                             "unpause and then stop the container before removing "

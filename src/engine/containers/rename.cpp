@@ -3,6 +3,7 @@
 #include "containers.hpp"
 #include "errors.hpp"
 #include "names.hpp"
+#include "plan_input.hpp"
 
 namespace dockerd::engine {
 
@@ -12,7 +13,9 @@ void Containers::rename(std::string_view reference, const std::string& name) {
         base::fail(base::ErrorKind::invalid_argument, "Neither old nor new names may be empty");
     }
     const auto container = index_.get(reference);
-    const std::string wanted = checked_name(name);
+    constexpr std::string_view context = "Error when allocating new name";
+    const std::string wanted = base::in_context(
+        context, [&] { return checked_name(name.front() == '/' ? name : "/" + name); });
     const base::Lock lock(container->operation);
     auto& record = container->record;
     const std::string old = record.name.substr(1);
@@ -20,12 +23,16 @@ void Containers::rename(std::string_view reference, const std::string& name) {
         base::fail(base::ErrorKind::invalid_argument,
                    "Renaming a container with the same name as its current name");
     }
-    index_.reserve_name(wanted, container->id);
+    base::in_context(context, [&] { index_.reserve_name(wanted, container->id); });
     base::Undo give_back([&] {
         index_.release_name(wanted, container->id);
         record.name = "/" + old;
     });
     record.name = "/" + wanted;
+    for (auto& [network, endpoint] : record.network.networks) {
+        if (endpoint.settings.endpoint_id.empty()) continue;
+        endpoint.settings.dns_names = dns_names(record, endpoint);
+    }
     parts_.files.save(record);
     give_back.dismiss();
     index_.release_name(old, container->id);

@@ -13,6 +13,7 @@
 #include "containers.hpp"
 #include "errors.hpp"
 #include "plan_input.hpp"
+#include "validate.hpp"
 
 namespace dockerd::engine {
 
@@ -102,6 +103,8 @@ void Containers::start_steps(const ContainerRef& container) {
     container->cgroup = parts_.cgroups.create(cgroup_parent_of(record), container->id, limits);
     sources.state_directory = state_directory(container->id);
     sources.join = find_namespaces(*container);
+    base::in_context("failed to initialize logging driver",
+                     [&] { check_log_sizes(record.host_config.log_config); });
     auto plan = make_plan(*container, std::move(sources));
 
     auto pending = std::move(container->pending);
@@ -130,6 +133,8 @@ void Containers::connect_networks(const ContainerRef& container) {
         request.network = name;
         request.container_id = container->id;
         request.container_name = record.name.substr(1);
+        if (!net::is_predefined_network(name))
+            endpoint.settings.dns_names = dns_names(record, endpoint);
         request.settings = endpoint.settings;
         request.settings.mac_address = endpoint.desired_mac_address;
         request.ports = ports;
@@ -137,7 +142,6 @@ void Containers::connect_networks(const ContainerRef& container) {
                                            [&] { return parts_.networks.join(sandbox, request); });
         info.fill(endpoint.settings);
         published.insert(published.end(), info.ports.begin(), info.ports.end());
-        log_network_event(record, "connect", info.network_id, info.network_name, info.driver);
     }
     record.network.ports = net::port_map(published, exposed_ports(record));
     record.network.ports.given = true;
@@ -233,6 +237,11 @@ void Containers::mark_running(const ContainerRef& container) {
     container->started_mono = std::chrono::steady_clock::now();
     container->oom_kills_seen = container->cgroup.oom_kills();
     publish(*container);
+    for (const auto& [name, endpoint] : record.network.networks) {
+        const auto network = parts_.networks.find(endpoint.settings.network_id);
+        if (!network || endpoint.settings.endpoint_id.empty()) continue;
+        log_network_event(record, "connect", network->id, network->name, network->driver);
+    }
     log_event(record, "start");
     lifecycle_.post([this, container, run = container->run] {
         const base::Lock lock(container->operation);
@@ -254,6 +263,9 @@ void Containers::note_start_failure(const ContainerRef& container, const Error& 
     record.state.error = error.what();
     record.state.exit_code = failure != nullptr ? failure->exit_code() : 128;
     record.network.ports.clear();
+    if (!record.has_been_started_before) {
+        for (auto& [name, endpoint] : record.network.networks) endpoint.settings.network_id.clear();
+    }
     publish(*container);
     save_relaxed(record);
     container->pending.clear();

@@ -89,15 +89,12 @@ void Containers::signal_container(const ContainerRef& container, int signal) {
 void Containers::kill(std::string_view reference, const std::string& signal) {
     const auto container = index_.get(reference);
     const int number = signal.empty() ? SIGKILL : parse_signal(signal);
-    const std::string name = container->snapshot()->name.substr(1);
-    // Source: moby daemon/kill.go, ContainerKill; api/server, postContainersKill.
-    base::in_context(fmt::format("cannot kill container: {}", reference), [&] {
-        if (number == SIGKILL) {
-            kill_hard(container);
-        } else {
-            signal_container(container, number);
-        }
-    });
+    // Source: moby daemon/kill.go, ContainerKill.
+    if (number == SIGKILL) {
+        kill_hard(container);
+    } else {
+        signal_container(container, number);
+    }
 }
 
 /// SIGKILL, and waits for the end; when that does not come, the whole cgroup is killed.

@@ -64,8 +64,9 @@ std::string run_ps(const std::vector<std::string>& arguments) {
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         const auto first = base::split(base::trim(output), '\n').front();
-        base::fail(ErrorKind::internal,
-                   fmt::format("error running ps: exit status {}: {}", WEXITSTATUS(status), first));
+        base::fail(ErrorKind::internal, first.empty()
+                                            ? fmt::format("ps: exit status {}", WEXITSTATUS(status))
+                                            : fmt::format("ps: {}", first));
     }
     return output;
 }
@@ -116,9 +117,11 @@ TopResult Containers::top(std::string_view reference, const std::string& ps_args
                                    container->id));
         }
         pids = container->cgroup.pids();
-        log_event(container->record, "top");
     }
-    return parse_ps(run_ps(fields(asked)), {pids.begin(), pids.end()});
+    auto result = parse_ps(run_ps(fields(asked)), {pids.begin(), pids.end()});
+    const base::Lock lock(container->operation);
+    log_event(container->record, "top");
+    return result;
 }
 
 }  // namespace dockerd::engine

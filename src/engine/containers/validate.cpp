@@ -96,27 +96,6 @@ bool is_common_log_option(std::string_view key) {
     return key == "mode" || key == "max-buffer-size" || key.starts_with("cache-");
 }
 
-void check_log_sizes(const model::LogConfig& config) {
-    const auto find = [&](const char* key) -> const std::string* {
-        const auto found = config.config.find(key);
-        return found == config.config.end() ? nullptr : &found->second;
-    };
-    const auto* size = find("max-size");
-    const auto* files = find("max-file");
-    if (size != nullptr && (!parse_size(*size) || *parse_size(*size) <= 0)) {
-        invalid(fmt::format("invalid size: '{}'", *size));
-    }
-    if (files != nullptr) {
-        const auto count = base::parse_int(*files);
-        if (!count) {
-            invalid(fmt::format("strconv.Atoi: parsing {}: invalid syntax", base::quote(*files)));
-        }
-        if (*count < 1) invalid("max-file cannot be less than 1");
-        // Source: moby daemon/logger/jsonfilelog/jsonfilelog.go, New.
-        if (size == nullptr && *count > 1 && config.type == "json-file") return;
-    }
-}
-
 }  // namespace
 
 void validate_config(model::ContainerConfig& config) {
@@ -205,10 +184,12 @@ void validate_networking(const model::NetworkingConfig& networking,
             problems.push_back("invalid IPv4 address: " + settings.ipam_config->ipv4_address);
         }
         if (!settings.mac_address.empty() && !net::MacAddress::parse(settings.mac_address)) {
-            invalid("invalid MAC address " + settings.mac_address);
+            invalid(fmt::format("invalid config for network {}: invalid MAC address {}", name,
+                                settings.mac_address));
         }
         if (!problems.empty()) {
-            invalid("invalid endpoint settings:\n" + base::join(problems, "\n"));
+            invalid(fmt::format("invalid config for network {}: invalid endpoint settings:\n{}",
+                                name, base::join(problems, "\n")));
         }
     }
 }
@@ -223,8 +204,9 @@ void check_log_config(model::LogConfig& config, const std::string& default_drive
     const auto& drivers = known_log_drivers();
     const auto driver = std::ranges::find(drivers, config.type, &DriverOptions::driver);
     if (driver == drivers.end()) {
-        // Source: moby daemon/logger/factory.go.
-        invalid(fmt::format("logger: no log driver named '{}' is registered", config.type));
+        // Source: moby daemon/logger/plugin.go.
+        invalid(fmt::format("error looking up logging plugin {0}: plugin \"{0}\" not found",
+                            config.type));
     }
     if (config.type == "none") return;
     for (const auto& [key, value] : config.config) {
@@ -233,7 +215,28 @@ void check_log_config(model::LogConfig& config, const std::string& default_drive
             invalid(fmt::format("unknown log opt '{}' for {} log driver", key, config.type));
         }
     }
-    check_log_sizes(config);
+}
+
+// Source: moby daemon/logger: the drivers read their sizes when they are opened.
+void check_log_sizes(const model::LogConfig& config) {
+    const auto find = [&](const char* key) -> const std::string* {
+        const auto found = config.config.find(key);
+        return found == config.config.end() ? nullptr : &found->second;
+    };
+    const auto* size = find("max-size");
+    const auto* files = find("max-file");
+    if (size != nullptr && (!parse_size(*size) || *parse_size(*size) <= 0)) {
+        invalid(fmt::format("invalid size: '{}'", *size));
+    }
+    if (files != nullptr) {
+        const auto count = base::parse_int(*files);
+        if (!count) {
+            invalid(fmt::format("strconv.Atoi: parsing {}: invalid syntax", base::quote(*files)));
+        }
+        if (*count < 1) invalid("max-file cannot be less than 1");
+        // Source: moby daemon/logger/jsonfilelog/jsonfilelog.go, New.
+        if (size == nullptr && *count > 1 && config.type == "json-file") return;
+    }
 }
 
 std::optional<std::int64_t> parse_size(std::string_view text) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ void validate_restart_policy(const model::RestartPolicy& policy);
 /// Throws: invalid_argument. Source: moby daemon/logs.go, mergeAndVerifyLogConfig.
 void check_log_config(model::LogConfig& config, const std::string& default_driver,
                       const model::StringMap& default_options);
+
+/// Checks max-size and max-file, as the log drivers do when a container starts.
+/// Throws: invalid_argument, "invalid size: 'x'".
+void check_log_sizes(const model::LogConfig& config);
 
 /// Bytes of "10m", "1.5g", "512"; nullopt when it is something else.
 /// Source: docker/go-units, RAMInBytes.

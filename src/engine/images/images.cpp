@@ -27,15 +27,8 @@ std::vector<ImageUser> Images::users() const {
 
 store::ImagePtr Images::resolve(std::string_view name, const std::string& platform) {
     auto image = store_.get(name);
-    if (platform.empty()) return image;
-    const Platform wanted = Platform::parse(platform);
-    const auto& config = *image->config;
-    const Platform own{config.os.empty() ? "linux" : config.os, config.architecture,
-                       config.variant};
-    if (wanted.accepts(own)) return image;
-    base::fail(ErrorKind::not_found,
-               "image with reference " + std::string(name) + " was found but its platform (" +
-                   own.text() + ") does not match the specified platform (" + wanted.text() + ")");
+    require_platform(*image, name, platform);
+    return image;
 }
 
 void Images::log_event(std::string_view action, const std::string& id, const std::string& name) {

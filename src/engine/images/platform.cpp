@@ -106,4 +106,17 @@ bool Platform::accepts(const Platform& other) const {
     return no_variant || own.variant == theirs.variant || theirs.variant < own.variant;
 }
 
+void require_platform(const store::Image& image, std::string_view name,
+                      const std::string& platform) {
+    if (platform.empty()) return;
+    const Platform wanted = Platform::parse(platform);
+    const auto& config = *image.config;
+    const Platform own{config.os.empty() ? "linux" : config.os, config.architecture,
+                       config.variant};
+    if (wanted.accepts(own)) return;
+    base::fail(base::ErrorKind::not_found,
+               "image with reference " + std::string(name) + " was found but its platform (" +
+                   own.text() + ") does not match the specified platform (" + wanted.text() + ")");
+}
+
 }  // namespace dockerd::engine

@@ -3,6 +3,8 @@
 #include <string>
 #include <string_view>
 
+#include <dockerd/store/images.hpp>
+
 namespace dockerd::engine {
 
 /// "linux/arm64/v8" taken apart, in Go's words for architectures.
@@ -21,5 +23,12 @@ struct Platform {
     /// Source: moby daemon/images/image.go, OnlyPlatformWithFallback.
     [[nodiscard]] bool accepts(const Platform& other) const;
 };
+
+/// Refuses an image that is not for `platform`; empty asks for nothing. `name` is how the client
+/// called the image.
+/// Throws: not_found, "image with reference x was found but its platform (linux/amd64) does not
+///         match the specified platform (linux/arm64)".
+void require_platform(const store::Image& image, std::string_view name,
+                      const std::string& platform);
 
 }  // namespace dockerd::engine

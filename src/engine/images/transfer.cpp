@@ -28,7 +28,14 @@ void Images::import(const ByteReader& source, const ImportOptions& options,
     request.variant = platform.variant;
     request.docker_version = docker_version;
     apply_changes(request.config, options.changes);
-    const std::string id = store::import_image(store_, source, request);
+    std::string id;
+    try {
+        id = store::import_image(store_, source, request);
+    } catch (const base::Error& error) {
+        // What is wrong with the archive is Docker's failure, not the request's.
+        if (error.kind() != base::ErrorKind::invalid_argument) throw;
+        base::fail(base::ErrorKind::internal, error.what());
+    }
     if (reference) tag_image(id, *reference);
     log_event("import", id, id);
     Progress done;

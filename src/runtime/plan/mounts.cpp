@@ -225,7 +225,7 @@ void add_bind(const PlanInput& input, const ResolvedMount& wish, PlannedContaine
     if (choice.kind == Propagation::make_shared) {
         source.required_propagation = "shared";
         root = Propagation::make_shared;
-    } else if (choice.kind == Propagation::make_slave) {
+    } else if (choice.kind == Propagation::make_slave && !wish.slave_if_possible) {
         source.required_propagation = "slave";
     }
     planned.sources.push_back(std::move(source));

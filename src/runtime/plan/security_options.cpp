@@ -22,7 +22,7 @@ std::optional<bool> parse_bool(std::string_view text) {
 }
 
 [[noreturn]] void refuse(int number, const std::string& option) {
-    base::fail(base::ErrorKind::invalid_argument,
+    base::fail(base::ErrorKind::internal,
                fmt::format("invalid --security-opt {}: {}", number, base::quote(option)));
 }
 

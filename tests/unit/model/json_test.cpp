@@ -45,15 +45,16 @@ TEST(DecodeBody, SaysWhatGoSaysAboutBadSyntax) {
 TEST(DecodeBody, NamesFieldAndTypeOfAWrongValue) {
     EXPECT_EQ(error_of<ContainerCreate>(R"({"Image":5})"),
               "invalid JSON: json: cannot unmarshal number into Go struct field "
-              "CreateRequest.Image of type string");
+              "CreateRequest.Config.Image of type string");
     EXPECT_EQ(error_of<ContainerCreate>(R"({"HostConfig":{"Memory":"1g"}})"),
               "invalid JSON: json: cannot unmarshal string into Go struct field "
-              "HostConfig.HostConfig.Memory of type int64");
+              "HostConfig.HostConfig.Resources.Memory of type int64");
     EXPECT_EQ(error_of<ContainerCreate>(R"({"Env":{"a":"b"}})"),
               "invalid JSON: json: cannot unmarshal object into Go struct field "
-              "CreateRequest.Env of type []string");
+              "CreateRequest.Config.Env of type []string");
     EXPECT_EQ(error_of<ContainerCreate>("[]"),
-              "invalid JSON: json: cannot unmarshal array into Go value of type CreateRequest");
+              "invalid JSON: json: cannot unmarshal array into Go value of type "
+              "container.CreateRequest");
 }
 
 TEST(DecodeBody, MatchesNamesWithoutCaseAndTakesNullForAbsent) {

@@ -145,7 +145,7 @@ TEST(CheckLogConfig, KnowsDriversAndTheirOptions) {
     EXPECT_EQ(config.config.at("max-size"), "10m");
     model::LogConfig unknown{.type = "nope", .config = {}};
     EXPECT_EQ(error_of([&] { check_log_config(unknown, "json-file", {}); }),
-              "logger: no log driver named 'nope' is registered");
+              "error looking up logging plugin nope: plugin \"nope\" not found");
     model::LogConfig bad{.type = "json-file", .config = {}};
     bad.config["bogus"] = "1";
     EXPECT_EQ(error_of([&] { check_log_config(bad, "json-file", {}); }),
