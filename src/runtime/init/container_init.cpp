@@ -158,8 +158,7 @@ void run_exec_helper(ExecPlan& plan, const Target& target, Stdio& stdio, base::F
     // Nothing of the host is open in the process that is born inside: only its streams and the
     // report socket.
     take_stdio(stdio);
-    const base::Fd apparmor = open_apparmor(plan.process);
-    close_all_but({pidfd.get(), report.get(), apparmor.get()});
+    close_all_but({pidfd.get(), report.get()});
     if (::setns(pidfd.get(), target.namespaces) != 0) {
         fail("namespace", errno, "error executing setns process: setns");
     }
@@ -181,6 +180,7 @@ void run_exec_helper(ExecPlan& plan, const Target& target, Stdio& stdio, base::F
     const users::Identity identity = find_identity(plan.process);
     await_signal(Signal::joined);
     join_session_keyring(plan.id);
+    const base::Fd apparmor = open_apparmor_inside(plan.process);
     (void)::umask(static_cast<mode_t>(plan.process.umask));
     become_program(plan.process, identity, apparmor, /*below_reaper=*/false);
 }

@@ -10,6 +10,7 @@
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -233,6 +234,24 @@ base::Fd open_apparmor(const ProcessPlan& process) {
     if (process.apparmor_profile.empty()) return base::Fd{};
     base::Fd file{::open("/proc/self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC)};
     if (!file) file.reset(::open("/proc/self/attr/exec", O_WRONLY | O_CLOEXEC));
+    return file;
+}
+
+base::Fd open_apparmor_inside(const ProcessPlan& process) {
+    if (process.apparmor_profile.empty()) return base::Fd{};
+    // A procfs of its own, attached nowhere: what the container shows at /proc may be anything.
+    const base::Fd context{::fsopen("proc", FSOPEN_CLOEXEC)};
+    if (!context) fail("apparmor", errno, "fsopen proc");
+    // Linux 5.8; without it there is only more to see in this file system.
+    (void)::fsconfig(context.get(), FSCONFIG_SET_STRING, "subset", "pid", 0);
+    if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+        fail("apparmor", errno, "fsconfig proc");
+    }
+    const base::Fd tree{::fsmount(context.get(), FSMOUNT_CLOEXEC, 0)};
+    if (!tree) fail("apparmor", errno, "fsmount proc");
+    base::Fd file{::openat(tree.get(), "self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC)};
+    if (!file) file.reset(::openat(tree.get(), "self/attr/exec", O_WRONLY | O_CLOEXEC));
+    if (!file) fail("apparmor", errno, "open attr/apparmor/exec");
     return file;
 }
 

@@ -17,6 +17,10 @@ void apply_limits(const ProcessPlan& process);
 /// Pre: /proc is the host's.
 base::Fd open_apparmor(const ProcessPlan& process);
 
+/// The same in a process whose /proc is the container's. The kernel takes the profile only from
+/// the process that opened the file (Linux 5.13), so it cannot be opened before the fork.
+base::Fd open_apparmor_inside(const ProcessPlan& process);
+
 /// Becomes the user's program: user, capabilities, filter, directory, exec. Never returns.
 ///
 /// Failures up to the search of the program are reported to the monitor. One of execve itself is
