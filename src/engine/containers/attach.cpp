@@ -13,6 +13,9 @@
 namespace dockerd::engine {
 namespace {
 
+/// A client that does not read its answer's head must not hold a start up for long.
+constexpr std::chrono::seconds arrival_patience{2};
+
 /// Writes all of `bytes`; false when the client is gone or does not read for ten seconds.
 bool write_all(int fd, std::string_view bytes) {
     while (!bytes.empty()) {
@@ -38,7 +41,18 @@ public:
         : owner_(owner),
           container_(std::move(container)),
           options_(std::move(options)),
-          tty_(container_->snapshot()->config.tty) {}
+          tty_(container_->snapshot()->config.tty) {
+        const base::Lock lock(container_->arrivals_mutex);
+        ++container_->arriving;
+    }
+    AttachSession(const AttachSession&) = delete;
+    AttachSession& operator=(const AttachSession&) = delete;
+    /// Handed over, or the client went before that: a start need not wait any longer.
+    ~AttachSession() override {
+        const base::Lock lock(container_->arrivals_mutex);
+        --container_->arriving;
+        container_->arrivals_changed.notify_all();
+    }
 
     [[nodiscard]] bool tty() const override { return tty_; }
 
@@ -112,6 +126,20 @@ std::unique_ptr<StreamSession> Containers::attach(std::string_view reference,
     AttachOptions parsed = options;
     parsed.detach_keys = *keys;
     return std::make_unique<AttachSession>(*this, container, std::move(parsed));
+}
+
+/// Waits until promised clients have been handed over, or have had their time.
+///
+/// The client of an attach starts the container as soon as it has the answer's head, which is
+/// before this daemon has put its socket in place.
+void Containers::await_arrivals(Container& container) {
+    base::Lock lock(container.arrivals_mutex);
+    const auto deadline = std::chrono::steady_clock::now() + arrival_patience;
+    while (container.arriving > 0) {
+        if (container.arrivals_changed.wait_until(lock, deadline) == std::cv_status::timeout) {
+            return;
+        }
+    }
 }
 
 void Containers::resize(std::string_view reference, std::uint16_t height, std::uint16_t width) {

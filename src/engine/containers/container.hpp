@@ -84,6 +84,12 @@ public:
         snapshot_.swap(snapshot);
     }
 
+    /// Clients that were promised the next output and have not been handed over yet: a start
+    /// waits for them, or what the program prints first would pass them by.
+    base::Mutex arrivals_mutex;
+    std::condition_variable_any arrivals_changed;
+    int arriving DOCKERD_GUARDED_BY(arrivals_mutex) = 0;
+
     base::Mutex waiters_mutex;
     std::vector<Waiter> waiters DOCKERD_GUARDED_BY(waiters_mutex);
     std::uint64_t next_waiter DOCKERD_GUARDED_BY(waiters_mutex) = 0;

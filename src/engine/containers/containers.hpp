@@ -132,6 +132,7 @@ private:
     // start.cpp
     StartOutcome start_container(const ContainerRef& container);
     void start_locked(const ContainerRef& container);
+    static void await_arrivals(Container& container);
     void start_steps(const ContainerRef& container);
     void connect_networks(const ContainerRef& container);
     void write_etc_files(Container& container);

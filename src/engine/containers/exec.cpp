@@ -195,7 +195,7 @@ void Containers::run_exec(const std::shared_ptr<Exec>& exec,
     try {
         const pid_t pid = monitor->exec_start(plan, std::move(client));
         const base::Lock lock(exec->mutex);
-        if (exec->running) exec->pid = pid;
+        exec->pid = pid;
         exec->changed.notify_all();
     } catch (const Error& error) {
         const auto* failure = dynamic_cast<const runtime::StartFailure*>(&error);

@@ -43,6 +43,7 @@ StartOutcome Containers::start(std::string_view reference, const std::string& /*
 }
 
 StartOutcome Containers::start_container(const ContainerRef& container) {
+    await_arrivals(*container);
     const base::Lock lock(container->operation);
     const auto& state = container->record.state;
     if (container->removed) throw errors::no_such_container(container->id);
