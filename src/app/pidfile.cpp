@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -17,6 +19,19 @@
 
 namespace dockerd::app {
 namespace {
+
+/// How long a daemon that was killed may take to be gone.
+constexpr int dying_patience_ms = 500;
+
+/// Whether the process runs and goes on running. One that has ended but was not waited for yet
+/// counts as gone, and one that was killed this moment is given a little time to end.
+bool is_alive(pid_t pid) {
+    if (::kill(pid, 0) != 0 && errno != EPERM) return false;
+    const base::Fd handle(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!handle) return errno != ESRCH;
+    pollfd ended{.fd = handle.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&ended, 1, dying_patience_ms) <= 0;
+}
 
 /// The live process a pid file names, or 0. One that names ourselves is left from before a
 /// restart of the container or machine we run in.
@@ -33,7 +48,7 @@ pid_t live_pid(const std::string& path) {
         base::trim(std::string_view(buffer.data(), static_cast<std::size_t>(count))));
     if (!pid || *pid < 1 || *pid > INT32_MAX || *pid == ::getpid()) return 0;
     const auto target = static_cast<pid_t>(*pid);
-    return ::kill(target, 0) == 0 || errno == EPERM ? target : 0;
+    return is_alive(target) ? target : 0;
 }
 
 void write_pid(const std::string& path) {

@@ -121,5 +121,20 @@ TEST(PidFile, RefusesWhileItsProcessLives) {
     EXPECT_EQ(fault_of([&] { const PidFile file(path); }), "accepted");
 }
 
+TEST(PidFile, TakesADaemonThatWasKilledButNotWaitedForAsGone) {
+    const test::TempDir dir;
+    const std::string path = dir.path() + "/pid";
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        ::pause();
+        ::_exit(0);
+    }
+    std::ofstream(path) << child;
+    ASSERT_EQ(::kill(child, SIGKILL), 0);
+    EXPECT_EQ(fault_of([&] { const PidFile file(path); }), "accepted");
+    EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+}
+
 }  // namespace
 }  // namespace dockerd::app
