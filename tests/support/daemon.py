@@ -65,7 +65,7 @@ def wait_for(condition, seconds=20, what="condition"):
 class Daemon:
     """One daemon; a context manager that starts it and cleans up everything below its folder."""
 
-    def __init__(self, arguments=(), binary=None, base=None, listen=()):
+    def __init__(self, arguments=(), binary=None, base=None, listen=(), prefix=()):
         self.binary = binary or find_daemon()
         self.base = tempfile.mkdtemp(prefix="dockerd-test-", dir=base or os.environ.get("DOCKERD_TEST_DIR"))
         os.chmod(self.base, 0o755)
@@ -77,6 +77,7 @@ class Daemon:
         self.net = netns.make()
         self.arguments = list(arguments) + shlex.split(os.environ.get("DOCKERD_ARGS", ""))
         self.listen = [self.host] + list(listen)
+        self.prefix = list(prefix)  # a command that executes the one after it
         self.process = None
         usage = subprocess.run([self.binary, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.flags = usage.stdout
@@ -94,7 +95,7 @@ class Daemon:
                 with open(path, "w") as file:
                     file.write("{}\n")
             command += ["--config-file", path]
-        return command + self.arguments
+        return self.prefix + command + self.arguments
 
     def start(self, timeout=60):
         """Starts the daemon and waits until it answers /_ping."""

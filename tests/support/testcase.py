@@ -25,6 +25,7 @@ class DaemonTestCase(unittest.TestCase):
     """self.daemon runs with the image "kit"; leftovers of a test fail it. Names of containers are free to choose."""
 
     arguments = ()   # for the daemon's command line
+    prefix = ()      # a command that executes the daemon
     # Docker's own engine leaves sockets and netns files behind for a while; DOCKERD_ORACLE=1 says it is the one tested.
     check_leaks = not os.environ.get("DOCKERD_ORACLE")
 
@@ -33,7 +34,7 @@ class DaemonTestCase(unittest.TestCase):
         require(os.geteuid() == 0, "not root")
         require(shutil.which("docker"), "no docker CLI")
         try:
-            cls.daemon = daemon.Daemon(cls.arguments)
+            cls.daemon = daemon.Daemon(cls.arguments, prefix=cls.prefix)
         except FileNotFoundError as error:
             require(False, str(error))
         cls.addClassCleanup(cls.daemon.close)

@@ -340,10 +340,28 @@ void enter_cgroup_namespace(Rootfs& rootfs) {
     }
 }
 
+namespace {
+
+/// Makes the namespace's own root this process's root. Below a chroot `/` is no mount: it can
+/// neither change its propagation nor be pivoted away. Returns 0 or errno.
+int leave_chroot() {
+    const base::Fd self{static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))};
+    return self && ::setns(self.get(), CLONE_NEWNS) == 0 ? 0 : errno;
+}
+
+int make_everything_slave() {
+    return ::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
 void attach_root(Rootfs& rootfs) {
-    if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
-        fail("rootfs", errno, "error preparing rootfs: make / a slave mount");
+    int failed = make_everything_slave();
+    if (failed == EINVAL) {
+        failed = leave_chroot();
+        if (failed == 0) failed = make_everything_slave();
     }
+    if (failed != 0) fail("rootfs", failed, "error preparing rootfs: make / a slave mount");
     if (const int error = set_attributes(rootfs.root, 0, MS_PRIVATE, true)) {
         fail("rootfs", error, "error preparing rootfs: make rootfs private");
     }
