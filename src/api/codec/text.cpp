@@ -1,5 +1,6 @@
 #include "text.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -21,14 +22,29 @@ constexpr auto plain_html_bytes = make_plain(true);
 
 void append_ascii(std::string& out, unsigned char c) {
     switch (c) {
-        case '"': out += "\\\""; return;
-        case '\\': out += "\\\\"; return;
-        case '\b': out += "\\b"; return;
-        case '\f': out += "\\f"; return;
-        case '\n': out += "\\n"; return;
-        case '\r': out += "\\r"; return;
-        case '\t': out += "\\t"; return;
-        default: break;
+        case '"':
+            out += "\\\"";
+            return;
+        case '\\':
+            out += "\\\\";
+            return;
+        case '\b':
+            out += "\\b";
+            return;
+        case '\f':
+            out += "\\f";
+            return;
+        case '\n':
+            out += "\\n";
+            return;
+        case '\r':
+            out += "\\r";
+            return;
+        case '\t':
+            out += "\\t";
+            return;
+        default:
+            break;
     }
     out += "\\u00";
     out += hex_digits[c >> 4];
@@ -77,8 +93,39 @@ std::size_t append_wide(std::string& out, std::string_view text) {
 
 }  // namespace
 
+void Text::key(char separator, std::string_view name) {
+    std::array<char, 64> buffer;
+    if (name.size() + 4 > buffer.size()) {
+        out_.append({separator, '"'}).append(name).append("\":");
+        return;
+    }
+    char* end = buffer.data();
+    *end++ = separator;
+    *end++ = '"';
+    end = std::copy(name.begin(), name.end(), end);
+    *end++ = '"';
+    *end++ = ':';
+    out_.append(buffer.data(), end);
+}
+
 void Text::string(std::string_view text) {
     const auto& plain = escape_ == Escape::html ? plain_html_bytes : plain_bytes;
+    std::array<char, 130> buffer;
+    if (text.size() + 2 <= buffer.size()) {
+        // Nearly all strings are short and plain: copied while looking at them, appended once.
+        char* end = buffer.data();
+        *end++ = '"';
+        bool all_plain = true;
+        for (const char c : text) {
+            all_plain = all_plain && plain[static_cast<unsigned char>(c)];
+            *end++ = c;
+        }
+        *end++ = '"';
+        if (all_plain) {
+            out_.append(buffer.data(), end);
+            return;
+        }
+    }
     out_.push_back('"');
     std::size_t i = 0;
     while (i < text.size()) {

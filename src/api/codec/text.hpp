@@ -27,6 +27,8 @@ public:
     void raw(char c) { out_.push_back(c); }
     void raw(std::string_view text) { out_.append(text); }
     void string(std::string_view text);
+    /// `separator"name":`, in one append. The name needs no escaping.
+    void key(char separator, std::string_view name);
     void integer(std::int64_t value);
     void integer(std::uint64_t value);
     void real(double value);
@@ -49,9 +51,8 @@ inline void put(Text& out, std::same_as<bool> auto value) { out.raw(value ? "tru
 inline void put(Text& out, std::signed_integral auto value) {
     out.integer(static_cast<std::int64_t>(value));
 }
-inline void put(Text& out, std::unsigned_integral auto value)
-    requires(!std::same_as<decltype(value), bool>)
-{
+inline void put(Text& out,
+                std::unsigned_integral auto value) requires(!std::same_as<decltype(value), bool>) {
     out.integer(static_cast<std::uint64_t>(value));
 }
 inline void put(Text& out, double value) { out.real(value); }
@@ -72,10 +73,7 @@ inline void put(Text& out, Raw value) { out.raw(value.json); }
 inline bool is_empty(std::string_view value) { return value.empty(); }
 inline bool is_empty(std::same_as<bool> auto value) { return !value; }
 template <std::integral T>
-    requires(!std::same_as<T, bool>)
-bool is_empty(T value) {
-    return value == 0;
-}
+requires(!std::same_as<T, bool>) bool is_empty(T value) { return value == 0; }
 template <typename T>
 bool is_empty(const std::optional<T>& value) {
     return !value;
@@ -177,11 +175,8 @@ public:
 
     /// The name and its colon; the caller puts the value.
     Text& key(std::string_view name) {
-        out_.raw(separator_);
+        out_.key(separator_, name);
         separator_ = ',';
-        out_.raw('"');
-        out_.raw(name);
-        out_.raw("\":");
         return out_;
     }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <dockerd/base/timers.hpp>
@@ -182,7 +183,15 @@ private:
                     std::int64_t code, bool ran = true);
     // snapshot.cpp
     void publish(Container& container);
-    ContainerSummary summarize(const ContainerPtr& container) const;
+    /// What a name of an image means during one list: many containers share few names.
+    struct ImageName {
+        bool is_reference = false;
+        std::string id;  // empty: no such image
+    };
+    using ImageNames = std::unordered_map<std::string, ImageName>;
+    [[nodiscard]] std::string listed_image(const ContainerSnapshot& container,
+                                           ImageNames& names) const;
+    ContainerSummary summarize(const ContainerPtr& container, ImageNames& names) const;
     [[nodiscard]] std::string log_path_of(const std::string& id, const std::string& driver) const;
     [[nodiscard]] std::string state_directory(const std::string& id) const;
     [[nodiscard]] std::string cgroup_parent_of(const store::ContainerRecord& record) const;

@@ -186,6 +186,7 @@ std::vector<ContainerSummary> Containers::list(const ListOptions& options) {
     auto snapshots = this->snapshots();
     std::ranges::sort(snapshots, std::ranges::greater{}, [](const auto& c) { return c->created; });
     std::vector<ContainerSummary> out;
+    ImageNames names;
     for (const auto& c : snapshots) {
         const auto& state = c->state;
         if (!all && !state.running) continue;
@@ -205,7 +206,7 @@ std::vector<ContainerSummary> Containers::list(const ListOptions& options) {
         }
         if (filters.contains("is-task") && filters.get_bool("is-task", false)) continue;
         if (!ancestors.empty() && !ancestors.contains(c->image_id)) continue;
-        out.push_back(summarize(c));
+        out.push_back(summarize(c, names));
         if (options.size) {
             out.back().size_rw = parts_.layers.rw_size(c->id);
             const auto parent = parts_.layers.rw_parent(c->id);
@@ -217,20 +218,31 @@ std::vector<ContainerSummary> Containers::list(const ListOptions& options) {
     return out;
 }
 
-ContainerSummary Containers::summarize(const ContainerPtr& container) const {
+std::string Containers::listed_image(const ContainerSnapshot& container, ImageNames& names) const {
+    const std::string& name = container.config.image;
+    auto known = names.find(name);
+    if (known == names.end()) {
+        ImageName meaning;
+        if (const auto reference = model::Reference::try_parse(name)) {
+            meaning.is_reference = true;
+            const auto image = parts_.images.find_reference(reference->with_default_tag());
+            if (image) meaning.id = image->id;
+        }
+        known = names.emplace(name, std::move(meaning)).first;
+    }
+    const ImageName& meaning = known->second;
+    // Source: moby daemon/list.go, refreshImage: the id when the name moved on.
+    if (!meaning.is_reference || meaning.id == container.image_id) return name;
+    const bool by_id = meaning.id.empty() && container.image_id.find(name) != std::string::npos;
+    return by_id ? name : container.image_id;
+}
+
+ContainerSummary Containers::summarize(const ContainerPtr& container, ImageNames& names) const {
     ContainerSummary row;
     row.container = container;
     row.names = {container->name};
     row.status_text = status_text(container->state);
-    // Source: moby daemon/list.go, refreshImage: the id when the name moved on.
-    row.image = container->config.image;
-    if (const auto reference = model::Reference::try_parse(row.image)) {
-        const auto image = parts_.images.find_reference(reference->with_default_tag());
-        const bool by_id = !image && container->image_id.find(row.image) != std::string::npos;
-        if (!by_id && (!image || image->id != container->image_id)) {
-            row.image = container->image_id;
-        }
-    }
+    row.image = listed_image(*container, names);
     row.command = container->path;
     // Source: moby container/view.go: arguments with spaces are quoted in single quotes.
     for (const auto& arg : container->args) {
