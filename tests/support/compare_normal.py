@@ -31,7 +31,7 @@ class Normaliser:
 
     def text(self, text):
         for name, value in self.variables.items():
-            if len(value) >= 12:
+            if len(value) >= 12 and name != "now":
                 text = text.replace(value, "<%s>" % name)
                 text = re.sub(r"\b%s\b" % re.escape(value.split(":")[-1][:12]), "<%s short>" % name, text)
         text = text.replace(self.root, "<root>").replace(self.base, "<base>")
