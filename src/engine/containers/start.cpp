@@ -102,6 +102,8 @@ void Containers::start_steps(const ContainerRef& container) {
     auto limits = runtime::cgroup_limits(record.host_config.resources, runtime::LimitsFor::create);
     limits.devices = std::move(devices.rules);
     container->cgroup = parts_.cgroups.create(cgroup_parent_of(record), container->id, limits);
+    // Now, not after the start: the program may be killed before that returns.
+    container->oom_kills_seen = container->cgroup.oom_kills();
     sources.state_directory = state_directory(container->id);
     sources.join = find_namespaces(*container);
     base::in_context("failed to initialize logging driver",
@@ -236,7 +238,6 @@ void Containers::mark_running(const ContainerRef& container) {
     record.state.started_at = base::WallTime::now();
     record.has_been_started_before = true;
     container->started_mono = std::chrono::steady_clock::now();
-    container->oom_kills_seen = container->cgroup.oom_kills();
     publish(*container);
     for (const auto& [name, endpoint] : record.network.networks) {
         const auto network = parts_.networks.find(endpoint.settings.network_id);
@@ -250,6 +251,7 @@ void Containers::mark_running(const ContainerRef& container) {
         save_relaxed(container->record);
         if (container->run == run && container->record.state.running && container->cgroup) {
             oom_watcher_.watch(container->id, container->cgroup.open_oom_events());
+            note_oom(*container);  // what came before the watch
         }
     });
 }
