@@ -19,6 +19,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/fd.hpp>
+#include <dockerd/store/durable.hpp>
 
 #include "volumes/volumes.hpp"
 
@@ -214,6 +215,8 @@ private:
 void copy_up(int source, int target) {
     if (!names_in(target).empty()) return;
     Copier(target).directory(source, target, "", 0);
+    // It is copied once and never again: what a power cut took would be missed for good.
+    if (!names_in(target).empty()) store::flush_tree(target);
 }
 
 }  // namespace dockerd::engine

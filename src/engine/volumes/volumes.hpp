@@ -69,7 +69,8 @@ private:
 };
 
 /// Copies the tree below the directory `source` into the directory `target`, owners, modes,
-/// times, extended attributes and hard links included, unless `target` has anything in it.
+/// times, extended attributes and hard links included, unless `target` has anything in it. Their
+/// data are on the disk then; a commit after it makes the tree durable.
 ///
 /// Goes from descriptor to descriptor and follows no symlink. Sockets are left out.
 /// Throws: internal, "copy <path in the tree>: <errno text>".
