@@ -148,6 +148,9 @@ public:
 
     /// Removes what a monitor left in `state_directory` when no monitor lives any more.
     static void forget(const std::string& state_directory);
+    /// Removes what names processes in `state_directory`, not a recorded exit: for a directory
+    /// from before the machine was booted, whose numbers are other processes' by now.
+    static void forget_processes(const std::string& state_directory);
 
     /// The launcher's pid, for tests and `docker info`.
     [[nodiscard]] pid_t launcher_pid() const;

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 
 #include <dockerd/base/log.hpp>
@@ -17,6 +18,7 @@ namespace {
 // Source: moby daemon/daemon.go, restore: the code of a container whose process vanished.
 constexpr int lost_exit_code = 255;
 constexpr std::size_t network_state_limit = 1U << 20U;
+constexpr const char* boot_file = "boot-id";
 
 /// Runs `action` for each item on the pool and waits for all.
 template <typename Items, typename Action>
@@ -39,19 +41,41 @@ void for_each_parallel(base::WorkerPool& pool, const Items& items, Action action
     changed.wait(lock, [&] { return left == 0; });
 }
 
+/// Where the exec root outlives a boot (a chroot, a container's own disk), its process ids and
+/// start times may fit processes of this boot.
+void forget_earlier_boot(const std::string& exec_root) {
+    const base::Fd proc{::open("/proc/sys/kernel/random", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    const base::Fd root{::open(exec_root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    std::string known;
+    try {
+        known = store::read_file(root.get(), boot_file);
+    } catch (const base::Error&) {
+        // First start in this exec root: nothing there is older than the note made below.
+    }
+    const std::string boot = store::read_file(proc.get(), "boot_id");
+    if (known == boot) return;
+    if (!known.empty()) {
+        for (const auto& item : std::filesystem::directory_iterator(exec_root + "/containers")) {
+            runtime::Runtime::forget_processes(item.path().string());
+        }
+    }
+    store::Batch batch;  // for this boot only: never committed
+    batch.replace(root.get(), boot_file, boot);
+}
+
 }  // namespace
 
 Containers::Containers(ContainersOptions options, ContainersParts parts)
     : options_(std::move(options)),
       parts_(parts),
       facts_(runtime::read_host_facts()),
-      oom_watcher_([this](const std::string& id) {
-          lifecycle_.post([this, id] { handle_oom(id); });
-      }),
+      oom_watcher_(
+          [this](const std::string& id) { lifecycle_.post([this, id] { handle_oom(id); }); }),
       lifecycle_({.name = "lifecycle"}) {
     live_restore_ = options_.live_restore;
     sys::make_directories(options_.exec_root + "/containers", 0700);
     sys::make_directories(options_.exec_root + "/sandboxes", 0700);
+    forget_earlier_boot(options_.exec_root);
     runtime::RuntimeEvents events;
     events.on_exit = [this](const std::string& id, const runtime::ExitInfo& exit) {
         lifecycle_.post([this, id, exit] { handle_exit(id, exit); });

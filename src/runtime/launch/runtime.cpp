@@ -101,6 +101,10 @@ Recovered Runtime::recover(const std::string& state_directory, const std::string
 
 void Runtime::forget(const std::string& state_directory) { launch::remove_state(state_directory); }
 
+void Runtime::forget_processes(const std::string& state_directory) {
+    launch::remove_process_state(state_directory);
+}
+
 ResolvedUser resolve_user(const base::Fd& root, const std::string& user,
                           const std::vector<std::string>& additional_groups) {
     users::Identity identity;

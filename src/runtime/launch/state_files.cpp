@@ -14,6 +14,7 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <initializer_list>
 #include <optional>
 
 namespace dockerd::runtime::launch {
@@ -128,14 +129,25 @@ Recovered recover(Reaper& reaper, const std::string& state_directory, const std:
     return {Recovered::State::orphaned, connection, {}};
 }
 
-void remove_state(const std::string& state_directory) {
+namespace {
+
+/// Removes files that may or may not be there.
+void remove_files(const std::string& state_directory, std::initializer_list<const char*> names) {
     const base::Fd directory{
         ::open(state_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)};
     if (!directory) return;
-    for (const char* name : {"sock", "init", "exit", "init.tmp", "exit.tmp"}) {
-        (void)::unlinkat(directory.get(), name, 0);  // not all are there
-    }
+    for (const char* name : names) (void)::unlinkat(directory.get(), name, 0);
+}
+
+}  // namespace
+
+void remove_state(const std::string& state_directory) {
+    remove_files(state_directory, {"sock", "init", "exit", "init.tmp", "exit.tmp"});
     (void)::rmdir(state_directory.c_str());  // the engine may keep files of its own in it
+}
+
+void remove_process_state(const std::string& state_directory) {
+    remove_files(state_directory, {"sock", "init", "init.tmp"});
 }
 
 }  // namespace dockerd::runtime::launch

@@ -13,5 +13,7 @@ Recovered recover(Reaper& reaper, const std::string& state_directory, const std:
 
 /// Removes a monitor's files; the directory too when nothing else is in it.
 void remove_state(const std::string& state_directory);
+/// The same but for a recorded exit: see Runtime::forget_processes.
+void remove_process_state(const std::string& state_directory);
 
 }  // namespace dockerd::runtime::launch
