@@ -16,6 +16,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/store/run_state.hpp>
 
 #include "reaper.hpp"
 
@@ -78,6 +79,8 @@ ContainerRecord ContainerFiles::load(const std::string& id) const {
         base::fail(base::ErrorKind::internal,
                    fmt::format("Container {} is stored at {}", out.id, id));
     }
+    RunState newest;
+    if (load_run_state(folder.get(), newest)) apply_run_state(newest, out);
     return out;
 }
 
@@ -131,6 +134,7 @@ void ContainerFiles::create(const ContainerRecord& record, Batch& batch) {
     }
     batch.write_new(folder.get(), config_file, encode_container_record(record), 0600);
     batch.write_new(folder.get(), host_config_file, encode_host_config(record), 0600);
+    batch.write_new(folder.get(), "last-state", encode_state_slots(run_state_of(record)), 0600);
     // In this order: data of every file of the batch, the name, the journal. A power cut before
     // the last leaves nothing of the container to be seen.
     batch.flush_data();
@@ -173,6 +177,10 @@ void ContainerFiles::save_relaxed(const ContainerRecord& record) const {
         (void)::unlinkat(folder.get(), temporary.c_str(), 0);  // the first failure is reported
         throw;
     }
+}
+
+void ContainerFiles::save_state(const std::string& id, const RunState& state) const {
+    save_run_state(directory(id).get(), state);
 }
 
 void ContainerFiles::remove(const std::string& id) const {

@@ -119,6 +119,7 @@ struct ContainerRecord {
 };
 
 class Reaper;
+struct RunState;
 
 /// The folder containers/ of a data root.
 ///
@@ -144,9 +145,11 @@ public:
     void save(const ContainerRecord& record) const;
     /// Replaces hostconfig.json too.
     void save_with_host_config(const ContainerRecord& record) const;
-    /// Replaces config.v2.json atomically without waiting for the disk: for states Docker itself
-    /// would rebuild after a power cut.
+    /// Replaces config.v2.json atomically without waiting for the disk.
     void save_relaxed(const ContainerRecord& record) const;
+    /// Writes what a start or an end changed; durable on return. What load() returns has it, also
+    /// if config.v2.json is older. Throws: internal.
+    void save_state(const std::string& id, const RunState& state) const;
     /// Takes the container's folder away: renamed at once and durably, deleted after.
     void remove(const std::string& id) const;
 

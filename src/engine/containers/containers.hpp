@@ -27,6 +27,7 @@
 #include "logs/wake.hpp"
 #include "oom_watcher.hpp"
 #include "plan_input.hpp"
+#include "state_writer.hpp"
 #include "volumes/volumes.hpp"
 
 namespace dockerd::engine {
@@ -201,6 +202,9 @@ private:
                            const std::string& network_id, const std::string& network_name,
                            const std::string& driver);
     void save_relaxed(const store::ContainerRecord& record) noexcept;
+    StateWriter::Pending begin_save_state(const store::ContainerRecord& record,
+                                          store::RunState state);
+    StateWriter::Pending begin_save_state(const store::ContainerRecord& record);
 
     ContainersOptions options_;
     ContainersParts parts_;
@@ -215,6 +219,7 @@ private:
         DOCKERD_GUARDED_BY(execs_mutex_);
     logs::Watcher log_watcher_;
     OomWatcher oom_watcher_;
+    StateWriter states_;  ///< outlives the lifecycle jobs that wait for it
     base::WorkerPool lifecycle_;
     /// Last: its thread calls into everything above.
     std::unique_ptr<runtime::Runtime> runtime_;

@@ -41,25 +41,30 @@ void Containers::handle_exit(const std::string& id, const runtime::ExitInfo& exi
 void Containers::mark_stopped(const ContainerRef& container, const runtime::ExitInfo& exit) {
     auto& record = container->record;
     note_oom(*container);
+    const bool restart = wants_restart(*container, exit.exit_code);
+    auto ended = store::run_state_of(record);
+    ended.state.running = restart;  // Docker shows a restarting container as running
+    ended.state.restarting = restart;
+    ended.state.exit_code = exit.exit_code;
+    ended.state.finished_at = exit.finished_at;
+    ended.state.error.clear();
+    // Goes to the disk while the kernel works; nobody hears of the end before it is there. One
+    // that is being removed leaves nothing to be known.
+    StateWriter::Pending saved =
+        container->removing ? StateWriter::Pending() : begin_save_state(record, ended);
     for (const auto& exec : std::vector(container->execs)) exec_ended(container, exec, 137);
     release_resources(*container);
+    saved.wait();
     container->monitor->release();
     container->monitor.reset();
 
-    record.state.running = false;
+    auto health = std::move(record.state.health);
+    if (health) health->status = "unhealthy";
+    record.state = ended.state;
     record.state.paused = false;
     record.state.pid = 0;
-    record.state.exit_code = exit.exit_code;
-    record.state.finished_at = exit.finished_at;
-    record.state.error.clear();
-    if (record.state.health) record.state.health->status = "unhealthy";
-    const bool restart = wants_restart(*container, exit.exit_code);
-    if (restart) {
-        record.state.restarting = true;
-        record.state.running = true;  // Docker shows a restarting container as running
-    }
+    record.state.health = std::move(health);
     publish(*container);
-    save_relaxed(record);
 
     const auto ran = std::chrono::steady_clock::now() - container->started_mono;
     log_event(record, "die",
@@ -69,6 +74,8 @@ void Containers::mark_stopped(const ContainerRef& container, const runtime::Exit
     // A restarting one has exited too, for those who wait for the next exit; with auto-remove
     // the waiters for removal stay.
     wake_waiters(*container, /*removed=*/false, {.exit_code = exit.exit_code, .error = {}});
+    const bool goes = container->removing || (record.host_config.auto_remove && !restart);
+    if (!goes) save_relaxed(record);
     if (restart) schedule_restart(container);
 }
 

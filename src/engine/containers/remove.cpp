@@ -62,6 +62,7 @@ void Containers::remove_container(const ContainerRef& container, const RemoveOpt
         const base::Lock lock(container->operation);
         container->removing = false;
         container->record.state.dead = !container->record.state.running;
+        if (!container->removed) begin_save_state(container->record).wait();
         publish(*container);
         throw Error(error.kind(),
                     "container " + container->id +

@@ -71,6 +71,7 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
       facts_(runtime::read_host_facts()),
       oom_watcher_(
           [this](const std::string& id) { lifecycle_.post([this, id] { handle_oom(id); }); }),
+      states_(parts.files),
       lifecycle_({.name = "lifecycle"}) {
     live_restore_ = options_.live_restore;
     sys::make_directories(options_.exec_root + "/containers", 0700);
@@ -162,6 +163,7 @@ void Containers::restore_one(const ContainerRef& container) {
         record.state.pid = 0;
         if (found.monitor) found.monitor->release();
         runtime::Runtime::forget(directory);
+        begin_save_state(record).wait();
         save_relaxed(record);
     }
     publish(*container);

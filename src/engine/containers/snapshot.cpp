@@ -174,7 +174,20 @@ void Containers::log_network_event(const store::ContainerRecord& record, const s
     parts_.events.publish(std::move(event));
 }
 
-/// States a power cut may take: Docker itself would rebuild them. Trouble is only logged.
+/// Begins to make `state` durable. With auto-remove nothing is: a power cut ends the container,
+/// and what is left of it is removed at the next start, whatever its state says.
+StateWriter::Pending Containers::begin_save_state(const store::ContainerRecord& record,
+                                                  store::RunState state) {
+    if (record.host_config.auto_remove) return {};
+    return states_.begin(record.id, std::move(state));
+}
+
+StateWriter::Pending Containers::begin_save_state(const store::ContainerRecord& record) {
+    return begin_save_state(record, store::run_state_of(record));
+}
+
+/// Brings config.v2.json up to date, for other engines and the next daemon. What must survive a
+/// power cut is in the RunState, saved before. Trouble is only logged.
 void Containers::save_relaxed(const store::ContainerRecord& record) noexcept {
     try {
         parts_.files.save_relaxed(record);

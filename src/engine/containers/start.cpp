@@ -36,6 +36,17 @@ void refuse_device_requests(const model::List<model::DeviceRequest>& requests) {
     }
 }
 
+/// What a power cut after this start leaves to be known.
+store::RunState started_state(const store::ContainerRecord& record) {
+    store::RunState out = store::run_state_of(record);
+    out.state.running = true;
+    out.state.restarting = false;
+    out.state.exit_code = 0;
+    out.state.started_at = base::WallTime::now();
+    out.has_been_started_before = true;
+    return out;
+}
+
 }  // namespace
 
 StartOutcome Containers::start(std::string_view reference, const std::string& /*detach_keys*/) {
@@ -69,14 +80,19 @@ void Containers::start_locked(const ContainerRef& container) {
     record.state.error.clear();
     record.state.oom_killed = false;
     ++container->run;
+    // Goes to the disk while the kernel works. An end of the machine ends the container too, so
+    // it is enough to know then that it was started.
+    auto intent = begin_save_state(record, started_state(record));
     try {
         base::Undo release([&] { release_resources(*container); });
         start_steps(container);
         release.dismiss();
     } catch (const Error& error) {
+        intent.wait();
         note_start_failure(container, error);
         throw;
     }
+    intent.wait();
     mark_running(container);
 }
 
@@ -270,6 +286,7 @@ void Containers::note_start_failure(const ContainerRef& container, const Error& 
         for (auto& [name, endpoint] : record.network.networks) endpoint.settings.network_id.clear();
     }
     publish(*container);
+    begin_save_state(record).wait();
     save_relaxed(record);
     container->pending.clear();
     if (record.host_config.auto_remove && !container->removing) {

@@ -71,6 +71,7 @@ void Containers::signal_container(const ContainerRef& container, int signal) {
         record.state.restarting = false;
         record.state.running = false;
         ++container->run;
+        begin_save_state(record).wait();
         publish(*container);
         save_relaxed(record);
         wake_waiters(*container, /*removed=*/false,
@@ -94,6 +95,9 @@ void Containers::kill(std::string_view reference, const std::string& signal) {
         kill_hard(container);
     } else {
         signal_container(container, number);
+        // That it was told to end must be known even if it has not ended at a power cut.
+        const base::Lock lock(container->operation);
+        if (container->record.state.running) begin_save_state(container->record).wait();
     }
 }
 

@@ -5,6 +5,7 @@
 #include <dockerd/store/container_files.hpp>
 #include <dockerd/store/images.hpp>
 #include <dockerd/store/import.hpp>
+#include <dockerd/store/run_state.hpp>
 #include <dockerd/store/volumes_db.hpp>
 
 #include "store_fixture.hpp"
@@ -116,6 +117,42 @@ TEST_F(PowerCutTest, KeepsAnAcknowledgedContainer) {
     EXPECT_TRUE(std::filesystem::exists(mounted.path + "/.dockerenv"));
     EXPECT_EQ(slurp(mounted.path + "/etc/hosts"), "");
     layers.unmount_rw(id);
+}
+
+TEST_F(PowerCutTest, KeepsAcknowledgedStartsAndEnds) {
+    ContainerRecord record;
+    record.id = std::string(64, 'f');
+    record.name = "/a";
+    {
+        ContainerFiles files(data_);
+        Batch batch;
+        files.create(record, batch);
+        RunState state = run_state_of(record);
+        state.state.running = true;
+        state.state.started_at = base::WallTime(1'700'000'001, 0);
+        state.has_been_started_before = true;
+        files.save_state(record.id, state);
+        cut_power();
+    }
+    restore_power();
+    {
+        ContainerFiles files(data_);
+        record = files.load(record.id);
+        EXPECT_TRUE(record.state.running);
+        EXPECT_TRUE(record.has_been_started_before);
+        record.state.running = false;
+        record.state.exit_code = 3;
+        record.state.finished_at = base::WallTime(1'700'000'002, 0);
+        files.save_state(record.id, run_state_of(record));
+        files.save_relaxed(record);
+        cut_power();
+    }
+    restore_power();
+    ContainerFiles files(data_);
+    record = files.load(record.id);
+    EXPECT_FALSE(record.state.running);
+    EXPECT_EQ(record.state.exit_code, 3);
+    EXPECT_EQ(record.state.finished_at, base::WallTime(1'700'000'002, 0));
 }
 
 TEST_F(PowerCutTest, KeepsAcknowledgedChangesAndRemovals) {

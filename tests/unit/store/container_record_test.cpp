@@ -87,6 +87,7 @@ TEST_F(ContainerFilesTest, CreatesSavesLoadsAndRemoves) {
     record.name = "/renamed";
     files.save(record);
     record.state.running = true;
+    record.state.started_at = base::WallTime(1'700'000'001, 0);
     files.save_relaxed(record);
     record.host_config.network_mode = "none";
     files.save_with_host_config(record);
