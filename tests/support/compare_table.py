@@ -53,7 +53,9 @@ def read_calls(paths, api, newest):
         with open(path) as file:
             for index, line in enumerate(file, 1):
                 line = line.rstrip("\n")
-                if not line.strip() or line.startswith("#"):
+                if line.startswith("%newest ") and number(line.split()[1]) > number(newest):
+                    break
+                if not line.strip() or line[0] in "#%":
                     continue
                 for call in expand("%s:%d" % (name, index), line):
                     least, most = call.options.get("min", "1.0"), call.options.get("max", "9.9999")
