@@ -15,6 +15,7 @@ import time
 import image
 import netns
 import rawhttp
+import reports
 
 _numbers = itertools.count()
 
@@ -52,7 +53,7 @@ def descendants(pid):
 
 def wait_for(condition, seconds=20, what="condition"):
     """Polls until condition() is true and returns its value; for things without an event to wait on."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * reports.PATIENCE
     while True:
         value = condition()
         if value:
@@ -72,6 +73,7 @@ class Daemon:
         self.root, self.exec_root = self.base + "/root", self.base + "/exec"
         self.socket, self.log_path = self.base + "/docker.sock", self.base + "/dockerd.log"
         self.pidfile = self.base + "/docker.pid"
+        self.reports = self.base + "/sanitizer"
         self.host = "unix://" + self.socket
         self.cgroup = "/dockerd-test-%d-%d" % (os.getpid(), next(_numbers))
         self.net = netns.make()
@@ -79,7 +81,8 @@ class Daemon:
         self.listen = [self.host] + list(listen)
         self.prefix = list(prefix)  # a command that executes the one after it
         self.process = None
-        usage = subprocess.run([self.binary, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        usage = subprocess.run([self.binary, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env=reports.environment(self.reports))
         self.flags = usage.stdout
 
     # -- life -------------------------------------------------------------
@@ -102,8 +105,9 @@ class Daemon:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env=reports.environment(self.reports),
                 preexec_fn=lambda: netns.enter(self.net), pass_fds=(self.net,))
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * reports.PATIENCE
         while True:
             try:
                 with rawhttp.Connection(self.host, timeout=10) as connection:
@@ -123,7 +127,7 @@ class Daemon:
             return None
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(timeout * reports.PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -137,7 +141,10 @@ class Daemon:
         self.process = None
 
     def restart(self):
-        self.stop()
+        code = self.stop()
+        self.check_reports()
+        if code:
+            raise RuntimeError("dockerd ended with %s:\n%s" % (code, self.log_tail()))
         return self.start()
 
     @property
@@ -146,7 +153,7 @@ class Daemon:
 
     # -- talking to it ----------------------------------------------------
     def client(self, version=None, timeout=60):
-        return rawhttp.Connection(self.host, version, timeout)
+        return rawhttp.Connection(self.host, version, timeout * reports.PATIENCE)
 
     def cli_environment(self):
         return dict(os.environ, DOCKER_HOST=self.host, DOCKER_CONFIG=self.base + "/cli", DOCKER_CLI_HINTS="false",
@@ -155,7 +162,7 @@ class Daemon:
     def cli(self, *arguments, stdin=b"", timeout=60):
         """Runs the docker CLI: a CompletedProcess with bytes."""
         return subprocess.run(["docker", *arguments], env=self.cli_environment(), input=stdin,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout * reports.PATIENCE)
 
     def enter_net(self):
         """For preexec_fn: the program runs in the daemon's network namespace."""
@@ -190,6 +197,12 @@ class Daemon:
         except OSError:
             return ""
 
+    def check_reports(self):
+        """Fails when a sanitizer of the daemon has reported anything since the last call."""
+        text = reports.take(self.reports)
+        if text:
+            raise AssertionError("sanitizer reports of the daemon:\n" + text)
+
     def leftovers(self):
         """Processes that belong to this daemon: they name its folder or live in its cgroups."""
         found = set()
@@ -208,14 +221,28 @@ class Daemon:
         return found
 
     def close(self):
-        """Removes everything, also after a failure: processes, mounts, cgroups, files."""
+        """Removes everything, also after a failure: processes, mounts, cgroups, files.
+
+        Fails when the daemon's end is not a good one: an exit code other than 0, or a sanitizer's report.
+        """
+        try:
+            code = self.end()
+            self.check_reports()
+            if code:
+                raise RuntimeError("dockerd ended with %s:\n%s" % (code, self.log_tail()))
+        finally:
+            shutil.rmtree(self.base, ignore_errors=True)
+
+    def end(self):
+        """Stops the daemon, takes away all but its files, and returns its exit code or None."""
+        code = None
         if self.process is not None:
             try:
                 self.remove_containers()
             except (OSError, rawhttp.HttpError):
                 pass
             try:
-                self.stop()
+                code = self.stop()
             except subprocess.TimeoutExpired:
                 print("dockerd did not stop in time", file=sys.stderr)
         for pid in self.leftovers():
@@ -226,7 +253,7 @@ class Daemon:
         unmount_below(self.base)
         remove_cgroups(self.cgroup)
         os.close(self.net)
-        shutil.rmtree(self.base, ignore_errors=True)
+        return code
 
     def __enter__(self):
         try:

@@ -7,9 +7,10 @@ import subprocess
 import time
 
 import daemon as daemon_module
+import reports
 
 # Files a daemon may write as it goes on, without a container being to blame.
-KEPT_FILES = re.compile(r"(dockerd\.log|/containerd/|\.db$|/buildkit/|/network/files|/swarm/|/engine-id$|/cli/|/tmp$)")
+KEPT_FILES = re.compile(r"(dockerd\.log|/sanitizer|/containerd/|\.db$|/buildkit/|/network/files|/swarm/|/engine-id$|/cli/|/tmp$)")
 # What differs from one run to the next in the names of descriptors.
 NUMBERS = re.compile(r"\b[0-9a-f]{64}\b|\d+")
 
@@ -187,14 +188,14 @@ def difference(before, after, threads_slack=0):
 
 def wait_without_veths(target, seconds):
     """Waits until no container's interface is left in the daemon's network namespace."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * reports.PATIENCE
     while any("veth" in line for line in _link_lines(target)) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
 def take_settled(target, seconds):
     """A snapshot that holds still: what is deleted behind an answer is gone in it."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * reports.PATIENCE
     last = take(target)
     while True:
         time.sleep(0.05)
@@ -206,7 +207,7 @@ def take_settled(target, seconds):
 
 def settle(target, before, seconds=10, threads_slack=0):
     """The differences that remain: clean-up behind an answer gets that long to finish."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * reports.PATIENCE
     while True:
         left = difference(before, take(target), threads_slack)
         if not left or time.monotonic() > deadline:

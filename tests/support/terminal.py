@@ -8,6 +8,8 @@ import subprocess
 import termios
 import time
 
+import reports
+
 
 class Terminal:
     """Runs a command with a terminal as its three descriptors."""
@@ -46,7 +48,7 @@ class Terminal:
 
     def expect(self, pattern, seconds=20):
         """Reads until the pattern shows behind what was matched before; returns the match."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * reports.PATIENCE
         while True:
             match = re.compile(pattern).search(self.text, self.seen)
             if match:
@@ -62,7 +64,7 @@ class Terminal:
 
     def wait(self, seconds=20):
         """Reads to the end and returns the exit code."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * reports.PATIENCE
         while self.process.poll() is None and time.monotonic() < deadline:
             self._read(0.05)
         while self._read(0):

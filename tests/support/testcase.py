@@ -57,6 +57,7 @@ class DaemonTestCase(unittest.TestCase):
         cls.daemon.remove_containers()
 
     def setUp(self):
+        self.addCleanup(self.daemon.check_reports)
         self.target = snapshot.Target(self.daemon.pid, self.daemon.base, self.daemon.cgroup)
         if self.check_leaks:
             # Interfaces of the last test's containers go with their namespaces, a moment later.
