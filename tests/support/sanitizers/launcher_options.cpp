@@ -1,5 +1,6 @@
-// The settings of the launcher's sanitizers. dockerd starts it with an empty environment and without a standard error,
-// so what ASAN_OPTIONS says is read from the environment of the process that started it: where reports are written.
+// The settings of the launcher's sanitizers. dockerd starts it with an empty environment and
+// without a standard error, so what ASAN_OPTIONS says is read from the environment of the process
+// that started it: where reports are written.
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -7,7 +8,8 @@
 namespace {
 
 // This runs before the sanitizer's own functions work: raw calls, no library, no instrumentation.
-char settings[4096] = "detect_leaks=0:detect_stack_use_after_return=0:exitcode=99:print_stacktrace=1:";
+char settings[4096] =
+    "detect_leaks=0:detect_stack_use_after_return=0:exitcode=99:print_stacktrace=1:";
 char environment[65536];
 
 bool begins(const char* text, const char* with) {
@@ -27,14 +29,16 @@ long read_environment() {
     char digits[16];
     int count = 0;
     int at = 6;
-    for (long pid = ::syscall(SYS_getppid); pid > 0; pid /= 10) digits[count++] = static_cast<char>('0' + pid % 10);
+    for (long pid = ::syscall(SYS_getppid); pid > 0; pid /= 10)
+        digits[count++] = static_cast<char>('0' + pid % 10);
     while (count > 0) path[at++] = digits[--count];
     for (const char* rest = "/environ"; *rest != '\0'; ++rest) path[at++] = *rest;
     const long fd = ::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return 0;
     long size = 0;
     for (long n = 1; n > 0; size += n > 0 ? n : 0) {
-        n = ::syscall(SYS_read, fd, environment + size, sizeof environment - 1 - static_cast<unsigned long>(size));
+        n = ::syscall(SYS_read, fd, environment + size,
+                      sizeof environment - 1 - static_cast<unsigned long>(size));
     }
     ::syscall(SYS_close, fd);
     return size;
