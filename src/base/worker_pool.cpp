@@ -26,7 +26,7 @@ struct WorkerPool::Impl {
     explicit Impl(Options chosen) : options(std::move(chosen)) {}
 
     void run_thread();
-    void run_job(const std::function<void()>& job) const;
+    void run_job(std::function<void()> job) const;
     bool sleep(std::unique_lock<std::mutex>& lock);
     void spawn();
 
@@ -45,9 +45,11 @@ struct WorkerPool::Impl {
     bool stopping = false;
 };
 
-void WorkerPool::Impl::run_job(const std::function<void()>& job) const {
+/// Takes the job over: what it holds may post to this pool when it goes, so that is without the lock.
+void WorkerPool::Impl::run_job(std::function<void()> job) const {
     try {
-        job();
+        const std::function<void()> own = std::move(job);
+        own();
     } catch (const std::exception& error) {
         log::error("job in pool {} failed: {}", options.name, error.what());
     } catch (...) {
@@ -71,11 +73,11 @@ void WorkerPool::Impl::run_thread() {
     std::unique_lock lock(mutex);
     while (true) {
         while (!queue.empty() && !stopping) {
-            const std::function<void()> job = std::move(queue.front());
+            std::function<void()> job = std::move(queue.front());
             queue.pop_front();
             ++running;
             lock.unlock();
-            run_job(job);
+            run_job(std::move(job));
             lock.lock();
             --running;
         }

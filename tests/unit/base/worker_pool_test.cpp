@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -38,6 +39,15 @@ TEST(WorkerPool, RunsEveryJobOnFewThreads) {
     for (int i = 0; i < 1000; ++i) pool.post([&] { done.add(); });
     EXPECT_TRUE(done.reach(1000));
     EXPECT_LE(pool.threads(), 4u);
+}
+
+TEST(WorkerPool, WhatAJobHoldsMayPostWhenItGoes) {
+    WorkerPool pool({.name = "test", .max_threads = 1});
+    Counter done;
+    const auto post = [&](const int*) { pool.post([&] { done.add(); }); };
+    int held = 0;
+    pool.post([last = std::shared_ptr<int>(&held, post)] {});
+    EXPECT_TRUE(done.reach(1));
 }
 
 TEST(WorkerPool, StartsWithoutThreadsAndGrowsForBlockedJobs) {
