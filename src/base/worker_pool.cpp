@@ -45,7 +45,8 @@ struct WorkerPool::Impl {
     bool stopping = false;
 };
 
-/// Takes the job over: what it holds may post to this pool when it goes, so that is without the lock.
+/// Takes the job over: what it holds may post to this pool when it goes, so that is without the
+/// lock.
 void WorkerPool::Impl::run_job(std::function<void()> job) const {
     try {
         const std::function<void()> own = std::move(job);
