@@ -122,9 +122,14 @@ std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
         std::string_view name;
         double nanos;
     };
-    constexpr std::array<Unit, 8> units{{{"ns", 1}, {"us", 1e3}, {"\xC2\xB5s", 1e3},
-                                         {"\xCE\xBCs", 1e3}, {"ms", 1e6}, {"s", 1e9},
-                                         {"m", 6e10}, {"h", 3.6e12}}};
+    constexpr std::array<Unit, 8> units{{{"ns", 1},
+                                         {"us", 1e3},
+                                         {"\xC2\xB5s", 1e3},
+                                         {"\xCE\xBCs", 1e3},
+                                         {"ms", 1e6},
+                                         {"s", 1e9},
+                                         {"m", 6e10},
+                                         {"h", 3.6e12}}};
     double total = 0;
     while (!text.empty()) {
         std::size_t end = 0;
@@ -151,6 +156,30 @@ std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
     }
     if (total > 9.2e18) return std::nullopt;
     return std::chrono::nanoseconds{static_cast<std::int64_t>(sign * total)};
+}
+
+std::string format_duration(std::chrono::nanoseconds duration) {
+    const std::int64_t count = duration.count();
+    if (count == 0) return "0s";
+    const std::string sign = count < 0 ? "-" : "";
+    const auto left =
+        count < 0 ? 0 - static_cast<std::uint64_t>(count) : static_cast<std::uint64_t>(count);
+    // A number of `unit` nanoseconds with as many digits of fraction as it needs.
+    const auto number = [](std::uint64_t nanos, std::uint64_t unit) {
+        std::string text = std::to_string(nanos / unit);
+        if (nanos % unit == 0) return text;
+        const std::string rest = std::to_string(unit + nanos % unit).substr(1);
+        return text + "." + rest.substr(0, rest.find_last_not_of('0') + 1);
+    };
+    constexpr std::uint64_t second = 1'000'000'000;
+    if (left < 1000) return sign + std::to_string(left) + "ns";
+    if (left < 1'000'000) return sign + number(left, 1000) + "\xC2\xB5s";
+    if (left < second) return sign + number(left, 1'000'000) + "ms";
+    std::string text = sign;
+    const std::uint64_t minutes = left / second / 60;
+    if (minutes >= 60) text += std::to_string(minutes / 60) + "h";
+    if (minutes >= 1) text += std::to_string(minutes % 60) + "m";
+    return text + number(left % (60 * second), second) + "s";
 }
 
 std::string human_duration(std::chrono::seconds duration) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include <dockerd/base/log.hpp>
@@ -16,6 +17,7 @@ struct Timers::Impl {
     std::mutex mutex;
     std::condition_variable changed;
     std::map<std::pair<Clock::time_point, std::uint64_t>, std::function<void()>> queue;
+    std::unordered_map<std::uint64_t, Clock::time_point> due_of;
     std::uint64_t next = 1;
     bool stopping = false;
     std::thread thread;
@@ -34,6 +36,7 @@ struct Timers::Impl {
                 continue;
             }
             const auto action = std::move(first->second);
+            due_of.erase(first->first.second);
             queue.erase(first);
             lock.unlock();
             try {
@@ -48,28 +51,41 @@ struct Timers::Impl {
 
 Timers::Timers() : impl_(std::make_unique<Impl>()) {}
 
-Timers::~Timers() {
+Timers::~Timers() { stop(); }
+
+void Timers::stop() {
+    std::thread thread;
     {
         const std::lock_guard lock(impl_->mutex);
         impl_->stopping = true;
+        thread = std::move(impl_->thread);
     }
     impl_->changed.notify_all();
-    if (impl_->thread.joinable()) impl_->thread.join();
+    if (thread.joinable()) thread.join();
+    const std::lock_guard lock(impl_->mutex);
+    impl_->queue.clear();
+    impl_->due_of.clear();
 }
 
 std::uint64_t Timers::after(std::chrono::nanoseconds delay, std::function<void()> action) {
     const std::lock_guard lock(impl_->mutex);
     const std::uint64_t number = impl_->next++;
+    if (impl_->stopping) return number;
     const auto due = Clock::now() + std::chrono::duration_cast<Clock::duration>(delay);
-    impl_->queue.emplace(std::pair{due, number}, std::move(action));
+    const auto place = impl_->queue.emplace(std::pair{due, number}, std::move(action)).first;
+    impl_->due_of.emplace(number, due);
     if (!impl_->thread.joinable()) impl_->thread = std::thread([this] { impl_->run(); });
-    impl_->changed.notify_all();
+    // Only an earlier end of its sleep concerns the thread.
+    if (place == impl_->queue.begin()) impl_->changed.notify_all();
     return number;
 }
 
 void Timers::cancel(std::uint64_t timer) {
     const std::lock_guard lock(impl_->mutex);
-    std::erase_if(impl_->queue, [&](const auto& item) { return item.first.second == timer; });
+    const auto due = impl_->due_of.find(timer);
+    if (due == impl_->due_of.end()) return;
+    impl_->queue.erase({due->second, timer});
+    impl_->due_of.erase(due);
 }
 
 }  // namespace dockerd::base

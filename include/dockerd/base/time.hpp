@@ -47,6 +47,10 @@ std::optional<WallTime> parse_rfc3339(std::string_view text);
 /// Parses Go's duration text ("1h2m3.5s", "300ms"); nullopt when it is something else.
 std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
 
+/// "1m30s", "1.5s", "300ms", "0s": a duration in Go's form.
+/// Source: Go time, Duration.String.
+std::string format_duration(std::chrono::nanoseconds duration);
+
 /// "5 seconds", "About a minute", "3 hours": the words of `docker ps`.
 /// Source: docker/go-units, HumanDuration.
 std::string human_duration(std::chrono::seconds duration);

@@ -18,6 +18,8 @@ public:
 
     /// Runs `action` once after `delay`. Returns a number for cancel(). Thread: any.
     std::uint64_t after(std::chrono::nanoseconds delay, std::function<void()> action);
+    /// Drops what has not run, waits for what is running, and takes nothing on any more.
+    void stop();
     /// Drops a timer that has not begun to run. Thread: any.
     void cancel(std::uint64_t timer);
 

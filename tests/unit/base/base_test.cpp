@@ -4,9 +4,13 @@
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/time.hpp>
+#include <dockerd/base/timers.hpp>
 
 #include <cerrno>
+#include <condition_variable>
+#include <mutex>
 #include <set>
+#include <vector>
 
 using namespace dockerd::base;
 
@@ -90,4 +94,42 @@ TEST(HumanDuration, UsesDockersWords) {
     EXPECT_EQ(human_duration(47h), "47 hours");
     EXPECT_EQ(human_duration(49h), "2 days");
     EXPECT_EQ(human_duration(24h * 15), "2 weeks");
+}
+
+TEST(FormatDuration, IsGos) {
+    using namespace std::chrono_literals;
+    EXPECT_EQ(format_duration(0s), "0s");
+    EXPECT_EQ(format_duration(1ns), "1ns");
+    EXPECT_EQ(format_duration(1100ns), "1.1\xC2\xB5s");
+    EXPECT_EQ(format_duration(200ms), "200ms");
+    EXPECT_EQ(format_duration(1200ms), "1.2s");
+    EXPECT_EQ(format_duration(90s), "1m30s");
+    EXPECT_EQ(format_duration(1h), "1h0m0s");
+    EXPECT_EQ(format_duration(-2s), "-2s");
+}
+
+TEST(Timers, RunInOrderUnlessCanceled) {
+    using namespace std::chrono_literals;
+    Timers timers;
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<int> ran;
+    const auto note = [&](int number) {
+        return [&, number] {
+            const std::lock_guard lock(mutex);
+            ran.push_back(number);
+            changed.notify_all();
+        };
+    };
+    (void)timers.after(40ms, note(3));
+    const auto canceled = timers.after(20ms, note(2));
+    (void)timers.after(1ms, note(1));
+    timers.cancel(canceled);
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(changed.wait_for(lock, 10s, [&] { return ran.size() == 2; }));
+    EXPECT_EQ(ran, (std::vector<int>{1, 3}));
+    lock.unlock();
+    timers.stop();
+    (void)timers.after(0s, note(4));
+    EXPECT_EQ(ran.size(), 2U);
 }
