@@ -78,12 +78,20 @@ struct PendingAttach {
 
 class Monitor;
 
+/// How the start of an exec went that nobody waited for.
+struct ExecStarted {
+    pid_t pid = 0;      ///< 0: it was not started
+    std::string error;  ///< then why, in Docker's words
+    int exit_code = 0;  ///< and the code Docker records
+};
+
 /// What became of a container that an earlier daemon started.
 struct Recovered {
     enum class State { running, exited, orphaned, gone };
     State state = State::gone;
     std::shared_ptr<Monitor> monitor;  ///< running, exited (if its monitor lives), orphaned
     ExitInfo exit;                     ///< exited
+    std::vector<std::string> execs;    ///< ids of the execs that run in it
 };
 
 /// One running container, by its monitor process. Thread: any.
@@ -112,9 +120,15 @@ public:
     /// Throws: StartFailure, "OCI runtime exec failed: exec failed: unable to start container
     /// process: <reason>".
     virtual pid_t exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) = 0;
+    /// As exec_start, without waiting: `done` is called once, from the reaper thread or before this
+    /// returns, and must be as quick as a RuntimeEvents function.
+    virtual void exec_begin(const ExecPlan& plan, std::optional<PendingAttach> client,
+                            std::function<void(ExecStarted)> done) = 0;
     virtual void exec_resize(const std::string& exec_id, ConsoleSize size) = 0;
     /// Returns false when there is no such running exec.
     virtual bool exec_signal(const std::string& exec_id, int signal) = 0;
+    /// Kills the exec's process, now or as soon as it has one; never waits.
+    virtual void exec_kill(const std::string& exec_id) = 0;
 
     /// Where the exit was taken over: the monitor removes its state and ends. Never waits.
     virtual void release() = 0;

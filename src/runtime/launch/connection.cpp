@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 namespace dockerd::runtime::launch {
@@ -15,6 +16,27 @@ namespace {
 [[noreturn]] void throw_not_running(const std::string& id) {
     throw base::Error(base::ErrorKind::conflict, "container " + id + " is not running");
 }
+
+ExecStarted not_running(const std::string& id) {
+    return {.pid = 0, .error = "container " + id + " is not running", .exit_code = 126};
+}
+
+ExecStarted exec_started(const wire::Reply& reply) {
+    if (reply.ok) return {.pid = reply.pid, .error = {}, .exit_code = 0};
+    const StartFailure failure = start_failure(Attempt::exec, reply.failed);
+    return {.pid = 0, .error = failure.what(), .exit_code = failure.exit_code()};
+}
+
+/// The fields of ExecRequest; the plan is only borrowed.
+struct BorrowedExecRequest {
+    BorrowedExecRequest(const ExecPlan& plan, std::optional<PendingAttach>&& client,
+                        std::uint64_t attach_id) {
+        if (client) clients.push_back(attach_request(std::move(*client), attach_id));
+        content(plan, clients);
+    }
+    std::vector<wire::AttachRequest> clients;  ///< own the descriptors that `content` names
+    wire::Encoder content;
+};
 
 }  // namespace
 
@@ -63,17 +85,31 @@ wire::Reply Connection::ask(wire::Kind kind, const wire::Encoder& content) {
 }
 
 void Connection::answered(std::uint32_t serial, wire::Reply&& reply) {
-    const base::Lock lock(mutex_);
-    const auto found = waiting_.find(serial);
-    if (found == waiting_.end()) return;
-    found->second = std::move(reply);
-    changed_.notify_all();
+    std::function<void(ExecStarted)> done;
+    {
+        const base::Lock lock(mutex_);
+        if (const auto found = begun_.find(serial); found != begun_.end()) {
+            done = std::move(found->second.done);
+            if (!reply.ok) unattended_.erase(found->second.exec_id);
+            begun_.erase(found);
+        } else if (const auto asked = waiting_.find(serial); asked != waiting_.end()) {
+            asked->second = std::move(reply);
+            changed_.notify_all();
+        }
+    }
+    if (done) done(exec_started(reply));
 }
 
 void Connection::lost() {
-    const base::Lock lock(mutex_);
-    lost_ = true;
-    changed_.notify_all();
+    std::map<std::uint32_t, Begun> begun;
+    {
+        const base::Lock lock(mutex_);
+        lost_ = true;
+        begun.swap(begun_);
+        unattended_.clear();
+        changed_.notify_all();
+    }
+    for (const auto& [serial, exec] : begun) exec.done(not_running(id_));
 }
 
 std::uint64_t Connection::attach(const AttachOptions& options, base::Fd client,
@@ -98,14 +134,35 @@ void Connection::resize(ConsoleSize size) {
 }
 
 pid_t Connection::exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) {
-    std::vector<wire::AttachRequest> clients;
-    if (client) clients.push_back(attach_request(std::move(*client), next_attach_id()));
-    // As visit(ExecRequest) has it; the plan is only borrowed.
-    wire::Encoder content;
-    content(plan, clients);
-    const wire::Reply reply = ask(wire::Kind::exec_start, content);
+    const BorrowedExecRequest request(plan, std::move(client), next_attach_id());
+    const wire::Reply reply = ask(wire::Kind::exec_start, request.content);
     if (!reply.ok) throw start_failure(Attempt::exec, reply.failed);
     return reply.pid;
+}
+
+void Connection::exec_begin(const ExecPlan& plan, std::optional<PendingAttach> client,
+                            std::function<void(ExecStarted)> done) {
+    std::uint32_t serial = 0;
+    {
+        const base::Lock lock(mutex_);
+        if (!lost_) {
+            serial = next_serial_++;
+            begun_[serial] = {plan.id, std::move(done)};
+            unattended_.insert(plan.id);
+        }
+    }
+    if (serial == 0) return done(not_running(id_));
+    const BorrowedExecRequest request(plan, std::move(client), wire::nobodys_attach);
+    if (send(wire::Kind::exec_start, serial, request.content) == 0) return;
+    {
+        const base::Lock lock(mutex_);
+        const auto found = begun_.find(serial);
+        if (found == begun_.end()) return;  // lost() was quicker
+        done = std::move(found->second.done);
+        unattended_.erase(plan.id);
+        begun_.erase(found);
+    }
+    done(not_running(id_));
 }
 
 void Connection::exec_resize(const std::string& exec_id, ConsoleSize size) {
@@ -117,9 +174,19 @@ bool Connection::exec_signal(const std::string& exec_id, int signal) {
     return ask(wire::Kind::exec_signal, wire::encode(wire::ExecSignal{exec_id, signal})).ok;
 }
 
+void Connection::exec_kill(const std::string& exec_id) {
+    // Serial 0: the answer is nobody's. A monitor that is gone has nothing to kill with.
+    (void)send(wire::Kind::exec_signal, 0, wire::encode(wire::ExecSignal{exec_id, SIGKILL}));
+}
+
 void Connection::acknowledge(const std::string& exec_id) {
     (void)send(wire::Kind::exec_ack, 0,
                wire::encode(wire::ExecAck{exec_id}));  // gone: nobody waits for it
+}
+
+bool Connection::ends_unattended(const std::string& exec_id) {
+    const base::Lock lock(mutex_);
+    return unattended_.erase(exec_id) > 0;
 }
 
 void Connection::release() {

@@ -9,8 +9,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 namespace dockerd::runtime::launch {
@@ -30,8 +32,11 @@ public:
     bool signal(int signal) override;
     void resize(ConsoleSize size) override;
     pid_t exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) override;
+    void exec_begin(const ExecPlan& plan, std::optional<PendingAttach> client,
+                    std::function<void(ExecStarted)> done) override;
     void exec_resize(const std::string& exec_id, ConsoleSize size) override;
     bool exec_signal(const std::string& exec_id, int signal) override;
+    void exec_kill(const std::string& exec_id) override;
     void release() override;
 
     // For the reaper.
@@ -41,6 +46,8 @@ public:
     /// The monitor is gone: everyone who waits fails.
     void lost();
     void acknowledge(const std::string& exec_id);
+    /// True once for an exec of exec_begin(): nobody waits for its acknowledgement.
+    bool ends_unattended(const std::string& exec_id);
     /// True for the first caller: an exit is reported once.
     bool claim_exit() { return !exit_claimed_.exchange(true); }
     [[nodiscard]] bool exit_claimed() const { return exit_claimed_; }
@@ -63,6 +70,13 @@ private:
     std::uint32_t next_serial_ DOCKERD_GUARDED_BY(mutex_) = 1;
     bool lost_ DOCKERD_GUARDED_BY(mutex_) = false;
     std::map<std::uint32_t, std::optional<wire::Reply>> waiting_ DOCKERD_GUARDED_BY(mutex_);
+    /// Execs whose starter did not wait.
+    struct Begun {
+        std::string exec_id;
+        std::function<void(ExecStarted)> done;
+    };
+    std::map<std::uint32_t, Begun> begun_ DOCKERD_GUARDED_BY(mutex_);
+    std::set<std::string> unattended_ DOCKERD_GUARDED_BY(mutex_);
 };
 
 /// A number for attach(), unique in this daemon.

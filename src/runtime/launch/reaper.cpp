@@ -148,7 +148,8 @@ void Reaper::handle(Connection& connection, wire::Packet& packet) {
         case wire::Kind::exec_exited:
             if (!packet.to(exec)) return;
             if (events_.on_exec_exit) events_.on_exec_exit(id, exec.exec_id, exec.code);
-            return connection.acknowledge(exec.exec_id);
+            if (!connection.ends_unattended(exec.exec_id)) connection.acknowledge(exec.exec_id);
+            return;
         case wire::Kind::detached:
             if (packet.to(detached) && events_.on_detach) events_.on_detach(id, detached.exec_id);
             return;

@@ -93,7 +93,8 @@ std::optional<Recovered> from_monitor(Reaper& reaper, const base::Fd& directory,
     if (!welcome) return {};
     auto connection = std::make_shared<Connection>(
         id, welcome->started.pid, std::move(welcome->started.pidfd), std::move(socket));
-    Recovered found{Recovered::State::running, connection, {}};
+    Recovered found{Recovered::State::running, connection, {}, {}};
+    for (auto& exec : welcome->execs) found.execs.push_back(std::move(exec.exec_id));
     if (welcome->has_exited) {
         found.state = Recovered::State::exited;
         found.exit = exit_info(welcome->exited);
@@ -112,7 +113,7 @@ Recovered recover(Reaper& reaper, const std::string& state_directory, const std:
     if (auto found = from_monitor(reaper, directory, id)) return std::move(*found);
     if (const auto record = read_record<4>(directory, "exit")) {
         const auto& [code, signal, seconds, nanoseconds] = *record;
-        Recovered found{Recovered::State::exited, nullptr, {}};
+        Recovered found{Recovered::State::exited, nullptr, {}, {}};
         found.exit = {static_cast<int>(code), static_cast<int>(signal),
                       base::WallTime(seconds, static_cast<std::int32_t>(nanoseconds)), true};
         return found;
@@ -126,7 +127,7 @@ Recovered recover(Reaper& reaper, const std::string& state_directory, const std:
     auto connection = std::make_shared<Connection>(id, pid, std::move(pidfd), base::Fd{});
     connection->lost();
     reaper.add(connection);
-    return {Recovered::State::orphaned, connection, {}};
+    return {Recovered::State::orphaned, connection, {}, {}};
 }
 
 namespace {

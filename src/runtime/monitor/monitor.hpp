@@ -49,6 +49,7 @@ struct Exec final : Source {
     Ends ends;
     base::Fd master;
     bool executing = false;  ///< the child has come as far as exec
+    int pending_signal = 0;  ///< sent when it runs
     std::vector<wire::AttachRequest> clients;
     std::vector<base::Fd> cgroup_procs;
     std::uint32_t serial = 0;
@@ -57,6 +58,8 @@ struct Exec final : Source {
     // Running.
     pid_t pid = -1;
     base::Fd pidfd;
+
+    bool unattended = false;  ///< no client waits for the exit code
 
     // Ended.
     bool exited = false;
@@ -99,6 +102,7 @@ private:
     void resize(wire::Packet& packet);
     void exec_start(wire::Packet& packet);
     void exec_signal(wire::Packet& packet);
+    static bool signal_exec(const Exec& exec, int signal);
     void exec_ack(wire::Packet& packet);
     void release();
     void reply(std::uint32_t serial, const wire::Reply& answer);

@@ -113,8 +113,12 @@ void Monitor::exec_prepared(Exec& exec) {
                                 std::move(exec.ends.err));
     }
     if (exec.connection == connection_) reply(exec.serial, {true, exec.pid, {}});
-    for (wire::AttachRequest& client : exec.clients) exec.streams->attach(std::move(client));
+    for (wire::AttachRequest& client : exec.clients) {
+        exec.unattended = client.attach_id == wire::nobodys_attach;
+        exec.streams->attach(std::move(client));
+    }
     exec.clients.clear();
+    if (exec.pending_signal != 0) (void)signal_exec(exec, exec.pending_signal);  // it has ended
 }
 
 void Monitor::exec_failed(Exec& exec, wire::Failed failed) {
@@ -133,6 +137,7 @@ void Monitor::client_detached(Streams& streams) {
 }
 
 void Monitor::client_closed(std::uint64_t attach_id) {
+    if (attach_id == wire::nobodys_attach) return;
     send(wire::Kind::attach_closed, 0, wire::AttachClosed{attach_id});
 }
 
@@ -190,7 +195,7 @@ void Monitor::check_exec(Exec& exec) {
     exec.reported = true;
     exec.deadline = now_ms() + ack_time;
     send(wire::Kind::exec_exited, 0, wire::ExecExited{exec.id, exec.code});
-    if (!daemon_) finish_exec(exec);
+    if (!daemon_ || exec.unattended) finish_exec(exec);
 }
 
 /// The code is known to the daemon (or nobody is there to ask): now clients may see the end.

@@ -87,7 +87,7 @@ void Monitor::welcome(std::uint32_t serial) {
     answer.has_exited = reported_;
     answer.exited = exit_;
     for (const auto& exec : execs_) {
-        if (exec->state == Exec::State::running) answer.execs.push_back({exec->id, exec->pid});
+        if (exec->state != Exec::State::finished) answer.execs.push_back({exec->id, exec->pid});
     }
     send(wire::Kind::welcome, serial, answer);
 }
@@ -152,12 +152,20 @@ void Monitor::exec_signal(wire::Packet& packet) {
     wire::Reply answer;
     answer.ok = false;
     if (packet.to(request)) {
-        const Exec* exec = find_exec(request.exec_id);
-        answer.ok =
-            exec != nullptr && exec->pidfd && !exec->exited &&
-            ::syscall(SYS_pidfd_send_signal, exec->pidfd.get(), request.signal, nullptr, 0) == 0;
+        Exec* exec = find_exec(request.exec_id);
+        if (exec != nullptr && exec->state == Exec::State::preparing) {
+            exec->pending_signal = request.signal;
+            answer.ok = true;
+        } else {
+            answer.ok = exec != nullptr && signal_exec(*exec, request.signal);
+        }
     }
     reply(packet.serial, answer);
+}
+
+bool Monitor::signal_exec(const Exec& exec, int signal) {
+    return exec.pidfd && !exec.exited &&
+           ::syscall(SYS_pidfd_send_signal, exec.pidfd.get(), signal, nullptr, 0) == 0;
 }
 
 void Monitor::exec_ack(wire::Packet& packet) {

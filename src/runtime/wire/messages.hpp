@@ -38,6 +38,10 @@ enum class Kind : std::uint16_t {
     attach_closed = 39,
 };
 
+/// The id of a client whose end nobody needs to hear of, and who need not wait until the exit of
+/// its exec was taken.
+constexpr std::uint64_t nobodys_attach = 0;
+
 /// One client to serve.
 struct AttachRequest {
     std::uint64_t attach_id = 0;
