@@ -105,6 +105,7 @@ public:
     std::unique_ptr<Sandbox> open_host_sandbox();
     EndpointInfo join(Sandbox& sandbox, const JoinRequest& request);
     void leave(Sandbox& sandbox, std::string_view network);
+    void rename(const Sandbox& sandbox, const std::string& container_name);
     void close(Sandbox& sandbox) noexcept;
     std::unique_ptr<Sandbox> restore(std::string_view saved, const std::string& container_id,
                                      const std::string& container_name);

@@ -394,6 +394,17 @@ void NetworksImpl::withdraw(const EndpointInfo& endpoint) noexcept {
     forget_member(endpoint);
 }
 
+void NetworksImpl::rename(const Sandbox& handle, const std::string& container_name) {
+    const base::Lock lock(mutex_);
+    for (const EndpointInfo& endpoint : handle.state_->endpoints) {
+        Network* network = find_locked(endpoint.network_id);
+        if (network == nullptr) continue;
+        for (auto& member : network->record.members) {
+            if (member.endpoint_id == endpoint.endpoint_id) member.name = container_name;
+        }
+    }
+}
+
 void NetworksImpl::leave(Sandbox& handle, std::string_view reference) {
     SandboxState& sandbox = *handle.state_;
     const std::string id = get(reference).id;

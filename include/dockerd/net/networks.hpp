@@ -84,6 +84,8 @@ public:
     /// Disconnects a living sandbox from one network.
     /// Throws: not_found, when it is not on it.
     void leave(Sandbox& sandbox, std::string_view network);
+    /// The container has another name from now on, and so have its endpoints.
+    void rename(const Sandbox& sandbox, const std::string& container_name);
     /// The container is gone: ports are free and addresses released on return; the kernel takes
     /// the interfaces with the namespace. Never throws.
     void close(std::unique_ptr<Sandbox> sandbox) noexcept;
