@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -185,8 +186,15 @@ void ContainerFiles::save_state(const std::string& id, const RunState& state) co
 
 void ContainerFiles::remove(const std::string& id) const {
     const std::string renamed = fmt::format("{}{}", removed_prefix, base::random_hex(16));
-    if (::renameat(root_fd_.get(), id.c_str(), root_fd_.get(), renamed.c_str()) != 0) {
+    const auto move = [&] {
+        return ::renameat(root_fd_.get(), id.c_str(), root_fd_.get(), renamed.c_str()) == 0;
+    };
+    // EBUSY: somebody has mounted something on the folder itself.
+    while (!move()) {
         if (errno == ENOENT) return;
+        if (errno == EBUSY && ::umount2(path(id).c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+            continue;
+        }
         base::throw_errno(errno, fmt::format("remove {}", path(id)));
     }
     if (::fsync(root_fd_.get()) != 0) base::throw_errno(errno, "fsync containers");
