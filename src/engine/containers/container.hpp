@@ -16,7 +16,9 @@
 #include <dockerd/runtime/runtime.hpp>
 #include <dockerd/store/container_files.hpp>
 
+#include "health_check.hpp"
 #include "logs/wake.hpp"
+#include "probe.hpp"
 
 namespace dockerd::engine {
 
@@ -25,7 +27,8 @@ struct Exec {
     std::string id;
     std::string container_id;
     model::ExecCreate request;
-    std::string detach_keys;  ///< bytes
+    std::string detach_keys;       ///< bytes
+    std::shared_ptr<Probe> probe;  ///< of a health check; else null
 
     base::Mutex mutex;
     std::condition_variable_any changed;
@@ -35,6 +38,15 @@ struct Exec {
     std::optional<std::int64_t> exit_code DOCKERD_GUARDED_BY(mutex);
     std::optional<base::WallTime> finished DOCKERD_GUARDED_BY(mutex);
 };
+
+/// The health check of a container that runs and is not paused. Guarded by the container's lock.
+struct HealthWatch {
+    HealthCheck check;
+    std::uint64_t timer = 0;     ///< for the next probe
+    std::shared_ptr<Exec> exec;  ///< the probe that runs
+    std::shared_ptr<Exec> last;  ///< the latest one
+};
+using HealthWatchRef = std::shared_ptr<HealthWatch>;
 
 /// A client waiting for a container's end.
 struct Waiter {
@@ -64,13 +76,17 @@ public:
     bool removing DOCKERD_GUARDED_BY(operation) = false;
     bool removed DOCKERD_GUARDED_BY(operation) = false;
     /// A stop or kill by a client: the restart policy rests until the next start.
-    bool manually_stopped DOCKERD_GUARDED_BY(operation) = false;
+    /// record.has_been_manually_stopped is about every signal, and what the disk remembers.
+    bool restart_canceled DOCKERD_GUARDED_BY(operation) = false;
+    /// In the stop of a client's restart: auto-removal waits.
+    bool restarted_by_hand DOCKERD_GUARDED_BY(operation) = false;
     /// Counts runs, so that a timer of an earlier run does nothing.
     std::uint64_t run DOCKERD_GUARDED_BY(operation) = 0;
     std::chrono::nanoseconds restart_delay DOCKERD_GUARDED_BY(operation){0};
     std::chrono::steady_clock::time_point started_mono DOCKERD_GUARDED_BY(operation);
     std::uint64_t oom_kills_seen DOCKERD_GUARDED_BY(operation) = 0;
     std::vector<std::shared_ptr<Exec>> execs DOCKERD_GUARDED_BY(operation);
+    HealthWatchRef health DOCKERD_GUARDED_BY(operation);
     /// Attached clients that came before the start.
     std::vector<runtime::PendingAttach> pending DOCKERD_GUARDED_BY(operation);
     std::string image_reference_name DOCKERD_GUARDED_BY(operation);

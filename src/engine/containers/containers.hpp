@@ -27,6 +27,7 @@
 #include "logs/wake.hpp"
 #include "oom_watcher.hpp"
 #include "plan_input.hpp"
+#include "probe.hpp"
 #include "state_writer.hpp"
 #include "volumes/volumes.hpp"
 
@@ -133,6 +134,7 @@ private:
     void release_volumes(const store::ContainerRecord& record, bool remove) noexcept;
     // start.cpp
     StartOutcome start_container(const ContainerRef& container);
+    StartOutcome start_anew(const ContainerRef& container);
     void start_locked(const ContainerRef& container);
     static void await_arrivals(Container& container);
     void start_steps(const ContainerRef& container);
@@ -156,22 +158,23 @@ private:
     void release_resources(Container& container);
     bool wants_restart(const Container& container, std::int64_t exit_code) const;
     void schedule_restart(const ContainerRef& container);
+    void restart_by_policy(const ContainerRef& container, std::uint64_t run);
     void handle_oom(const std::string& id);
     void note_oom(Container& container);
     void wake_waiters(Container& container, bool removed, const WaitResult& result);
     // stop.cpp
     StopOutcome stop_container(const ContainerRef& container, const StopOptions& options);
-    bool wait_stopped(const ContainerRef& container,
-                      std::optional<std::chrono::nanoseconds> patience);
-    void signal_container(const ContainerRef& container, int signal);
+    void signal_locked(Container& container, int signal);
+    void stop_between_runs(Container& container);
     void kill_hard(const ContainerRef& container);
     // remove.cpp
-    void remove_container(const ContainerRef& container, const RemoveOptions& options);
+    void remove_container(const ContainerRef& container, const RemoveOptions& options,
+                          std::string_view reference);
     void remove_locked(const ContainerRef& container, bool volumes);
     // restore.cpp
     void restore_one(const ContainerRef& container);
     void readopt_resources(Container& container, bool lives);
-    void adopt_running(Container& container, std::shared_ptr<runtime::Monitor> monitor);
+    void adopt_running(const ContainerRef& container, runtime::Recovered found);
     void apply_policy_at_start(const ContainerRef& container);
     void save_network_state(const Container& container);
     std::optional<std::string> load_network_state(const std::string& id) const;
@@ -182,6 +185,27 @@ private:
     void handle_exec_exit(const std::string& id, const std::string& exec_id, int code);
     void exec_ended(const ContainerRef& container, const std::shared_ptr<Exec>& exec,
                     std::int64_t code, bool ran = true);
+    void log_exec_event(const store::ContainerRecord& record, const char* action, const Exec& exec);
+    // health.cpp
+    static bool is_probe(std::string_view monitor_exec_id);
+    static std::string_view engine_exec_id(std::string_view monitor_exec_id);
+    void begin_health(const ContainerRef& container);
+    void resume_health(const ContainerRef& container);
+    void end_health(Container& container);
+    template <typename Job>
+    void with_lock_soon(const ContainerRef& container, Job job);
+    void schedule_probe(const ContainerRef& container);
+    void run_probe(const ContainerRef& container, const HealthWatchRef& watch);
+    void probe_started(const ContainerRef& container, const std::shared_ptr<Exec>& exec,
+                       const runtime::ExecStarted& started);
+    void watch_probe(const ContainerRef& container, const std::shared_ptr<Exec>& exec,
+                     std::chrono::nanoseconds rest);
+    void time_out_probe(const ContainerRef& container, const std::shared_ptr<Exec>& exec);
+    void fail_probe(const ContainerRef& container, const std::shared_ptr<Exec>& exec,
+                    const std::string& reason);
+    void probe_exited(const ContainerRef& container, const std::shared_ptr<Exec>& exec, int code);
+    void take_probe_result(const ContainerRef& container, const Exec& exec, std::int64_t code,
+                           std::string output);
     // snapshot.cpp
     void publish(Container& container);
     /// What a name of an image means during one list: many containers share few names.
@@ -220,7 +244,10 @@ private:
     logs::Watcher log_watcher_;
     OomWatcher oom_watcher_;
     StateWriter states_;  ///< outlives the lifecycle jobs that wait for it
+    ProbeReader probe_reader_;
     base::WorkerPool lifecycle_;
+    /// Health checks; a container that is held up must not hold up the ends of others.
+    base::WorkerPool probes_;
     /// Last: its thread calls into everything above.
     std::unique_ptr<runtime::Runtime> runtime_;
 };

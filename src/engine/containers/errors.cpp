@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <dockerd/base/strings.hpp>
+
 namespace dockerd::engine::errors {
 
 using base::Error;
@@ -57,10 +59,14 @@ Error removal_in_progress(std::string_view reference) {
 }
 
 // Source: moby daemon/delete.go, cleanupContainer.
-Error cannot_remove(std::string_view name, std::string_view state, std::string_view advice) {
-    return Error(ErrorKind::conflict, fmt::format("cannot remove container \"{}\": container is "
-                                                  "{}: {}",
-                                                  name, state, advice));
+Error cannot_remove(std::string_view reference, std::string_view state) {
+    const std::string problem =
+        state == "paused"
+            ? "container is paused and must be unpaused first"
+            : fmt::format("container is {}: stop the container before removing or force remove",
+                          state);
+    return Error(ErrorKind::conflict,
+                 fmt::format("cannot remove container {}: {}", base::quote(reference), problem));
 }
 
 // Source: moby daemon/pause.go, errPaused.

@@ -16,7 +16,7 @@ base::Error not_running(std::string_view container_id);
 base::Error cannot_start_paused();
 base::Error marked_for_removal();
 base::Error removal_in_progress(std::string_view reference);
-base::Error cannot_remove(std::string_view name, std::string_view state, std::string_view advice);
+base::Error cannot_remove(std::string_view reference, std::string_view state);
 base::Error already_paused(std::string_view container_id);
 base::Error not_paused(std::string_view container_id);
 base::Error no_such_exec(std::string_view exec_id);

@@ -85,13 +85,14 @@ private:
 /// `reference` is how the client called the container.
 void require_running(const Container& container, std::string_view reference) {
     const auto& state = container.record.state;
-    if (!state.running || !container.monitor) throw errors::not_running(container.id);
+    if (!state.running) throw errors::not_running(container.id);
     if (state.paused) throw errors::paused_for_exec(reference);
     if (state.restarting) {
         base::fail(ErrorKind::conflict,
                    fmt::format("Container {} is restarting, wait until the container is running",
                                reference));
     }
+    if (!container.monitor) throw errors::not_running(container.id);
 }
 
 }  // namespace
@@ -128,8 +129,14 @@ std::string Containers::exec_create(std::string_view reference, const model::Exe
     }
     container->execs.push_back(exec);
     publish(*container);
-    log_event(container->record, "exec_create: " + command_line(request), {{"execID", exec->id}});
+    log_exec_event(container->record, "exec_create", *exec);
     return exec->id;
+}
+
+void Containers::log_exec_event(const store::ContainerRecord& record, const char* action,
+                                const Exec& exec) {
+    log_event(record, fmt::format("{}: {}", action, command_line(exec.request)),
+              {{"execID", exec.id}});
 }
 
 std::shared_ptr<Exec> Containers::get_exec(std::string_view exec_id) const {
@@ -184,8 +191,7 @@ void Containers::run_exec(const std::shared_ptr<Exec>& exec,
         require_running(*container, container->id);
         monitor = container->monitor;
         plan = plan_exec(*container, *exec);
-        log_event(container->record, "exec_start: " + command_line(exec->request),
-                  {{"execID", exec->id}});
+        log_exec_event(container->record, "exec_start", *exec);
     } catch (const Error&) {
         const base::Lock lock(exec->mutex);
         exec->running = false;
@@ -226,6 +232,13 @@ void Containers::exec_ended(const ContainerRef& container, const std::shared_ptr
         log_event(container->record, "exec_die",
                   {{"execID", exec->id}, {"exitCode", std::to_string(code)}});
     });
+    if (exec->probe) {
+        // Forgotten when the next one begins.
+        timers_.cancel(exec->probe->timer);
+        probe_reader_.forget(*exec->probe);
+        exec->probe->finish();
+        return;
+    }
     timers_.after(exec_memory, [this, id = exec->id] {
         const base::Lock lock(execs_mutex_);
         execs_.erase(id);
@@ -238,10 +251,12 @@ void Containers::handle_exec_exit(const std::string& id, const std::string& exec
     std::shared_ptr<Exec> exec;
     {
         const base::Lock lock(execs_mutex_);
-        const auto found = execs_.find(exec_id);
+        const auto found = execs_.find(engine_exec_id(exec_id));
         if (found != execs_.end()) exec = found->second;
     }
-    if (exec) exec_ended(container, exec, code);
+    if (!exec) return;
+    if (exec->probe) return probe_exited(container, exec, code);
+    exec_ended(container, exec, code);
 }
 
 void Containers::exec_resize(std::string_view exec_id, std::uint16_t height, std::uint16_t width) {

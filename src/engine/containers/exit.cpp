@@ -26,11 +26,11 @@ void Containers::handle_exit(const std::string& id, const runtime::ExitInfo& exi
         if (!container->record.state.running || !container->monitor) return;
         mark_stopped(container, exit);
         remove = container->record.host_config.auto_remove && !container->record.state.restarting &&
-                 !container->removing;
+                 !container->restarted_by_hand && !container->removing;
     }
     if (!remove) return;
     try {
-        remove_container(container, {.volumes = true, .force = true});
+        remove_container(container, {.volumes = true, .force = true}, container->id);
     } catch (const base::Error& error) {
         base::log::error("container {}: auto-remove: {}", id, error.what());
     }
@@ -40,8 +40,10 @@ void Containers::handle_exit(const std::string& id, const runtime::ExitInfo& exi
 /// is free before anybody who waits for its end hears of it.
 void Containers::mark_stopped(const ContainerRef& container, const runtime::ExitInfo& exit) {
     auto& record = container->record;
+    end_health(*container);
     note_oom(*container);
     const bool restart = wants_restart(*container, exit.exit_code);
+    if (restart) ++record.restart_count;
     auto ended = store::run_state_of(record);
     ended.state.running = restart;  // Docker shows a restarting container as running
     ended.state.restarting = restart;
@@ -59,7 +61,6 @@ void Containers::mark_stopped(const ContainerRef& container, const runtime::Exit
     container->monitor.reset();
 
     auto health = std::move(record.state.health);
-    if (health) health->status = "unhealthy";
     record.state = ended.state;
     record.state.paused = false;
     record.state.pid = 0;
@@ -128,8 +129,9 @@ void Containers::release_resources(Container& container) {
 bool Containers::wants_restart(const Container& container, std::int64_t exit_code) const {
     const auto& record = container.record;
     const auto& policy = record.host_config.restart_policy;
-    if (shutting_down_ || container.removing || container.manually_stopped) return false;
-    if (policy.name == "always" || policy.name == "unless-stopped") return true;
+    if (shutting_down_ || container.removing || container.restart_canceled) return false;
+    if (policy.name == "always") return true;
+    if (policy.name == "unless-stopped") return !record.has_been_manually_stopped;
     if (policy.name != "on-failure" || exit_code == 0) return false;
     return policy.maximum_retry_count == 0 || record.restart_count < policy.maximum_retry_count;
 }
@@ -141,19 +143,29 @@ void Containers::schedule_restart(const ContainerRef& container) {
     delay = delay.count() == 0 ? restart_first_delay : std::min(delay * 2, restart_longest_delay);
     const auto run = container->run;
     timers_.after(delay, [this, container, run] {
-        lifecycle_.post([this, container, run] {
-            const base::Lock lock(container->operation);
-            const auto& state = container->record.state;
-            if (container->run != run || !state.restarting || container->removed) return;
-            if (container->manually_stopped || shutting_down_) return;
-            ++container->record.restart_count;
-            try {
-                start_locked(container);
-            } catch (const base::Error& error) {
-                base::log::error("restarting container {}: {}", container->id, error.what());
-            }
-        });
+        lifecycle_.post([this, container, run] { restart_by_policy(container, run); });
     });
+}
+
+/// The delay is over. A start that fails is the end of it: the container stays as its last run
+/// left it, with the reason in State.Error.
+// Source: moby daemon/monitor.go, handleContainerExit.
+void Containers::restart_by_policy(const ContainerRef& container, std::uint64_t run) {
+    const base::Lock lock(container->operation);
+    auto& state = container->record.state;
+    if (container->run != run || !state.restarting || container->removed) return;
+    if (container->restart_canceled || container->removing || shutting_down_) return;
+    const auto last_code = state.exit_code;
+    try {
+        start_locked(container);
+    } catch (const base::Error& error) {
+        base::log::error("restartmanger wait error: {}", error.what());
+        state.exit_code = last_code;
+        publish(*container);
+        save_relaxed(container->record);
+        wake_waiters(*container, /*removed=*/false,
+                     {.exit_code = state.exit_code, .error = state.error});
+    }
 }
 
 /// The kernel says that memory ran out somewhere in the container.

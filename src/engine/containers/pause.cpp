@@ -21,6 +21,7 @@ void Containers::pause(std::string_view reference) {
     base::in_context(fmt::format("cannot pause container {}", container->id),
                      [&] { container->cgroup.freeze(); });
     state.paused = true;
+    end_health(*container);
     publish(*container);
     save_relaxed(container->record);
     log_event(container->record, "pause");
@@ -35,6 +36,7 @@ void Containers::unpause(std::string_view reference) {
     base::in_context(fmt::format("cannot unpause container {}", container->id),
                      [&] { container->cgroup.thaw(); });
     state.paused = false;
+    resume_health(container);
     publish(*container);
     save_relaxed(container->record);
     log_event(container->record, "unpause");

@@ -1,4 +1,7 @@
+#include <fmt/format.h>
+
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/strings.hpp>
 
 #include "containers.hpp"
 #include "errors.hpp"
@@ -16,32 +19,25 @@ void Containers::remove(std::string_view reference, const RemoveOptions& options
                    "conflict: links cannot be removed by themselves: the default bridge's links "
                    "end with their container");
     }
-    {
-        const base::Lock lock(container->operation);
-        if (container->removed) throw errors::no_such_container(reference);
-        if (container->removing) throw errors::removal_in_progress(reference);
-    }
-    remove_container(container, options);
+    remove_container(container, options, reference);
 }
 
 /// Removes a container, killing it first when forced. One remover wins; others get 409.
 // Source: moby daemon/delete.go, cleanupContainer.
-void Containers::remove_container(const ContainerRef& container, const RemoveOptions& options) {
+void Containers::remove_container(const ContainerRef& container, const RemoveOptions& options,
+                                  std::string_view reference) {
     bool kill = false;
     {
         const base::Lock lock(container->operation);
-        if (container->removed) throw errors::no_such_container(container->id);
-        if (container->removing) throw errors::removal_in_progress(container->id);
+        if (container->removing && !container->removed) {
+            throw errors::removal_in_progress(reference);
+        }
+        // Somebody else was quicker: what was asked for is so.
+        if (container->removed) return;
         const auto& state = container->record.state;
         if (state.running && !options.force) {
-            const std::string name = container->record.name.substr(1);
-            if (state.paused) {
-                throw errors::cannot_remove(name, "paused",
-                                            "unpause and then stop the container before removing "
-                                            "or force remove");
-            }
-            throw errors::cannot_remove(name, state.restarting ? "restarting" : "running",
-                                        "stop the container before removing or force remove");
+            throw errors::cannot_remove(reference,
+                                        status_name(container->snapshot()->state.status));
         }
         container->removing = true;
         kill = state.running;
@@ -53,23 +49,28 @@ void Containers::remove_container(const ContainerRef& container, const RemoveOpt
                 kill_hard(container);
             } catch (const Error& error) {
                 // It may have ended by itself meanwhile.
-                if (error.kind() != ErrorKind::conflict) throw;
+                if (error.kind() != ErrorKind::conflict) {
+                    throw error.with_context("could not kill container");
+                }
             }
         }
         const base::Lock lock(container->operation);
         remove_locked(container, options.volumes);
     } catch (const Error& error) {
         const base::Lock lock(container->operation);
+        auto& state = container->record.state;
         container->removing = false;
-        container->record.state.dead = !container->record.state.running;
+        state.dead = !state.running;
+        state.error = error.what();
         if (!container->removed) begin_save_state(container->record).wait();
         publish(*container);
-        throw Error(error.kind(),
-                    "container " + container->id +
-                        ": driver \"overlay2\" failed to remove root "
-                        "filesystem: " +
-                        error.what(),
-                    error.errno_value());
+        // Who waits for the removal hears that it failed.
+        // Source: moby container/state.go, SetRemovalError.
+        if (state.dead) {
+            wake_waiters(*container, /*removed=*/true,
+                         {.exit_code = state.exit_code, .error = state.error});
+        }
+        throw error.with_context(fmt::format("cannot remove container {}", base::quote(reference)));
     }
 }
 
@@ -77,7 +78,12 @@ void Containers::remove_locked(const ContainerRef& container, bool volumes) {
     auto& record = container->record;
     record.state.dead = true;
     // The layer first: the flush of the files' removal makes both durable.
-    if (parts_.layers.has_rw(container->id)) (void)parts_.layers.remove_rw(container->id);
+    base::in_context(
+        fmt::format("container {}: driver \"overlay2\" failed to remove root filesystem",
+                    container->id),
+        [&] {
+            if (parts_.layers.has_rw(container->id)) (void)parts_.layers.remove_rw(container->id);
+        });
     parts_.files.remove(container->id);
     container->removed = true;
     index_.remove(container->id);
@@ -116,7 +122,7 @@ ContainerService::PruneResult Containers::prune(const model::Filters& filters) {
             std::int64_t size = 0;
             try {
                 size = parts_.layers.rw_size(container->id);
-                remove_container(container, {.volumes = false, .force = false});
+                remove_container(container, {.volumes = false, .force = false}, container->id);
             } catch (const Error& error) {
                 base::log::warn("failed to prune container {}: {}", container->id, error.what());
                 continue;

@@ -17,6 +17,7 @@ void Containers::rename(std::string_view reference, const std::string& name) {
     const std::string wanted = base::in_context(
         context, [&] { return checked_name(name.front() == '/' ? name : "/" + name); });
     const base::Lock lock(container->operation);
+    if (container->removed) throw errors::no_such_container(reference);
     auto& record = container->record;
     const std::string old = record.name.substr(1);
     if (old == wanted) {
@@ -35,6 +36,8 @@ void Containers::rename(std::string_view reference, const std::string& name) {
     }
     parts_.files.save(record);
     give_back.dismiss();
+    // Before the old name is free: its next owner may start at once.
+    if (container->sandbox) parts_.networks.rename(*container->sandbox, wanted);
     index_.release_name(old, container->id);
     publish(*container);
     log_event(record, "rename", {{"oldName", "/" + old}});

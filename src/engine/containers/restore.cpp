@@ -72,7 +72,8 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
       oom_watcher_(
           [this](const std::string& id) { lifecycle_.post([this, id] { handle_oom(id); }); }),
       states_(parts.files),
-      lifecycle_({.name = "lifecycle"}) {
+      lifecycle_({.name = "lifecycle"}),
+      probes_({.name = "health", .max_threads = 16}) {
     live_restore_ = options_.live_restore;
     sys::make_directories(options_.exec_root + "/containers", 0700);
     sys::make_directories(options_.exec_root + "/sandboxes", 0700);
@@ -105,7 +106,10 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
     });
 }
 
-Containers::~Containers() { runtime_.reset(); }
+Containers::~Containers() {
+    timers_.stop();
+    runtime_.reset();
+}
 
 void Containers::restore() {
     for (auto& record : parts_.files.load_all()) {
@@ -134,7 +138,6 @@ void Containers::restore() {
 void Containers::restore_one(const ContainerRef& container) {
     const base::Lock lock(container->operation);
     auto& record = container->record;
-    container->manually_stopped = record.has_been_manually_stopped;
     record.state.restarting = false;
     for (const auto& [destination, point] : record.mount_points) {
         if (point.type == "volume") parts_.volumes.restore_hold(point.name, container->id);
@@ -146,7 +149,7 @@ void Containers::restore_one(const ContainerRef& container) {
     const bool had_run = record.state.running || found.state != State::gone;
     if (had_run) readopt_resources(*container, lives);
     if (lives) {
-        adopt_running(*container, std::move(found.monitor));
+        adopt_running(container, std::move(found));
     } else if (had_run) {
         if (found.state == State::exited) {
             record.state.exit_code = found.exit.exit_code;
@@ -191,19 +194,28 @@ void Containers::readopt_resources(Container& container, bool lives) {
     }
 }
 
-void Containers::adopt_running(Container& container, std::shared_ptr<runtime::Monitor> monitor) {
+void Containers::adopt_running(const ContainerRef& reference, runtime::Recovered found) {
+    auto& container = *reference;
     auto& record = container.record;
-    container.monitor = std::move(monitor);
+    container.monitor = std::move(found.monitor);
+    // Nobody is left who would take the results of the other daemon's probes.
+    for (const auto& exec : found.execs) {
+        if (is_probe(exec)) container.monitor->exec_kill(exec);
+    }
     record.state.running = true;
     record.state.pid = container.monitor->pid();
     record.state.paused = container.cgroup && container.cgroup.is_frozen();
-    if (record.state.started_at.is_zero()) record.state.started_at = base::WallTime::now();
+    const auto now = base::WallTime::now();
+    if (record.state.started_at.is_zero()) record.state.started_at = now;
     record.state.finished_at = {};
-    container.started_mono = std::chrono::steady_clock::now();
+    const auto age =
+        std::max<std::int64_t>(0, now.unix_nano() - record.state.started_at.unix_nano());
+    container.started_mono = std::chrono::steady_clock::now() - std::chrono::nanoseconds(age);
     container.oom_kills_seen = container.cgroup ? container.cgroup.oom_kills() : 0;
     if (container.cgroup) {
         oom_watcher_.watch(container.id, container.cgroup.open_oom_events());
     }
+    if (!record.state.paused) begin_health(reference);
     const base::Lock lock(container.waiters_mutex);
     container.log_run = std::make_shared<logs::Run>();
 }
@@ -219,32 +231,21 @@ void Containers::apply_policy_at_start(const ContainerRef& container) {
         const auto& policy = record.host_config.restart_policy.name;
         const bool stopped_by_user = record.has_been_manually_stopped;
         remove = record.host_config.auto_remove;
-        const bool failed = record.state.exit_code != 0;
+        const auto& retries = record.host_config.restart_policy.maximum_retry_count;
+        const bool fails_again =
+            record.state.exit_code != 0 && (retries == 0 || record.restart_count < retries);
         const bool restarts = policy == "always" ||
                               (policy == "unless-stopped" && !stopped_by_user) ||
-                              (policy == "on-failure" && failed && !stopped_by_user);
+                              (policy == "on-failure" && fails_again);
         if (!remove && restarts && record.has_been_started_before) {
-            container->manually_stopped = false;
             try {
-                start_locked(container);
+                (void)start_anew(container);
             } catch (const base::Error& error) {
                 base::log::error("failed to start container {}: {}", container->id, error.what());
             }
         }
     }
-    if (remove) remove_container(container, {.volumes = true, .force = true});
-}
-
-void Containers::shutdown() {
-    shutting_down_ = true;
-    if (live_restore_) return;
-    std::vector<ContainerRef> running;
-    for (const auto& container : index_.all()) {
-        if (container->snapshot()->state.running) running.push_back(container);
-    }
-    for_each_parallel(lifecycle_, running, [this](const ContainerRef& container) {
-        (void)stop_container(container, {});
-    });
+    if (remove) remove_container(container, {.volumes = true, .force = true}, container->id);
 }
 
 void Containers::save_network_state(const Container& container) {

@@ -21,6 +21,7 @@ int named_signal(std::string_view name) {
     }
     if (base::iequals(name, "IOT")) return SIGABRT;
     if (base::iequals(name, "CLD")) return SIGCHLD;
+    if (base::iequals(name, "IO")) return SIGIO;
     if (base::iequals(name, "RTMIN")) return rt_min;
     if (base::iequals(name, "RTMAX")) return last_signal;
     const std::string upper = base::to_lower(name);
@@ -38,7 +39,10 @@ int named_signal(std::string_view name) {
 
 int parse_signal(std::string_view text) {
     if (const auto number = base::parse_int(text)) {
-        if (*number < 1 || *number > last_signal) throw errors::invalid_signal(text);
+        // Larger numbers are refused where they are sent.
+        if (*number == 0 || *number != static_cast<int>(*number)) {
+            throw errors::invalid_signal(text);
+        }
         return static_cast<int>(*number);
     }
     std::string_view name = text;
@@ -46,6 +50,10 @@ int parse_signal(std::string_view text) {
     const int number = named_signal(name);
     if (number == 0) throw errors::invalid_signal(text);
     return number;
+}
+
+bool is_signal(int number) {
+    return number >= 1 && number <= last_signal && (number < 32 || number >= rt_min);
 }
 
 }  // namespace dockerd::engine

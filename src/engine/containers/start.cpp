@@ -60,9 +60,17 @@ StartOutcome Containers::start_container(const ContainerRef& container) {
     if (container->removed) throw errors::no_such_container(container->id);
     // Source: moby daemon/start.go, ContainerStart: validateState.
     if (state.paused) throw errors::cannot_start_paused();
-    if (state.running && !state.restarting) return StartOutcome::already_running;
+    return start_anew(container);
+}
+
+/// A start that somebody asked for, unlike one by the restart policy, which begins anew with it.
+// Source: moby daemon/start.go, containerStart with resetRestartManager.
+StartOutcome Containers::start_anew(const ContainerRef& container) {
+    const auto& state = container->record.state;
+    if (container->removed) throw errors::no_such_container(container->id);
+    if (state.running) return StartOutcome::already_running;
     if (container->removing || state.dead) throw errors::marked_for_removal();
-    container->manually_stopped = false;
+    container->restart_canceled = false;
     container->record.has_been_manually_stopped = false;
     container->restart_delay = {};
     container->record.restart_count = 0;
@@ -254,6 +262,7 @@ void Containers::mark_running(const ContainerRef& container) {
     record.state.started_at = base::WallTime::now();
     record.has_been_started_before = true;
     container->started_mono = std::chrono::steady_clock::now();
+    begin_health(container);
     publish(*container);
     for (const auto& [name, endpoint] : record.network.networks) {
         const auto network = parts_.networks.find(endpoint.settings.network_id);
@@ -292,7 +301,7 @@ void Containers::note_start_failure(const ContainerRef& container, const Error& 
     if (record.host_config.auto_remove && !container->removing) {
         lifecycle_.post([this, container] {
             try {
-                remove_container(container, {.volumes = true, .force = true});
+                remove_container(container, {.volumes = true, .force = true}, container->id);
             } catch (const Error& ignored) {
                 base::log::debug("container {}: auto-remove, ignoring: {}", container->id,
                                  ignored.what());

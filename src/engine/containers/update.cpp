@@ -65,7 +65,7 @@ std::vector<std::string> Containers::update(std::string_view reference,
         auto& record = container->record;
         if (container->removing || record.state.dead) {
             base::fail(ErrorKind::conflict,
-                       "Container is marked for removal and cannot be \"update\".");
+                       "container is marked for removal and cannot be \"update\"");
         }
         const model::HostConfig before = record.host_config;
         base::Undo back([&] { record.host_config = before; });

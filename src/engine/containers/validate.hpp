@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,5 +37,10 @@ void check_log_sizes(const model::LogConfig& config);
 /// Bytes of "10m", "1.5g", "512"; nullopt when it is something else.
 /// Source: docker/go-units, RAMInBytes.
 std::optional<std::int64_t> parse_size(std::string_view text);
+
+/// How long a graceful end of the daemon waits for its containers; nullopt is for ever.
+/// Units: seconds, -1 for ever, in both arguments.
+std::optional<std::chrono::seconds> shutdown_patience(
+    std::chrono::seconds configured, const std::vector<std::int64_t>& stop_timeouts);
 
 }  // namespace dockerd::engine
