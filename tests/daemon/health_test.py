@@ -15,7 +15,7 @@ MS = 1_000_000
 ORACLE = bool(os.environ.get("DOCKERD_ORACLE"))
 
 
-class Health(DaemonTestCase):
+class Checks(DaemonTestCase):
     @classmethod
     def warm_up(cls):
         super().warm_up()
@@ -71,6 +71,8 @@ class Health(DaemonTestCase):
         except TimeoutError:
             self.assertEqual(self.events(name, since)[start:start + len(wanted)], wanted)
 
+
+class Health(Checks):
     def test_states_log_and_events(self):
         since = time.time()
         self.start("web", ["CMD-SHELL", "echo checked; test ! -e /tmp/bad"], Interval=100, Retries=2)
@@ -270,7 +272,26 @@ class Health(DaemonTestCase):
         wait_for(lambda: self.inspect("loops")["RestartCount"] >= 1, what="a restart")
         self.wait_status("loops", "healthy")
 
-    @unittest.skipIf(ORACLE, "Docker's own engine ends its containers")
+    @unittest.skipIf(ORACLE, "about this daemon's threads")
+    def test_many_checks_need_no_threads(self):
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda i: self.start("many%d" % i, ["CMD", "sleep", "2"], Interval=200), range(40)))
+        wait_for(lambda: all(self.inspect("many%d" % i)["ExecIDs"] for i in range(40)), what="40 probes at once")
+        names = []
+        for task in os.listdir("/proc/%d/task" % self.daemon.pid):
+            with open("/proc/%d/task/%s/comm" % (self.daemon.pid, task)) as file:
+                names.append(file.read().strip())
+        self.assertLessEqual(names.count("health"), 16)
+
+
+@unittest.skipIf(ORACLE, "Docker's own engine ends its containers")
+class DaemonDeath(Checks):
+    check_leaks = False
+
+    def probes(self, word):
+        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()
+                and self.command_line(int(entry)).startswith(b"sleep\0" + word)]
+
     def test_daemon_death(self):
         self.start("stays", ["CMD", "/bin/true"], Interval=100)
         self.start("hangs", ["CMD", "sleep", "5678"], Interval=100, Timeout=60_000)
@@ -284,21 +305,6 @@ class Health(DaemonTestCase):
         # Its place is taken by one of the new daemon's.
         wait_for(lambda: len(self.probes(b"5678")) == 1, what="a probe of the new daemon")
         self.assertEqual(len(self.inspect("hangs")["ExecIDs"]), 1)
-
-    def probes(self, word):
-        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()
-                and self.command_line(int(entry)).startswith(b"sleep\0" + word)]
-
-    @unittest.skipIf(ORACLE, "about this daemon's threads")
-    def test_many_checks_need_no_threads(self):
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda i: self.start("many%d" % i, ["CMD", "sleep", "2"], Interval=200), range(40)))
-        wait_for(lambda: all(self.inspect("many%d" % i)["ExecIDs"] for i in range(40)), what="40 probes at once")
-        names = []
-        for task in os.listdir("/proc/%d/task" % self.daemon.pid):
-            with open("/proc/%d/task/%s/comm" % (self.daemon.pid, task)) as file:
-                names.append(file.read().strip())
-        self.assertLessEqual(names.count("health"), 16)
 
 
 if __name__ == "__main__":

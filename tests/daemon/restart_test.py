@@ -66,6 +66,11 @@ class Life(DaemonTestCase):
             body = client.request("GET", "/events?since=%.9f&until=%.9f&filters=%s" % (since, time.time(), query)).body
         return [json.loads(line)["Action"] for line in body.splitlines()]
 
+    def events_after_end(self, name, since):
+        """Without the die of the run before, which is written a moment after the state."""
+        events = self.events(name, since)
+        return events[1:] if events[:1] == ["die"] else events
+
     def assertEvents(self, name, since, wanted):
         """Docker writes stop and die in either order, so only what happened counts for these two."""
         try:
@@ -119,7 +124,7 @@ class Restarts(Life):
             "force remove"))
         self.assertEqual(self.ask("kill", "loop", "?signal=USR1"), (204, None))
         self.assertEqual(self.wait_state("loop", "exited")["ExitCode"], 4)
-        self.assertEqual(self.events("loop", since), [])
+        self.assertEqual(self.events_after_end("loop", since), [])
 
     def test_calling_a_restart_off(self):
         self.run_it("off", "sh", "-c", "sleep 0.05; exit 4", host=policy("always"))
@@ -129,15 +134,15 @@ class Restarts(Life):
             self.assertEqual(self.ask(what, "off"), (204, None))
             if what == "restart":
                 self.assertEqual(self.inspect("off")["RestartCount"] < 4, True)
-                self.assertEqual(self.events("off", since)[:3], events)
+                self.assertEqual(self.events_after_end("off", since)[:3], events)
                 continue
             self.assertEqual(self.state("off")["Status"], "exited")
-            self.assertEqual(self.events("off", since), events)
+            self.assertEqual(self.events_after_end("off", since), events)
             self.assertCli(0, "start", "off")
         self.in_back_off("off", 4)
         since = time.time()
         self.assertCli(0, "rm", "-f", "off")
-        self.assertEqual(self.events("off", since), ["destroy"])
+        self.assertEqual(self.events_after_end("off", since), ["destroy"])
 
     def test_update_changes_what_comes_next(self):
         self.run_it("tuned", "sh", "-c", "sleep 0.05; exit 1", host=policy("always"))

@@ -90,7 +90,7 @@ void require_running(const Container& container, std::string_view reference) {
     if (state.restarting) {
         base::fail(ErrorKind::conflict,
                    fmt::format("Container {} is restarting, wait until the container is running",
-                               reference));
+                               container.id));
     }
     if (!container.monitor) throw errors::not_running(container.id);
 }
