@@ -71,6 +71,14 @@ class Checks(DaemonTestCase):
         except TimeoutError:
             self.assertEqual(self.events(name, since)[start:start + len(wanted)], wanted)
 
+    @staticmethod
+    def command_line(pid):
+        try:
+            with open("/proc/%d/cmdline" % pid, "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
+
 
 class Health(Checks):
     def test_states_log_and_events(self):
@@ -162,14 +170,6 @@ class Health(Checks):
         self.start("mute", ["CMD", "sleep", "1234"], Interval=100, Timeout=1200)
         self.assertEqual(self.wait_log("mute")["Log"][0]["Output"], "Health check exceeded timeout (1.2s)")
         self.assertEqual(self.health("mute")["Status"], "starting")
-
-    @staticmethod
-    def command_line(pid):
-        try:
-            with open("/proc/%d/cmdline" % pid, "rb") as file:
-                return file.read()
-        except OSError:
-            return b""
 
     def test_output_is_cut(self):
         self.start("much", ["CMD-SHELL", "head -c 3000000 /dev/zero | tr '\\0' x; exit 3"], Interval=100)

@@ -93,7 +93,7 @@ class Restarts(Life):
         wait_for(lambda: self.inspect("limited")["RestartCount"] == 3 and not self.state("limited")["Running"])
         state = self.wait_state("limited", "exited")
         self.assertEqual((state["ExitCode"], state["Restarting"], state["Pid"]), (3, False, 0))
-        self.assertEqual(self.events("limited", since), ["create"] + ["start", "die"] * 4)
+        self.assertEvents("limited", since, ["create"] + ["start", "die"] * 4)
         # The delays double from 100 ms on: 0.1 + 0.2 + 0.4 s.
         took = time.time() - since
         self.assertGreater(took, 0.7)

@@ -160,7 +160,8 @@ public:
     /// forget() removes it; `gone`: neither process nor record.
     Recovered recover(const std::string& state_directory, const std::string& id);
 
-    /// Removes what a monitor left in `state_directory` when no monitor lives any more.
+    /// Removes what a monitor keeps in `state_directory`. For a monitor that lives this comes
+    /// before its release(): behind that it would take away what the next start has made.
     static void forget(const std::string& state_directory);
     /// Removes what names processes in `state_directory`, not a recorded exit: for a directory
     /// from before the machine was booted, whose numbers are other processes' by now.

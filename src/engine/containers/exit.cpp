@@ -57,6 +57,9 @@ void Containers::mark_stopped(const ContainerRef& container, const runtime::Exit
     for (const auto& exec : std::vector(container->execs)) exec_ended(container, exec, 137);
     release_resources(*container);
     saved.wait();
+    // Only now that the exit is written down; before the release, or the monitor could remove what
+    // the next start makes.
+    runtime::Runtime::forget(state_directory(container->id));
     container->monitor->release();
     container->monitor.reset();
 
@@ -155,14 +158,10 @@ void Containers::restart_by_policy(const ContainerRef& container, std::uint64_t 
     auto& state = container->record.state;
     if (container->run != run || !state.restarting || container->removed) return;
     if (container->restart_canceled || container->removing || shutting_down_) return;
-    const auto last_code = state.exit_code;
     try {
         start_locked(container);
     } catch (const base::Error& error) {
         base::log::error("restartmanger wait error: {}", error.what());
-        state.exit_code = last_code;
-        publish(*container);
-        save_relaxed(container->record);
         wake_waiters(*container, /*removed=*/false,
                      {.exit_code = state.exit_code, .error = state.error});
     }

@@ -164,10 +164,10 @@ void Containers::restore_one(const ContainerRef& container) {
         record.state.running = false;
         record.state.paused = false;
         record.state.pid = 0;
-        if (found.monitor) found.monitor->release();
-        runtime::Runtime::forget(directory);
         begin_save_state(record).wait();
         save_relaxed(record);
+        runtime::Runtime::forget(directory);
+        if (found.monitor) found.monitor->release();
     }
     publish(*container);
 }

@@ -285,11 +285,15 @@ void Containers::mark_running(const ContainerRef& container) {
 void Containers::note_start_failure(const ContainerRef& container, const Error& error) {
     auto& record = container->record;
     const auto* failure = dynamic_cast<const runtime::StartFailure*>(&error);
+    // A start by the restart policy leaves the code of the run before.
+    // Source: moby daemon/monitor.go, handleContainerExit.
+    if (!record.state.restarting) {
+        record.state.exit_code = failure != nullptr ? failure->exit_code() : 128;
+    }
     record.state.running = false;
     record.state.restarting = false;
     record.state.pid = 0;
     record.state.error = error.what();
-    record.state.exit_code = failure != nullptr ? failure->exit_code() : 128;
     record.network.ports.clear();
     if (!record.has_been_started_before) {
         for (auto& [name, endpoint] : record.network.networks) endpoint.settings.network_id.clear();

@@ -58,7 +58,10 @@ base::Fd StateDirectory::listen() const {
 }
 
 void StateDirectory::remove() const {
-    if (!directory_) return;
+    struct stat info {};
+    // A daemon that has taken the exit removes the directory itself: what has its name now belongs
+    // to the next run.
+    if (!directory_ || ::fstat(directory_.get(), &info) != 0 || info.st_nlink == 0) return;
     for (const char* name : {"sock", "init", "exit", "init.tmp", "exit.tmp"}) {
         (void)::unlinkat(directory_.get(), name, 0);  // not all are there
     }

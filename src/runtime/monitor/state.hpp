@@ -22,7 +22,7 @@ public:
     /// The listening socket "sock". Empty on failure, with errno.
     [[nodiscard]] base::Fd listen() const;
 
-    /// Removes all of it.
+    /// Removes all of it, unless that was done already.
     void remove() const;
 
 private:
