@@ -92,12 +92,17 @@ public:
         : options_(options), writer_(sink), buffer_(128 * 1024) {}
 
     void start(int root);
+    void single(int root, const PackedChange& change);
+    void finish() { writer_.finish(); }
 
 private:
     void walk(int directory, const std::string& prefix);
     void add(int directory, const std::string& name, const std::string& path);
+    void add_below(int directory, const std::string& name, TarEntry& entry,
+                   const std::string& path);
     void add_file(int directory, const std::string& name, TarEntry& entry);
     void add_directory(const base::Fd& fd, TarEntry& entry, const std::string& path);
+    void read_xattrs(int node, TarEntry& entry) const;
     [[nodiscard]] TarEntry describe(const struct stat& info, const std::string& path) const;
     bool as_hard_link(const struct stat& info, TarEntry& entry);
 
@@ -105,6 +110,7 @@ private:
     TarWriter writer_;
     std::vector<char> buffer_;
     std::map<std::pair<dev_t, ino_t>, std::string> seen_;
+    bool recursive_ = true;
 };
 
 void Packer::start(int root) {
@@ -179,20 +185,14 @@ void Packer::add(int directory, const std::string& name, const std::string& path
     TarEntry entry = describe(info, path);
     if (entry.type_flag == 0) return;  // a socket has no place in a tar
     if (S_ISLNK(info.st_mode)) entry.link_name = read_link(directory, name);
-    if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) {
-        const std::string capability = capability_of(fd_path(node.get()));
-        if (!capability.empty()) entry.xattrs["security.capability"] = capability;
-    }
-    if (S_ISDIR(info.st_mode)) {
-        base::Fd below{
-            ::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-        if (!below) return;
-        add_directory(below, entry, path);
-        return;
-    }
+    if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) read_xattrs(node.get(), entry);
+    if (S_ISDIR(info.st_mode)) return add_below(directory, name, entry, path);
     const bool is_whiteout =
         options_.overlay_whiteouts && S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0);
     if (is_whiteout) {
+        // The kernel's whiteouts are links to one device. Docker leaves the link's name in the
+        // header of all but the first, and layers are to come out equal.
+        (void)as_hard_link(info, entry);
         const auto [parent, base] = split_path(path);
         entry.name = (parent.empty() ? "" : parent + "/") + ".wh." + base;
         entry.mode = 0600;
@@ -203,6 +203,39 @@ void Packer::add(int directory, const std::string& name, const std::string& path
     } else {
         add_file(directory, name, entry);
     }
+}
+
+void Packer::read_xattrs(int node, TarEntry& entry) const {
+    const std::string path = fd_path(node);
+    // One call tells that there are none, which is the rule.
+    if (::listxattr(path.c_str(), nullptr, 0) == 0) return;
+    const std::string capability = capability_of(path);
+    if (!capability.empty()) entry.xattrs["security.capability"] = capability;
+    if (options_.on_attributes) options_.on_attributes(node);
+}
+
+void Packer::add_below(int directory, const std::string& name, TarEntry& entry,
+                       const std::string& path) {
+    const base::Fd below{
+        ::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    if (!below) return;
+    add_directory(below, entry, path);
+    if (recursive_) walk(below.get(), path + "/");
+}
+
+void Packer::single(int root, const PackedChange& change) {
+    const auto [parent, base] = split_path(change.path);
+    const std::string prefix = parent.empty() ? "" : parent + "/";
+    if (change.removed) {
+        TarEntry entry;
+        entry.name = prefix + ".wh." + base;
+        entry.mtime = base::WallTime(base::WallTime::now().seconds(), 0);
+        writer_.begin(entry);
+        return;
+    }
+    recursive_ = false;
+    const base::Fd above = open_in_root(root, parent, O_RDONLY | O_DIRECTORY);
+    if (above) add(above.get(), base, change.path);  // else it has gone meanwhile
 }
 
 void Packer::add_directory(const base::Fd& fd, TarEntry& entry, const std::string& path) {
@@ -220,7 +253,6 @@ void Packer::add_directory(const base::Fd& fd, TarEntry& entry, const std::strin
             writer_.begin(marker);
         }
     }
-    walk(fd.get(), path + "/");
 }
 
 void Packer::add_file(int directory, const std::string& name, TarEntry& entry) {
@@ -246,6 +278,13 @@ void Packer::add_file(int directory, const std::string& name, TarEntry& entry) {
 
 void pack(int root, const PackOptions& options, const ByteSink& sink) {
     Packer(options, sink).start(root);
+}
+
+void pack_changes(int root, const std::vector<PackedChange>& changes, const ByteSink& sink) {
+    const PackOptions options;
+    Packer packer(options, sink);
+    for (const PackedChange& change : changes) packer.single(root, change);
+    packer.finish();
 }
 
 }  // namespace dockerd::archive

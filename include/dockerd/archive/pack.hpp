@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,9 @@ namespace dockerd::archive {
 struct PackOptions {
     /// Devices 0:0 become ".wh.x", the opaque attribute ".wh..wh..opq".
     bool overlay_whiteouts = false;
+    /// Called with an O_PATH descriptor of each file and directory that has extended attributes,
+    /// before it is packed. May throw.
+    std::function<void(int fd)> on_attributes;
     /// The directory or file below the root to pack; empty is everything.
     std::string path;
     /// Name in the tar in place of the last part of `path` (docker cp).
@@ -31,5 +35,16 @@ struct PackOptions {
 /// the header is written, padded with zeros or cut.
 /// Source: moby/go-archive archive.go, TarWithOptions and addTarFile.
 void pack(int root, const PackOptions& options, const ByteSink& sink);
+
+/// One change of a tree against the one it was made from.
+struct PackedChange {
+    std::string path;  ///< below the root: "etc/hosts"
+    bool removed = false;
+};
+
+/// Writes a tar of single files and directories below `root`, in the order given: a removed one
+/// as ".wh.x", a directory without what is in it.
+/// Source: moby/go-archive changes.go, ExportChanges.
+void pack_changes(int root, const std::vector<PackedChange>& changes, const ByteSink& sink);
 
 }  // namespace dockerd::archive

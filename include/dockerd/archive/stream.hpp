@@ -64,4 +64,12 @@ std::string sha256_digest(std::string_view bytes);
 ByteSource read_ahead(ByteSource source, std::size_t buffer_size = 256 * 1024,
                       std::size_t depth = 4);
 
+/// Turns writing into reading: runs `producer` on a thread of its own and returns what it
+/// writes, at most `depth` buffers ahead of the reader. What the producer throws, the reader
+/// throws when it gets there.
+///
+/// Thread: destroying the last copy of the returned source makes the sink throw, and joins.
+ByteSource produce(std::function<void(const ByteSink&)> producer,
+                   std::size_t buffer_size = 256 * 1024, std::size_t depth = 4);
+
 }  // namespace dockerd::archive

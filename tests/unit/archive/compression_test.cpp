@@ -1,11 +1,15 @@
 #include <dockerd/archive/compression.hpp>
 
+#include <atomic>
+
 #include <bzlib.h>
 #include <gtest/gtest.h>
 #include <lzma.h>
 #include <zstd.h>
 
+#include <dockerd/archive/stream.hpp>
 #include <dockerd/base/error.hpp>
+#include <dockerd/base/undo.hpp>
 
 namespace dockerd::archive {
 namespace {
@@ -113,6 +117,47 @@ TEST(ReadAhead, KeepsOrderAndForwardsErrors) {
     // Dropped in the middle: the helper must end.
     ByteSource dropped = read_ahead(memory_source(text()), 1000, 2);
     EXPECT_GT(dropped(buffer), 0U);
+}
+
+TEST(Produce, HandsOutWhatIsWrittenInOrder) {
+    const std::string expected = text();
+    const ByteSource source = produce(
+        [&](const ByteSink& sink) {
+            for (std::size_t at = 0; at < expected.size(); at += 777) {
+                sink(std::string_view(expected).substr(at, 777));
+            }
+        },
+        /*buffer_size=*/1000, /*depth=*/2);
+    EXPECT_EQ(read_all(source, expected.size(), "text"), expected);
+    char one = 0;
+    EXPECT_EQ(source({&one, 1}), 0U);
+}
+
+TEST(Produce, ThrowsTheProducersErrorAfterWhatItWrote) {
+    const ByteSource source = produce([](const ByteSink& sink) {
+        sink("abc");
+        base::fail(base::ErrorKind::internal, "gone wrong");
+    });
+    std::string buffer(10, '\0');
+    try {
+        (void)read_full(source, buffer);
+        FAIL() << "no error";
+    } catch (const base::Error& error) {
+        EXPECT_STREQ(error.what(), "gone wrong");
+    }
+}
+
+TEST(Produce, EndsAnEndlessProducerWithItsReader) {
+    std::atomic<bool> unwound{false};
+    {
+        const ByteSource source = produce([&](const ByteSink& sink) {
+            const base::Undo note([&]() noexcept { unwound = true; });
+            for (;;) sink("x");
+        });
+        char one = 0;
+        EXPECT_EQ(source({&one, 1}), 1U);
+    }
+    EXPECT_TRUE(unwound);
 }
 
 }  // namespace
