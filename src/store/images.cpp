@@ -9,6 +9,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/undo.hpp>
 
 #include "images_impl.hpp"
 
@@ -76,9 +77,11 @@ std::string Images::create(std::string_view config_json, const ImageCreateOption
         known.size = self.layers.chain_size(chain_id);
     }
     // The metadata first: with the content the image comes into being.
+    base::Undo remove_metadata([&]() noexcept { self.try_remove_metadata(id); });
     if (!options.parent.empty()) self.write_metadata(id, "parent", options.parent);
     if (options.built_locally) self.write_metadata(id, "builtLocally", "\x01");
     write_durable(self.content_fd.get(), hex_of(id), config_json);
+    remove_metadata.dismiss();
     if (hold) hold->keep();
     self.images.emplace(id, std::move(known));
     self.publish();
@@ -89,6 +92,13 @@ ImagePtr Images::find(const std::string& id) const {
     const auto index = impl_->index();
     const auto found = index->images.find(id);
     return found == index->images.end() ? nullptr : found->second;
+}
+
+ImagePtr Images::get_by_id(const std::string& id) const {
+    if (ImagePtr image = find(id)) return image;
+    base::fail(ErrorKind::not_found,
+               fmt::format("failed to get digest {}: open {}/imagedb/content/sha256/{}: {}", id,
+                           impl_->root, hex_of(id), base::errno_text(ENOENT)));
 }
 
 ImagePtr Images::find_reference(const model::Reference& reference) const {

@@ -38,8 +38,8 @@ std::string hex_of(const std::string& id) { return id.substr(id.find(':') + 1); 
 
 }  // namespace
 
-Images::Impl::Impl(const std::string& data_root, Layers& held_layers) : layers(held_layers) {
-    const std::string root = data_root + "/image/overlay2";
+Images::Impl::Impl(const std::string& data_root, Layers& held_layers)
+    : layers(held_layers), root(data_root + "/image/overlay2") {
     root_fd = open_or_make_directory(root, 0700);
     content_fd = open_or_make_directory(root + "/imagedb/content/sha256", 0700);
     metadata_fd = open_or_make_directory(root + "/imagedb/metadata/sha256", 0700);
@@ -99,6 +99,14 @@ void Images::Impl::write_metadata(const std::string& id, const std::string& key,
         ::openat(metadata_fd.get(), hex.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!folder) base::throw_errno(errno, "open image metadata");
     write_durable(folder.get(), key, value);
+}
+
+void Images::Impl::try_remove_metadata(const std::string& id) noexcept {
+    try {
+        remove_tree(metadata_fd.get(), hex_of(id));
+    } catch (const std::exception& error) {
+        base::log::warn("metadata of image {}, ignoring: {}", id, error.what());
+    }
 }
 
 void Images::Impl::load_repositories() {

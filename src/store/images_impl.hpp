@@ -36,12 +36,14 @@ struct Images::Impl {
     void load_repositories();
     void save_repositories();
     void write_metadata(const std::string& id, const std::string& key, std::string_view value);
+    void try_remove_metadata(const std::string& id) noexcept;
     [[nodiscard]] std::string read_metadata(const std::string& id, const std::string& key) const;
     /// Makes the changes visible. Pre: `mutex` is held.
     void publish();
     [[nodiscard]] std::shared_ptr<const ImageIndex> index() const;
 
     Layers& layers;
+    std::string root;      ///< image/overlay2
     base::Fd root_fd;      ///< image/overlay2/
     base::Fd content_fd;   ///< imagedb/content/sha256/
     base::Fd metadata_fd;  ///< imagedb/metadata/sha256/

@@ -32,6 +32,12 @@ struct RwLayer {
     std::string parent;   ///< chain id
     base::Mutex mutex;    ///< serialises mounting of this layer
     int mounts = 0;
+    int readers = 0;       ///< calls that read the files and want them kept
+    bool removed = false;  ///< the name is gone; the last reader has the files deleted
+    std::string renamed;   ///< what names them for the next daemon then
+    /// Bytes, measured when nothing was mounted; the next mount forgets it.
+    std::optional<std::int64_t> size;
+    std::uint64_t mounted_times = 0;
 };
 using RwLayerPtr = std::shared_ptr<RwLayer>;
 
@@ -69,7 +75,10 @@ struct Layers::Impl {
     // layers_rw.cpp
     RwLayerPtr require_rw(const std::string& container_id) const;
     LowerStack lower_stack_of(const RwLayer& layer) const;
-    void take_down(const RwLayer& layer);
+    void take_down(const RwLayerPtr& layer);
+    void delete_files(const RwLayer& layer);
+    /// Keeps the files of a layer that may be removed meanwhile, as long as the result lives.
+    std::shared_ptr<void> hold_files(const RwLayerPtr& layer);
     std::shared_ptr<const InitTemplate> init_template_of(const std::string& chain_id);
     void make_rw(const RwLayer& layer, const std::optional<OverlayDir>& parent,
                  const std::shared_ptr<const InitTemplate>& init, const RwOptions& options,

@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include <dockerd/archive/pack.hpp>
 #include <dockerd/archive/tree.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
@@ -105,7 +104,7 @@ void Layers::create_rw(const std::string& container_id, const std::string& paren
     try {
         self.make_rw(*layer, parent, init, options, batch);
     } catch (...) {
-        self.take_down(*layer);
+        self.take_down(layer);
         const base::Lock lock(self.mutex);
         self.creating.erase(container_id);
         (void)self.release_locked(parent_chain);
@@ -125,17 +124,34 @@ void Layers::create_rw(const std::string& container_id, const std::string& paren
 
 /// Frees the container's name at once and leaves the deleting to the background. Should we die
 /// before that is done, layerdb/tmp/removing-* names the folders for the next start.
-void Layers::Impl::take_down(const RwLayer& layer) {
-    const std::string renamed = fmt::format("removing-{}", base::random_hex(16));
-    if (::renameat(mounts_fd.get(), layer.container_id.c_str(), tmp_fd.get(), renamed.c_str()) !=
-        0) {
-        base::log::debug("layerdb/mounts/{}: {}", layer.container_id, base::errno_text(errno));
+/// Pre: the layer's mutex is held, or nobody else knows the layer.
+void Layers::Impl::take_down(const RwLayerPtr& layer) {
+    layer->removed = true;
+    layer->renamed = fmt::format("removing-{}", base::random_hex(16));
+    if (::renameat(mounts_fd.get(), layer->container_id.c_str(), tmp_fd.get(),
+                   layer->renamed.c_str()) != 0) {
+        base::log::debug("layerdb/mounts/{}: {}", layer->container_id, base::errno_text(errno));
     }
-    reaper.post([this, mount_id = layer.mount_id, init_id = layer.init_id, renamed] {
-        overlay.remove(mount_id);
-        if (!init_id.empty()) overlay.remove(init_id);
-        remove_tree(tmp_fd.get(), renamed);
-    });
+    if (layer->readers == 0) delete_files(*layer);
+}
+
+void Layers::Impl::delete_files(const RwLayer& layer) {
+    reaper.post(
+        [this, mount_id = layer.mount_id, init_id = layer.init_id, renamed = layer.renamed] {
+            overlay.remove(mount_id);
+            if (!init_id.empty()) overlay.remove(init_id);
+            remove_tree(tmp_fd.get(), renamed);
+        });
+}
+
+std::shared_ptr<void> Layers::Impl::hold_files(const RwLayerPtr& layer) {
+    const base::Lock lock(layer->mutex);
+    if (layer->removed) no_such_mount();
+    ++layer->readers;
+    return {layer.get(), [this, layer](void*) {
+                const base::Lock last(layer->mutex);
+                if (--layer->readers == 0 && layer->removed) delete_files(*layer);
+            }};
 }
 
 bool Layers::has_rw(const std::string& container_id) const {
@@ -175,6 +191,8 @@ MountedLayer Layers::mount_rw(const std::string& container_id) {
         base::throw_errno(error, fmt::format("open_tree {}", out.path));
     }
     ++layer->mounts;
+    ++layer->mounted_times;
+    layer->size.reset();
     return out;
 }
 
@@ -199,7 +217,7 @@ std::vector<LayerInfo> Layers::remove_rw(const std::string& container_id) {
         self.reaper.post([last] { last->reset(); });
     }
     layer->mounts = 0;
-    self.take_down(*layer);
+    self.take_down(layer);
     if (layer->parent.empty()) return {};
     return release(layer->parent);
 }
@@ -217,14 +235,21 @@ void Layers::clean_mounts(const std::function<bool(const std::string& container_
 
 std::int64_t Layers::rw_size(const std::string& container_id) const {
     const RwLayerPtr layer = impl_->require_rw(container_id);
-    return archive::tree_size(impl_->overlay.open_diff(layer->mount_id).get());
-}
-
-void Layers::write_rw_tar(const std::string& container_id, const archive::ByteSink& sink) const {
-    const RwLayerPtr layer = impl_->require_rw(container_id);
-    archive::PackOptions options;
-    options.overlay_whiteouts = true;
-    archive::pack(impl_->overlay.open_diff(layer->mount_id).get(), options, sink);
+    std::uint64_t times = 0;
+    {
+        const base::Lock lock(layer->mutex);
+        if (layer->size) return *layer->size;
+        times = layer->mounted_times;
+    }
+    const std::int64_t size = archive::tree_size(impl_->overlay.open_diff(layer->mount_id).get());
+    const base::Lock lock(layer->mutex);
+    // Only what nobody could write to meanwhile, nor can before the next mount, is remembered.
+    // A mount may also be one that an earlier daemon left.
+    if (layer->mounts == 0 && layer->mounted_times == times &&
+        !impl_->overlay.is_mounted(layer->mount_id)) {
+        layer->size = size;
+    }
+    return size;
 }
 
 std::map<std::string, std::string> Layers::rw_metadata(const std::string& container_id) const {

@@ -34,6 +34,12 @@ bool is_opaque(int fd) {
            value == 'y';
 }
 
+bool is_redirected(int fd) {
+    const std::string path = archive::fd_path(fd);
+    return ::getxattr(path.c_str(), "trusted.overlay.redirect", nullptr, 0) >= 0 ||
+           ::getxattr(path.c_str(), "trusted.overlay.metacopy", nullptr, 0) >= 0;
+}
+
 LowerNode LowerStack::root() const {
     LowerNode out;
     out.kind = LowerNode::Kind::directory;

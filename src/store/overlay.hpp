@@ -101,5 +101,9 @@ private:
 
 bool is_whiteout(const struct stat& info);
 bool is_opaque(int fd);
+/// Whether overlayfs keeps something of this file or directory elsewhere: a directory that was
+/// renamed, a file whose data still lies below. Only a mount shows such things whole.
+/// Source: kernel Documentation/filesystems/overlayfs.rst, redirect_dir and metacopy.
+bool is_redirected(int fd);
 
 }  // namespace dockerd::store

@@ -92,6 +92,9 @@ public:
 
     /// By full id "sha256:<hex>"; null when there is none.
     [[nodiscard]] ImagePtr find(const std::string& id) const;
+    /// By full id. Throws: not_found, "failed to get digest sha256:...: open ...: no such file or
+    /// directory". Source: moby image/fs.go, get.
+    [[nodiscard]] ImagePtr get_by_id(const std::string& id) const;
     /// By name, id, short id, in Docker's order of precedence.
     /// Throws: not_found, "No such image: x"; invalid_argument for a malformed name.
     /// Source: moby daemon/images/image.go, GetImage.

@@ -27,6 +27,9 @@ struct LayerInfo {
 std::string chain_id_of(const std::string& parent_chain, const std::string& diff_id);
 /// Chain id of a whole list; empty for an empty one.
 std::string chain_id_of(const std::vector<std::string>& diff_ids);
+/// Diff id of a layer that changes nothing: an empty tar. Source: moby layer/empty.go.
+inline constexpr const char* empty_diff_id =
+    "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 
 /// A layer unpacked and hashed that has no place in a chain yet; dropped unless committed.
 /// Layers of one image can so be unpacked at the same time and in any order.
@@ -132,11 +135,13 @@ public:
     std::vector<LayerInfo> remove_rw(const std::string& container_id);
 
     /// What the container changed. Source: moby/go-archive changes.go, ChangesDirs.
-    [[nodiscard]] std::vector<LayerChange> rw_changes(const std::string& container_id) const;
-    /// Bytes in the writable layer alone.
+    [[nodiscard]] std::vector<LayerChange> rw_changes(const std::string& container_id);
+    /// Bytes in the writable layer alone. While nothing is mounted it is measured once.
     [[nodiscard]] std::int64_t rw_size(const std::string& container_id) const;
-    /// Writes the changes as a layer tar, for commit.
-    void write_rw_tar(const std::string& container_id, const archive::ByteSink& sink) const;
+    /// Makes a layer of what the container changed, for commit. Files are read while this runs;
+    /// those of a container removed meanwhile stay until it is through.
+    /// Source: moby daemon/graphdriver/overlay2/overlay.go, Diff.
+    StagedLayer stage_rw(const std::string& container_id);
 
     /// LowerDir, MergedDir, UpperDir, WorkDir (and ID) as `docker inspect` shows them.
     [[nodiscard]] std::map<std::string, std::string> rw_metadata(

@@ -2,6 +2,7 @@
 
 #include <dockerd/archive/compression.hpp>
 #include <dockerd/base/error.hpp>
+#include <dockerd/store/commit.hpp>
 #include <dockerd/store/import.hpp>
 
 #include "store_fixture.hpp"
@@ -248,6 +249,89 @@ TEST_F(ImagesTest, KnowsParentsAndChildren) {
     (void)store.images.remove(parent);
     EXPECT_EQ(store.images.find(child)->parent, "");
     EXPECT_EQ(store.layers.list().size(), 1U);
+}
+
+template <typename Store>
+CommitRequest commit_request(Store& store, const std::string& container,
+                             const std::string& parent) {
+    CommitRequest request;
+    request.container_id = container;
+    request.parent = parent;
+    request.author = "me";
+    request.comment = "why";
+    request.os = "linux";
+    request.docker_version = "28.2.2";
+    request.container_config.cmd = {"sh", "-c", "x"};
+    request.config.cmd = {"other"};
+    store.layers.create_rw(container, store.images.get_by_id(parent)->chain_id);
+    return request;
+}
+
+TEST_F(ImagesTest, CommitsAContainerOnTopOfItsImage) {
+    const std::string container(64, 'c');
+    std::string id;
+    std::string parent;
+    {
+        Store store(root_);
+        parent = import(store, sample_tar(), "demo:1");
+        const CommitRequest request = commit_request(store, container, parent);
+        // Without changes there is no layer, but an image all the same.
+        const ImagePtr same = store.images.get_by_id(commit_image(store.images, request));
+        EXPECT_EQ(same->config->diff_ids, store.images.get_by_id(parent)->config->diff_ids);
+        EXPECT_TRUE(same->config->history.back().empty_layer);
+        EXPECT_EQ(store.layers.list().size(), 1U);
+        (void)store.images.remove(same->id);
+
+        const MountedLayer mounted = store.layers.mount_rw(container);
+        std::ofstream(mounted.path + "/added") << "12345";
+        store.layers.unmount_rw(container);
+        id = commit_image(store.images, request);
+    }
+    Store store(root_);
+    const ImagePtr image = store.images.get_by_id(id);
+    EXPECT_EQ(image->parent, parent);
+    EXPECT_TRUE(image->built_locally);
+    EXPECT_EQ(image->size, 5006 + 5);
+    EXPECT_EQ(image->config->container, container);
+    EXPECT_EQ(image->config->author, "me");
+    EXPECT_EQ(image->config->comment, "");
+    EXPECT_EQ(image->config->config->cmd.at(0), "other");
+    EXPECT_EQ(image->config->container_config->cmd.at(0), "sh");
+    ASSERT_EQ(image->config->history.size(), 2U);
+    EXPECT_EQ(image->config->history[1].created_by, "sh -c x");
+    EXPECT_EQ(image->config->history[1].comment, "why");
+    EXPECT_EQ(store.images.get_by_id(parent)->children, std::vector<std::string>{id});
+    store.layers.remove_rw(container);
+    (void)store.images.untag(model::Reference::parse("demo:1"));
+    EXPECT_EQ(store.images.remove(id).size(), 1U);
+    (void)store.images.remove(parent);
+    EXPECT_TRUE(is_empty(store, root_));
+}
+
+TEST_F(ImagesTest, LeavesNothingBehindAfterAFailedCommit) {
+    const std::string container(64, 'c');
+    Store store(root_);
+    const std::string parent = import(store, sample_tar(), "demo:1");
+    const CommitRequest request = commit_request(store, container, parent);
+    const MountedLayer mounted = store.layers.mount_rw(container);
+    std::ofstream(mounted.path + "/added") << "12345";
+    store.layers.unmount_rw(container);
+    // The configuration cannot be written: its folder is gone.
+    std::filesystem::remove_all(root_ + "/image/overlay2/imagedb/content/sha256");
+    EXPECT_NE(error_of([&] { (void)commit_image(store.images, request); }), "no error");
+    store.layers.settle();
+    EXPECT_EQ(store.layers.list().size(), 1U);
+    EXPECT_EQ(store.images.list().size(), 1U);
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/image/overlay2/layerdb/tmp"));
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/image/overlay2/imagedb/metadata/sha256"));
+
+    CommitRequest orphan = request;
+    orphan.parent = "sha256:" + std::string(64, '0');
+    EXPECT_EQ(error_of([&] { (void)commit_image(store.images, orphan); }),
+              "failed to get digest " + orphan.parent + ": open " + root_ +
+                  "/image/overlay2/imagedb/content/sha256/" + std::string(64, '0') +
+                  ": no such file or directory");
+    store.layers.remove_rw(container);
 }
 
 }  // namespace

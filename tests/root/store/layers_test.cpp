@@ -6,6 +6,8 @@
 
 #include <linux/magic.h>
 
+#include <iterator>
+#include <optional>
 #include <thread>
 
 #include <dockerd/base/error.hpp>
@@ -153,11 +155,144 @@ TEST_F(LayersTest, ListsChangesAsDockerDiffDoes) {
     EXPECT_EQ(lines, expected);
     EXPECT_EQ(layers.rw_size(id), 5 + 8);
     layers.unmount_rw(id);
-    std::string tar;
-    layers.write_rw_tar(id, [&](std::string_view bytes) { tar += bytes; });
-    const LayerInfo committed = layers.apply(base.chain_id, archive::memory_source(tar));
-    EXPECT_EQ(drain(layers.open_tar(committed.chain_id)), tar);
     layers.remove_rw(id);
+}
+
+TEST_F(LayersTest, CommitsWhatAContainerChanged) {
+    Layers layers(root_);
+    const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
+    const std::string id(64, 'd');
+    layers.create_rw(id, base.chain_id);
+    EXPECT_EQ(layers.stage_rw(id).diff_id(), empty_diff_id);
+    const MountedLayer mounted = layers.mount_rw(id);
+    std::ofstream(mounted.path + "/etc/passwd") << "changed\n";
+    std::filesystem::remove(mounted.path + "/bin/ash");
+    std::filesystem::remove_all(mounted.path + "/tmp");
+    std::filesystem::create_directory(mounted.path + "/tmp");
+    const LayerInfo made = layers.commit(layers.stage_rw(id), base.chain_id);
+    EXPECT_EQ(made.size, 8);
+    const std::string tar = drain(layers.open_tar(made.chain_id));
+    EXPECT_EQ(archive::sha256_digest(tar), made.diff_id);
+    // The new layer shows what the container showed, and is its own.
+    std::ofstream(mounted.path + "/etc/passwd") << "later\n";
+    const std::string second(64, 'e');
+    layers.create_rw(second, made.chain_id);
+    const MountedLayer other = layers.mount_rw(second);
+    EXPECT_EQ(slurp(other.path + "/etc/passwd"), "changed\n");
+    EXPECT_FALSE(std::filesystem::exists(other.path + "/bin/ash"));
+    EXPECT_TRUE(std::filesystem::is_empty(other.path + "/tmp"));
+    EXPECT_TRUE(layers.rw_changes(second).empty());
+    for (const std::string& one : {id, second}) {
+        layers.unmount_rw(one);
+        layers.remove_rw(one);
+    }
+    layers.release(made.chain_id);
+    layers.release(base.chain_id);
+    layers.settle();
+    EXPECT_TRUE(layers.list().empty());
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/overlay2/l"));
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/image/overlay2/layerdb/tmp"));
+}
+
+// A kernel whose overlays have redirect_dir renames folders in place.
+TEST_F(LayersTest, ReadsRedirectsThroughAMount) {
+    Layers layers(root_);
+    const LayerInfo base = layers.apply("", archive::memory_source(TarBuilder()
+                                                                       .dir("dir")
+                                                                       .dir("dir/sub")
+                                                                       .file("dir/sub/deep", "deep")
+                                                                       .file("dir/a", "aaa")
+                                                                       .file("owned", "data")
+                                                                       .take()));
+    const std::string id(64, 'f');
+    layers.create_rw(id, base.chain_id);
+    const auto meta = layers.rw_metadata(id);
+    const std::string target = root_ + "/by-hand";
+    std::filesystem::create_directory(target);
+    const std::string options = "redirect_dir=on,lowerdir=" + meta.at("LowerDir") +
+                                ",upperdir=" + meta.at("UpperDir") +
+                                ",workdir=" + meta.at("WorkDir");
+    if (::mount("overlay", target.c_str(), "overlay", 0, options.c_str()) != 0) {
+        GTEST_SKIP() << "no redirect_dir here";
+    }
+    ASSERT_EQ(::rename((target + "/dir").c_str(), (target + "/moved").c_str()), 0);
+    std::ofstream(target + "/moved/b") << "new";
+    std::filesystem::remove(target + "/moved/sub/deep");
+    ASSERT_EQ(::chown((target + "/owned").c_str(), 5, 6), 0);
+    ASSERT_EQ(::umount2(target.c_str(), 0), 0);
+
+    std::vector<std::string> lines;
+    for (const LayerChange& change : layers.rw_changes(id)) {
+        lines.push_back(std::to_string(static_cast<int>(change.kind)) + " " + change.path);
+    }
+    const std::vector<std::string> expected{"1 /moved",     "1 /moved/a", "1 /moved/b",
+                                            "1 /moved/sub", "0 /owned",   "2 /dir"};
+    EXPECT_EQ(lines, expected);
+    const LayerInfo made = layers.commit(layers.stage_rw(id), base.chain_id);
+    const std::string second(64, 'e');
+    layers.create_rw(second, made.chain_id);
+    const MountedLayer shown = layers.mount_rw(second);
+    EXPECT_EQ(slurp(shown.path + "/moved/a"), "aaa");
+    EXPECT_EQ(slurp(shown.path + "/moved/b"), "new");
+    EXPECT_TRUE(std::filesystem::is_empty(shown.path + "/moved/sub"));
+    EXPECT_FALSE(std::filesystem::exists(shown.path + "/dir"));
+    struct stat info {};
+    ASSERT_EQ(::stat((shown.path + "/owned").c_str(), &info), 0);
+    EXPECT_EQ(info.st_uid, 5U);
+    EXPECT_EQ(slurp(shown.path + "/owned"), "data");
+    layers.unmount_rw(second);
+    layers.remove_rw(second);
+    layers.remove_rw(id);
+    layers.settle();
+    EXPECT_TRUE(mounts_below().empty());
+}
+
+TEST_F(LayersTest, RemembersASizeOnlyWhileNothingIsMounted) {
+    Layers layers(root_);
+    const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
+    const std::string id(64, 'd');
+    layers.create_rw(id, base.chain_id);
+    EXPECT_EQ(layers.rw_size(id), 0);
+    const std::string upper = layers.rw_metadata(id).at("UpperDir");
+    // Behind the daemon's back: shows that nothing is measured again.
+    std::ofstream(upper + "/unseen") << "12345";
+    EXPECT_EQ(layers.rw_size(id), 0);
+    const MountedLayer mounted = layers.mount_rw(id);
+    EXPECT_EQ(layers.rw_size(id), 5);
+    std::ofstream(mounted.path + "/seen") << "123";
+    EXPECT_EQ(layers.rw_size(id), 8);
+    layers.unmount_rw(id);
+    EXPECT_EQ(layers.rw_size(id), 8);
+    layers.remove_rw(id);
+}
+
+TEST_F(LayersTest, KeepsFilesOfARemovedContainerUntilTheyAreRead) {
+    Layers layers(root_);
+    const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
+    const std::string id(64, 'd');
+    layers.create_rw(id, base.chain_id);
+    const MountedLayer mounted = layers.mount_rw(id);
+    for (int i = 0; i < 2000; ++i) {
+        std::ofstream(mounted.path + "/file" + std::to_string(i)) << std::string(5000, 'x');
+    }
+    layers.unmount_rw(id);
+    std::optional<StagedLayer> staged;
+    std::thread reader([&] {
+        try {
+            staged.emplace(layers.stage_rw(id));
+        } catch (const base::Error& error) {
+            EXPECT_STREQ(error.what(), "mount does not exist");
+        }
+    });
+    layers.remove_rw(id);
+    reader.join();
+    if (staged) {
+        EXPECT_EQ(staged->size(), 2000 * 5000);
+    }
+    staged.reset();
+    layers.settle();
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/image/overlay2/layerdb/tmp"));
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(root_ + "/overlay2/l"), {}), 1);
 }
 
 TEST_F(LayersTest, FindsEverythingAgainAfterReopening) {

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+
+#include <dockerd/model/container.hpp>
+#include <dockerd/store/images.hpp>
+
+namespace dockerd::store {
+
+/// What is to become an image of its own.
+struct CommitRequest {
+    std::string container_id;
+    std::string parent;  ///< id of the container's image, or empty
+    std::string author;
+    std::string comment;
+    std::string os;
+    std::string docker_version;
+    model::ContainerConfig config;            ///< the new image's
+    model::ContainerConfig container_config;  ///< the container's
+};
+
+/// Makes an image of what a container changed on top of its image; returns its id. Without
+/// changes the image has no layer of its own. Durable on return; on failure nothing stays.
+///
+/// Throws: not_found, as Images::get_by_id, when the container's image is gone; internal, "max
+///         depth exceeded".
+/// Source: moby daemon/images/image_commit.go, CommitImage; image/image.go, NewChildImage.
+std::string commit_image(Images& images, const CommitRequest& request);
+
+}  // namespace dockerd::store
