@@ -1,7 +1,10 @@
 #include "images/changes.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -9,6 +12,8 @@
 #include <dockerd/base/json.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/time.hpp>
+
+#include "containers/signals.hpp"
 
 namespace dockerd::engine {
 
@@ -29,30 +34,57 @@ std::string to_upper(std::string text) {
     return text;
 }
 
-/// One instruction: its name as written and the rest of its line.
+/// One instruction: its name as written, its flags ("--interval=5s") and the rest of its line.
 struct Instruction {
     std::string name;
+    std::vector<std::string> flags;
     std::string rest;
+    char escape = '\\';
+
+    [[nodiscard]] std::string expand(std::string_view word,
+                                     const model::ContainerConfig& config) const {
+        return expand_word(word, config.env, escape);
+    }
 };
 
-/// Lines joined at backslashes, without comments and empty ones.
-std::vector<std::string> logical_lines(const std::vector<std::string>& changes) {
+/// The escape character that `# escape=` at the top chooses.
+char escape_of(const std::vector<std::string>& lines) {
+    for (const auto& line : lines) {
+        std::string_view text = base::trim(line);
+        if (!text.starts_with('#')) break;
+        text = base::trim(text.substr(1));
+        const auto equals = text.find('=');
+        if (equals == std::string_view::npos) break;
+        if (!base::iequals(base::trim(text.substr(0, equals)), "escape")) continue;
+        const std::string value(base::trim(text.substr(equals + 1)));
+        if (value != "\\" && value != "`") {
+            invalid("invalid escape token '" + value + "' does not match ` or \\");
+        }
+        return value.front();
+    }
+    return '\\';
+}
+
+/// Lines joined at escape characters, without comments and empty ones.
+/// Source: buildkit frontend/dockerfile/parser/parser.go, Parse.
+std::vector<std::string> logical_lines(const std::vector<std::string>& raw_lines, char escape) {
     std::vector<std::string> lines;
     std::string open;
     bool continued = false;
-    for (const auto& raw : base::split(base::join(changes, "\n"), '\n')) {
+    for (const auto& raw : raw_lines) {
         std::string_view line = raw;
         const auto trimmed = base::trim(line);
         if (trimmed.empty() || trimmed.front() == '#') continue;
         while (!line.empty() && is_space(line.back())) line.remove_suffix(1);
-        continued = line.ends_with('\\');
+        // Two of them in a row stand for one.
+        continued = line.ends_with(escape) && (line.size() == 1 || line[line.size() - 2] != escape);
         if (continued) line.remove_suffix(1);
         open += line;
         if (continued) continue;
         lines.emplace_back(base::trim(open));
         open.clear();
     }
-    if (!base::trim(open).empty()) lines.emplace_back(base::trim(open));
+    if (continued) lines.emplace_back(base::trim(open));
     return lines;
 }
 
@@ -66,7 +98,7 @@ Instruction split_instruction(const std::string& line) {
 
 /// Splits at white space outside quotes; quotes and backslashes stay for expand_word.
 /// Source: buildkit frontend/dockerfile/parser/line_parsers.go, parseWords.
-std::vector<std::string> split_words(std::string_view text) {
+std::vector<std::string> split_words(std::string_view text, char escape = '\\') {
     std::vector<std::string> words;
     std::string word;
     char quote = 0;
@@ -78,7 +110,7 @@ std::vector<std::string> split_words(std::string_view text) {
             continue;
         }
         word += c;
-        if (c == '\\' && quote != '\'' && i + 1 < text.size()) {
+        if (c == escape && quote != '\'' && i + 1 < text.size()) {
             word += text[++i];
         } else if (quote == 0 && (c == '"' || c == '\'')) {
             quote = c;
@@ -90,13 +122,28 @@ std::vector<std::string> split_words(std::string_view text) {
     return words;
 }
 
+/// Splits at white space, whatever else there is.
+std::vector<std::string> split_blanks(std::string_view text) {
+    std::vector<std::string> words;
+    std::string word;
+    for (const char c : text) {
+        if (!is_space(c)) {
+            word += c;
+        } else if (!word.empty()) {
+            words.push_back(std::exchange(word, {}));
+        }
+    }
+    if (!word.empty()) words.push_back(std::move(word));
+    return words;
+}
+
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 /// "K=V K2=V2", or the old form "K V with spaces".
 /// Source: buildkit frontend/dockerfile/parser/line_parsers.go, parseNameVal.
-Pairs parse_pairs(const Instruction& instruction, const std::vector<std::string>& environment) {
+Pairs parse_pairs(const Instruction& instruction, const model::ContainerConfig& config) {
     const std::string name = to_upper(instruction.name);
-    const auto words = split_words(instruction.rest);
+    const auto words = split_words(instruction.rest, instruction.escape);
     if (words.empty()) invalid(name + " requires at least one argument");
     Pairs pairs;
     if (words.front().find('=') == std::string::npos) {
@@ -115,8 +162,8 @@ Pairs parse_pairs(const Instruction& instruction, const std::vector<std::string>
         }
     }
     for (auto& [key, value] : pairs) {
-        key = expand_word(key, environment);
-        value = expand_word(value, environment);
+        key = instruction.expand(key, config);
+        value = instruction.expand(value, config);
         if (key.empty()) invalid(name + " names can not be blank");
     }
     return pairs;
@@ -124,7 +171,7 @@ Pairs parse_pairs(const Instruction& instruction, const std::vector<std::string>
 
 void apply_env(model::ContainerConfig& config, const Instruction& instruction) {
     // All values of one instruction see the environment before it.
-    for (const auto& [key, value] : parse_pairs(instruction, config.env)) {
+    for (const auto& [key, value] : parse_pairs(instruction, config)) {
         const std::string prefix = key + "=";
         const auto known = std::ranges::find_if(
             config.env, [&](const std::string& entry) { return entry.starts_with(prefix); });
@@ -138,12 +185,11 @@ void apply_env(model::ContainerConfig& config, const Instruction& instruction) {
 }
 
 void apply_label(model::ContainerConfig& config, const Instruction& instruction) {
-    for (const auto& [key, value] : parse_pairs(instruction, config.env))
-        config.labels[key] = value;
+    for (const auto& [key, value] : parse_pairs(instruction, config)) config.labels[key] = value;
     config.labels.given = true;
 }
 
-/// Exec form as it is, shell form behind the shell.
+/// Exec form as it is, shell form behind the shell, also with nothing behind it.
 model::StrSlice command_line(const model::ContainerConfig& config, const std::string& text) {
     model::StrSlice line;
     line.given = true;
@@ -151,33 +197,51 @@ model::StrSlice command_line(const model::ContainerConfig& config, const std::st
         line.assign(list->begin(), list->end());
         return line;
     }
-    if (text.empty()) return line;
     if (config.shell.empty()) {
         line.assign({"/bin/sh", "-c"});
     } else {
         line.assign(config.shell.begin(), config.shell.end());
     }
-    line.push_back(text);
+    if (!text.empty()) line.push_back(text);
     return line;
 }
 
-/// One port of EXPOSE: "80", "80/udp", "8000-8010/tcp".
+/// "8080" or "127.0.0.1:8080" or "[::1]:8080".
+void check_host_part(std::string_view host) {
+    const auto colon = host.rfind(':');
+    if (colon == std::string_view::npos) return;
+    std::string address(host.substr(0, colon));
+    if (address.starts_with('[') && address.ends_with(']')) {
+        address = address.substr(1, address.size() - 2);
+    }
+    in6_addr unused{};
+    if (address.empty() || ::inet_pton(AF_INET, address.c_str(), &unused) == 1 ||
+        ::inet_pton(AF_INET6, address.c_str(), &unused) == 1) {
+        return;
+    }
+    invalid("invalid IP address: " + address);
+}
+
+/// One port of EXPOSE: "80", "80/udp", "8000-8010/tcp". A host part is allowed and ignored.
+/// Source: docker/go-connections nat/nat.go, ParsePortSpec.
 void expose(model::ContainerConfig& config, const std::string& text) {
     const auto slash = text.find('/');
-    const std::string protocol =
-        slash == std::string::npos ? "tcp" : base::to_lower(text.substr(slash + 1));
+    std::string protocol = slash == std::string::npos ? "" : base::to_lower(text.substr(slash + 1));
     std::string ports = text.substr(0, slash);
-    // A host part is allowed and ignored.
-    if (const auto colon = ports.rfind(':'); colon != std::string::npos) ports.erase(0, colon + 1);
-    if (ports.empty()) invalid("no port specified: " + text + "<empty>");
-    if (protocol != "tcp" && protocol != "udp" && protocol != "sctp") {
-        invalid("invalid proto: " + protocol);
+    if (const auto colon = ports.rfind(':'); colon != std::string::npos) {
+        check_host_part(std::string_view(ports).substr(0, colon));
+        ports.erase(0, colon + 1);
     }
+    if (ports.empty()) invalid("no port specified: " + text + "<empty>");
     const auto dash = ports.find('-');
     const auto first = base::parse_int(ports.substr(0, dash));
     const auto last = dash == std::string::npos ? first : base::parse_int(ports.substr(dash + 1));
     if (!first || !last || *first < 0 || *last > 65535 || *first > *last) {
         invalid("invalid containerPort: " + ports);
+    }
+    if (protocol.empty()) protocol = "tcp";
+    if (protocol != "tcp" && protocol != "udp" && protocol != "sctp") {
+        invalid("invalid proto: " + protocol);
     }
     for (auto port = *first; port <= *last; ++port) {
         config.exposed_ports[std::to_string(port) + "/" + protocol] = {};
@@ -185,74 +249,85 @@ void expose(model::ContainerConfig& config, const std::string& text) {
 }
 
 void apply_expose(model::ContainerConfig& config, const Instruction& instruction) {
-    const auto words = split_words(instruction.rest);
+    const auto words = split_blanks(instruction.rest);
     if (words.empty()) invalid("EXPOSE requires at least one argument");
     for (const auto& word : words) {
-        for (const auto& port : split_words(expand_word(word, config.env))) expose(config, port);
+        for (const auto& port : split_blanks(instruction.expand(word, config))) {
+            expose(config, port);
+        }
     }
     config.exposed_ports.given = true;
 }
 
 std::int64_t parse_interval(const std::string& name, const std::string& value) {
+    if (value.empty()) return 0;
     const auto duration = base::parse_duration(value);
     if (!duration) invalid("time: invalid duration " + base::quote(value));
-    if (duration->count() < 0) {
-        invalid("Interval " + base::quote(name) + " cannot be less than 0");
-    }
-    if (duration->count() > 0 && duration->count() < 1'000'000) {
+    if (duration->count() != 0 && duration->count() < 1'000'000) {
         invalid("Interval " + base::quote(name) + " cannot be less than 1ms");
     }
     return duration->count();
 }
 
-void apply_health_flag(model::HealthConfig& health, std::string_view flag) {
-    const auto equals = flag.find('=');
-    const std::string name(flag.substr(0, equals));
-    const std::string value(equals == std::string_view::npos ? "" : flag.substr(equals + 1));
-    if (name == "interval")
-        health.interval = parse_interval(name, value);
-    else if (name == "timeout")
-        health.timeout = parse_interval(name, value);
-    else if (name == "start-period")
-        health.start_period = parse_interval(name, value);
-    else if (name == "start-interval")
-        health.start_interval = parse_interval(name, value);
-    else if (name == "retries") {
-        const auto retries = base::parse_int(value);
-        if (!retries)
-            invalid("strconv.ParseInt: parsing " + base::quote(value) + ": invalid syntax");
-        if (*retries < 0) invalid("--retries cannot be negative (" + value + ")");
-        health.retries = *retries;
-    } else {
-        invalid("unknown flag: --" + name);
-    }
+std::int64_t parse_retries(const std::string& value) {
+    if (value.empty()) return 0;
+    const auto retries = base::parse_int(value);
+    if (!retries) invalid("strconv.ParseInt: parsing " + base::quote(value) + ": invalid syntax");
+    if (*retries < 0) invalid("--retries cannot be negative (" + value + ")");
+    return *retries;
 }
 
-void apply_healthcheck(model::ContainerConfig& config, const Instruction& instruction) {
-    model::HealthConfig health;
-    std::string rest = instruction.rest;
-    while (rest.starts_with("--")) {
-        const auto parts = split_instruction(rest);
-        apply_health_flag(health, std::string_view(parts.name).substr(2));
-        rest = parts.rest;
+/// Flags by name. Source: buildkit frontend/dockerfile/instructions/bflag.go, Parse.
+std::map<std::string, std::string> parse_flags(const Instruction& instruction,
+                                               const std::vector<std::string>& known) {
+    std::map<std::string, std::string> values;
+    for (const auto& flag : instruction.flags) {
+        const auto equals = flag.find('=');
+        const std::string name = flag.substr(0, equals).substr(2);
+        if (std::ranges::find(known, name) == known.end()) invalid("unknown flag: --" + name);
+        if (values.contains(name)) invalid("duplicate flag specified: --" + name);
+        if (equals == std::string::npos) invalid("missing a value on flag: --" + name);
+        values[name] = flag.substr(equals + 1);
     }
-    const auto [kind, command] = split_instruction(rest);
-    const std::string type = to_upper(kind);
-    health.test.given = true;
-    if (kind.empty()) invalid("HEALTHCHECK requires at least one argument");
-    if (type == "NONE") {
-        if (!command.empty()) invalid("HEALTHCHECK NONE takes no arguments");
-        health.test.push_back("NONE");
-    } else if (type != "CMD") {
-        invalid("Unknown type " + base::quote(type) + " in HEALTHCHECK (try CMD)");
-    } else if (const auto list = parse_string_list(command)) {
+    return values;
+}
+
+std::vector<std::string> health_command(const std::string& text) {
+    if (const auto list = parse_string_list(text)) {
         if (list->empty()) invalid("Missing command after HEALTHCHECK CMD");
-        health.test.push_back("CMD");
-        health.test.insert(health.test.end(), list->begin(), list->end());
-    } else {
-        if (command.empty()) invalid("Missing command after HEALTHCHECK CMD");
-        health.test.assign({"CMD-SHELL", command});
+        std::vector<std::string> test{"CMD"};
+        test.insert(test.end(), list->begin(), list->end());
+        return test;
     }
+    if (text.empty()) invalid("Missing command after HEALTHCHECK CMD");
+    return {"CMD-SHELL", text};
+}
+
+/// Source: buildkit frontend/dockerfile/instructions/parse.go, parseHealthcheck.
+void apply_healthcheck(model::ContainerConfig& config, const Instruction& instruction) {
+    if (instruction.rest.empty()) invalid("HEALTHCHECK requires at least one argument");
+    const Instruction test = split_instruction(instruction.rest);
+    const std::string type = to_upper(test.name);
+    model::HealthConfig health;
+    health.test.given = true;
+    if (type == "NONE") {
+        if (!test.rest.empty()) invalid("HEALTHCHECK NONE takes no arguments");
+        health.test.push_back("NONE");
+        config.healthcheck = health;
+        return;
+    }
+    auto flags = parse_flags(instruction,
+                             {"interval", "timeout", "start-period", "start-interval", "retries"});
+    if (type != "CMD") {
+        invalid("Unknown type " + base::quote(type) + " in HEALTHCHECK (try CMD)");
+    }
+    const auto command = health_command(test.rest);
+    health.test.assign(command.begin(), command.end());
+    health.interval = parse_interval("interval", flags["interval"]);
+    health.timeout = parse_interval("timeout", flags["timeout"]);
+    health.start_period = parse_interval("start-period", flags["start-period"]);
+    health.start_interval = parse_interval("start-interval", flags["start-interval"]);
+    health.retries = parse_retries(flags["retries"]);
     config.healthcheck = health;
 }
 
@@ -268,10 +343,10 @@ void apply_onbuild(model::ContainerConfig& config, const Instruction& instructio
 }
 
 void apply_volume(model::ContainerConfig& config, const Instruction& instruction) {
-    if (instruction.rest.empty()) invalid("VOLUME requires at least one argument");
-    const auto list = parse_string_list(instruction.rest);
-    for (const auto& word : list ? *list : split_words(instruction.rest)) {
-        const std::string path = expand_word(base::trim(word), config.env);
+    const auto words = parse_string_list(instruction.rest).value_or(split_blanks(instruction.rest));
+    if (words.empty()) invalid("VOLUME requires at least one argument");
+    for (const auto& word : words) {
+        const std::string path = instruction.expand(base::trim(word), config);
         if (path.empty()) invalid("VOLUME specified can not be an empty string");
         config.volumes[path] = {};
     }
@@ -296,7 +371,7 @@ std::string one_argument(const Instruction& instruction, const model::ContainerC
     if (instruction.rest.empty()) {
         invalid(to_upper(instruction.name) + " requires exactly one argument");
     }
-    return expand_word(instruction.rest, config.env);
+    return instruction.expand(instruction.rest, config);
 }
 
 void apply_workdir(model::ContainerConfig& config, const Instruction& instruction) {
@@ -307,12 +382,15 @@ void apply_workdir(model::ContainerConfig& config, const Instruction& instructio
 
 void apply(model::ContainerConfig& config, const Instruction& instruction, bool& cmd_set) {
     const std::string name = base::to_lower(instruction.name);
+    if (name != "healthcheck") parse_flags(instruction, {});
     if (name == "cmd") {
         config.cmd = command_line(config, instruction.rest);
         config.args_escaped = false;
-        cmd_set = cmd_set || !config.cmd.empty();
+        const auto list = parse_string_list(instruction.rest);
+        if (list ? !list->empty() : !instruction.rest.empty()) cmd_set = true;
     } else if (name == "entrypoint") {
         config.entrypoint = command_line(config, instruction.rest);
+        if (instruction.rest.empty() || config.entrypoint.empty()) config.entrypoint = {};
         // A command from below means nothing to the new entry point.
         if (!cmd_set) config.cmd = {};
     } else if (name == "env") {
@@ -326,7 +404,10 @@ void apply(model::ContainerConfig& config, const Instruction& instruction, bool&
     } else if (name == "onbuild") {
         apply_onbuild(config, instruction);
     } else if (name == "stopsignal") {
-        config.stop_signal = one_argument(instruction, config);
+        const std::string signal = one_argument(instruction, config);
+        // Any number will do here, also one that no signal has.
+        if (base::parse_int(signal).value_or(0) == 0) (void)parse_signal(signal);
+        config.stop_signal = signal;
     } else if (name == "user") {
         config.user = one_argument(instruction, config);
     } else if (name == "volume") {
@@ -343,101 +424,7 @@ bool is_change_command(const std::string& name) {
     return std::ranges::find(known, base::to_lower(name)) != known.end();
 }
 
-/// Expands one word; see expand_word.
-class Expander {
-public:
-    Expander(std::string_view word, const std::vector<std::string>& environment)
-        : word_(word), environment_(environment) {}
-
-    std::string run() {
-        std::string out;
-        char quote = 0;
-        while (at_ < word_.size()) {
-            const char c = word_[at_++];
-            if (quote == '\'') {
-                if (c == '\'')
-                    quote = 0;
-                else
-                    out += c;
-            } else if (c == '$') {
-                out += variable();
-            } else if (c == '\\') {
-                if (at_ >= word_.size()) break;
-                const char next = word_[at_++];
-                if (quote == '"' && next != '"' && next != '$' && next != '\\') out += '\\';
-                out += next;
-            } else if (c == quote) {
-                quote = 0;
-            } else if (quote == 0 && (c == '"' || c == '\'')) {
-                quote = c;
-            } else {
-                out += c;
-            }
-        }
-        if (quote != 0) {
-            invalid(std::string("unexpected end of statement while looking for matching ") +
-                    (quote == '"' ? "double-quote" : "single-quote"));
-        }
-        return out;
-    }
-
-private:
-    std::string name() {
-        const std::size_t start = at_;
-        while (at_ < word_.size() &&
-               ((word_[at_] >= 'a' && word_[at_] <= 'z') ||
-                (word_[at_] >= 'A' && word_[at_] <= 'Z') || word_[at_] == '_' ||
-                (at_ > start && word_[at_] >= '0' && word_[at_] <= '9'))) {
-            ++at_;
-        }
-        return std::string(word_.substr(start, at_ - start));
-    }
-    std::optional<std::string> value(const std::string& key) const {
-        for (const auto& entry : environment_) {
-            if (entry.starts_with(key + "=")) return entry.substr(key.size() + 1);
-        }
-        return std::nullopt;
-    }
-    std::string variable() {
-        if (at_ >= word_.size() || word_[at_] != '{') {
-            const std::string key = name();
-            return key.empty() ? "$" : value(key).value_or("");
-        }
-        ++at_;
-        const std::string key = name();
-        const auto close = word_.find('}', at_);
-        if (key.empty() || close == std::string_view::npos) {
-            invalid("syntax error: missing '}'");
-        }
-        const std::string_view modifier = word_.substr(at_, close - at_);
-        at_ = close + 1;
-        const auto found = value(key);
-        if (modifier.empty()) return found.value_or("");
-        const bool colon = modifier.front() == ':';
-        const bool set = found && !(colon && found->empty());
-        const auto operation = modifier.substr(colon ? 1 : 0);
-        if (operation.empty()) invalid("unsupported modifier in substitution");
-        const std::string word = Expander(operation.substr(1), environment_).run();
-        if (operation.front() == '-') return set ? *found : word;
-        if (operation.front() == '+') return set ? word : "";
-        if (operation.front() != '?') {
-            invalid("unsupported modifier (" + std::string(operation.substr(0, 1)) +
-                    ") in substitution");
-        }
-        if (!set) invalid(key + ": " + (word.empty() ? "not allowed to be unset" : word));
-        return *found;
-    }
-
-    std::string_view word_;
-    const std::vector<std::string>& environment_;
-    std::size_t at_ = 0;
-};
-
 }  // namespace
-
-std::string expand_word(std::string_view word, const std::vector<std::string>& environment) {
-    return Expander(word, environment).run();
-}
 
 std::optional<std::vector<std::string>> parse_string_list(std::string_view text) {
     if (!text.starts_with('[')) return std::nullopt;
@@ -445,20 +432,33 @@ std::optional<std::vector<std::string>> parse_string_list(std::string_view text)
     if (!json.is_array()) return std::nullopt;
     std::vector<std::string> list;
     for (const auto& item : json) {
-        if (!item.is_string()) return std::nullopt;
+        if (!item.is_string()) {
+            invalid("when using JSON array syntax, arrays must be comprised of strings only");
+        }
         list.push_back(item.get<std::string>());
     }
     return list;
 }
 
 void apply_changes(model::ContainerConfig& config, const std::vector<std::string>& changes) {
+    if (changes.empty()) return;
+    const auto lines = base::split(base::join(changes, "\n"), '\n');
+    const char escape = escape_of(lines);
     std::vector<Instruction> instructions;
-    for (const auto& line : logical_lines(changes)) {
-        instructions.push_back(split_instruction(line));
-        if (!is_change_command(instructions.back().name)) {
-            invalid(instructions.back().name + " is not a valid change command");
+    for (const auto& line : logical_lines(lines, escape)) {
+        Instruction instruction = split_instruction(line);
+        if (!is_change_command(instruction.name)) {
+            invalid(instruction.name + " is not a valid change command");
         }
+        while (instruction.rest.starts_with("--")) {
+            Instruction flag = split_instruction(instruction.rest);
+            instruction.rest = std::move(flag.rest);
+            instruction.flags.push_back(std::move(flag.name));
+        }
+        instruction.escape = escape;
+        instructions.push_back(std::move(instruction));
     }
+    if (instructions.empty()) invalid("file with no instructions");
     bool cmd_set = false;
     for (const auto& instruction : instructions) apply(config, instruction, cmd_set);
 }

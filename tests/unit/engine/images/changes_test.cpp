@@ -75,6 +75,85 @@ TEST(Changes, RefuseOtherInstructions) {
     EXPECT_EQ(error_of({"ONBUILD ONBUILD RUN x"}),
               "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
     EXPECT_EQ(error_of({"EXPOSE 80/xyz"}), "invalid proto: xyz");
+    EXPECT_EQ(error_of({"STOPSIGNAL NOPE"}), "invalid signal: NOPE");
+    EXPECT_EQ(error_of({"# only words"}), "file with no instructions");
+    EXPECT_EQ(error_of({"CMD --x a"}), "unknown flag: --x");
+    EXPECT_EQ(error_of({R"(CMD ["a", 1])"}),
+              "when using JSON array syntax, arrays must be comprised of strings only");
+    EXPECT_EQ(error_of({"VOLUME []"}), "VOLUME requires at least one argument");
+    EXPECT_EQ(error_of({"HEALTHCHECK --interval CMD a"}), "missing a value on flag: --interval");
+    EXPECT_EQ(error_of({"HEALTHCHECK --retries=1 --retries=2 CMD a"}),
+              "duplicate flag specified: --retries");
+    EXPECT_EQ(error_of({"HEALTHCHECK --timeout=1us CMD a"}),
+              "Interval \"timeout\" cannot be less than 1ms");
+    EXPECT_EQ(error_of({"#escape=x", "CMD a"}), "invalid escape token 'x' does not match ` or \\");
+}
+
+// What Docker 28.2.2 makes of the same words.
+TEST(Changes, ExpandVariablesAsTheBuilderDoes) {
+    const std::vector<std::string> environment{"X=11", "P=a/b/c", "E="};
+    const std::vector<std::pair<std::string, std::string>> words{
+        {"$X", "11"},
+        {"${X}y", "11y"},
+        {"${N:-d}", "d"},
+        {"${E:-d}", "d"},
+        {"${E-d}", ""},
+        {"${X:+e}", "e"},
+        {"${N:-${Y:-z}}", "z"},
+        {"${X:-${Y:-z}}", "11"},
+        {"${P#*/}", "b/c"},
+        {"${P##*/}", "c"},
+        {"${P%/*}", "a/b"},
+        {"${P%%/*}", "a"},
+        {"${X/1/2}", "21"},
+        {"${X//1/2}", "22"},
+        {"$1", ""},
+        {"$$", ""},
+        {"$", "$"},
+        {"\\$X", "$X"},
+        {"'$X'", "$X"},
+        {R"("\"q\" $X")", "\"q\" 11"},
+        {"it\\'s", "it's"},
+        {R"("a\nb")", R"(a\nb)"},
+        {R"(a\nb)", "anb"},
+        {"\\", ""},
+    };
+    for (const auto& [word, expected] : words) {
+        EXPECT_EQ(expand_word(word, environment), expected) << word;
+    }
+    const std::vector<std::pair<std::string, std::string>> errors{
+        {"${N:?msg}", "failed to process \"${N:?msg}\": N: msg"},
+        {"${N?}", "failed to process \"${N?}\": N: is not allowed to be unset"},
+        {"${E:?}", "failed to process \"${E:?}\": E: is not allowed to be empty"},
+        {"${", "failed to process \"${\": syntax error: missing '}'"},
+        {"${}", "failed to process \"${}\": syntax error: bad substitution"},
+        {"${X:1}", "failed to process \"${X:1}\": unsupported modifier (:1) in substitution"},
+        {"\"x",
+         "failed to process \"\\\"x\": unexpected end of statement while looking for "
+         "matching double-quote"},
+    };
+    for (const auto& [word, expected] : errors) {
+        try {
+            (void)expand_word(word, environment);
+            ADD_FAILURE() << word;
+        } catch (const base::Error& error) {
+            EXPECT_EQ(std::string(error.what()), expected);
+        }
+    }
+}
+
+TEST(Changes, ReadEmptyFormsAndEscapesAsTheBuilderDoes) {
+    model::ContainerConfig base;
+    base.cmd.push_back("old");
+    EXPECT_THAT(changed({"CMD"}, base).cmd, ElementsAre("/bin/sh", "-c"));
+    EXPECT_TRUE(changed({"CMD []"}, base).cmd.empty());
+    EXPECT_TRUE(changed({"CMD []", "ENTRYPOINT [\"x\"]"}, base).cmd.is_null());
+    EXPECT_TRUE(changed({"ENTRYPOINT"}, base).entrypoint.is_null());
+    EXPECT_TRUE(changed({"ENTRYPOINT []"}, base).entrypoint.is_null());
+    EXPECT_THAT(changed({"# escape=`", "CMD a`", " b"}).cmd, ElementsAre("/bin/sh", "-c", "a b"));
+    EXPECT_THAT(changed({"CMD a \\", "# c", " b"}).cmd, ElementsAre("/bin/sh", "-c", "a  b"));
+    EXPECT_EQ(changed({"EXPOSE 80/ [::1]::81"}).exposed_ports.size(), 2U);
+    EXPECT_EQ(changed({"HEALTHCHECK --nope NONE"}).healthcheck->test.size(), 1U);
 }
 
 TEST(MatchesPattern, FollowsGoPathMatch) {
