@@ -35,7 +35,7 @@ void Api::add_container_routes() {
     add(head, "/containers/{name:.*}/archive", {1, 24}, call(absent_, &A::copy));
     add(get, "/containers/json", {1, 24}, call(containers_, &C::list));
     add(get, "/containers/{name:.*}/export", {1, 24}, call(absent_, &A::not_yet));
-    add(get, "/containers/{name:.*}/changes", {1, 24}, call(absent_, &A::not_yet));
+    add(get, "/containers/{name:.*}/changes", {1, 24}, call(containers_, &C::changes));
     add(get, "/containers/{name:.*}/json", {1, 24}, call(containers_, &C::inspect));
     add(get, "/containers/{name:.*}/top", {1, 24}, call(containers_, &C::top));
     add(get, "/containers/{name:.*}/logs", {1, 24}, session(streams_, &Streams::logs));
@@ -61,7 +61,7 @@ void Api::add_container_routes() {
     add(post, "/containers/{name:.*}/rename", {1, 24}, call(containers_, &C::rename));
     add(post, "/containers/{name:.*}/update", {1, 24}, call(containers_, &C::update));
     add(post, "/containers/prune", {1, 25}, call(containers_, &C::prune));
-    add(post, "/commit", {1, 24}, call(absent_, &A::not_yet));
+    add(post, "/commit", {1, 24}, call(containers_, &C::commit));
     add(put, "/containers/{name:.*}/archive", {1, 24}, call(absent_, &A::copy));
     add(get, "/containers/{name:.*}/checkpoints", {1, 25}, call(absent_, &A::checkpoints));
     add(post, "/containers/{name:.*}/checkpoints", {1, 25}, call(absent_, &A::checkpoints));

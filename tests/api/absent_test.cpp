@@ -124,11 +124,8 @@ TEST(Absent, WhatIsStillToComeSaysSo) {
           "copying files to and from containers is not supported by this daemon yet"},
          {"PUT /containers/web/archive?path=/x", 501,
           "copying files to and from containers is not supported by this daemon yet"},
-         {"GET /containers/web/changes", 501,
-          "the operation /containers/web/changes is not supported by this daemon yet"},
          {"GET /containers/web/export", 501,
-          "the operation /containers/web/export is not supported by this daemon yet"},
-         {"POST /commit", 501, "the operation /commit is not supported by this daemon yet"}});
+          "the operation /containers/web/export is not supported by this daemon yet"}});
     ServedApi api;
     EXPECT_EQ(api.ask("POST /build/prune").body,
               "{\"CachesDeleted\":null,\"SpaceReclaimed\":0}\n");

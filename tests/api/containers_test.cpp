@@ -47,8 +47,7 @@ TEST_F(Containers, InspectAnswersInTheVersionAskedFor) {
     containers.on_inspect = [](std::string_view name, bool size) {
         EXPECT_EQ(name, "a/web");
         EXPECT_TRUE(size);
-        return std::make_shared<const ContainerSnapshot>(
-            read_inspect(golden("inspect-1.24.json")));
+        return std::make_shared<const ContainerSnapshot>(read_inspect(golden("inspect-1.24.json")));
     };
     const Answer answer = api.ask("GET /v1.24/containers/a%2Fweb/json?size=1");
     EXPECT_EQ(answer.status, 200);
@@ -142,7 +141,9 @@ TEST_F(Containers, SmallOperationsReachTheEngine) {
     containers.on_rename = [&](std::string_view from, const std::string& to) {
         seen.push_back("rename " + std::string(from) + " " + to);
     };
-    containers.on_pause = [&](std::string_view name) { seen.push_back("pause " + std::string(name)); };
+    containers.on_pause = [&](std::string_view name) {
+        seen.push_back("pause " + std::string(name));
+    };
     containers.on_unpause = [&](std::string_view name) {
         seen.push_back("unpause " + std::string(name));
     };
@@ -188,6 +189,48 @@ TEST_F(Containers, TopAndPruneAnswerLists) {
     };
     EXPECT_EQ(api.ask("POST /containers/prune?filters=%7B%22until%22%3A%5B%221h%22%5D%7D").body,
               "{\"ContainersDeleted\":null,\"SpaceReclaimed\":0}\n");
+}
+
+TEST_F(Containers, ChangesAsNumbersAndNullWithout) {
+    containers.on_changes = [](std::string_view name) {
+        EXPECT_EQ(name, "web");
+        return std::vector<engine::FileChange>{{"/etc", engine::ChangeKind::modified},
+                                               {"/etc/<a>", engine::ChangeKind::added},
+                                               {"/b", engine::ChangeKind::deleted}};
+    };
+    EXPECT_EQ(api.ask("GET /containers/web/changes").body,
+              "[{\"Path\":\"/etc\",\"Kind\":0},{\"Path\":\"/etc/<a>\",\"Kind\":1},"
+              "{\"Path\":\"/b\",\"Kind\":2}]\n");
+    containers.on_changes = [](std::string_view) { return std::vector<engine::FileChange>{}; };
+    EXPECT_EQ(api.ask("GET /containers/web/changes").body, "null\n");
+}
+
+TEST_F(Containers, CommitTakesParametersAndAConfiguration) {
+    engine::CommitOptions seen;
+    std::string name;
+    containers.on_commit = [&](std::string_view reference, const engine::CommitOptions& options) {
+        name = reference;
+        seen = options;
+        return std::string("sha256:1");
+    };
+    const auto answer = api.ask(
+        "POST /commit?container=web&repo=r&tag=t&author=a&comment=c&pause=0&changes=USER%20x"
+        "&changes=CMD%20y");
+    EXPECT_EQ(answer.status, 201);
+    EXPECT_EQ(answer.body, "{\"Id\":\"sha256:1\"}\n");
+    EXPECT_EQ(name, "web");
+    EXPECT_EQ(seen.repository + seen.tag + seen.author + seen.comment, "rtac");
+    EXPECT_FALSE(seen.pause);
+    EXPECT_FALSE(seen.config);
+    EXPECT_EQ(seen.changes, (std::vector<std::string>{"USER x", "CMD y"}));
+    EXPECT_EQ(api.ask("POST /commit?container=web", "null").status, 201);
+    EXPECT_TRUE(seen.pause);
+    EXPECT_FALSE(seen.config);
+    EXPECT_EQ(api.ask("POST /commit?container=web", R"({"cmd":["z"]})").status, 201);
+    ASSERT_TRUE(seen.config);
+    EXPECT_EQ(seen.config->cmd.at(0), "z");
+    EXPECT_EQ(api.ask("POST /commit?container=web", "{").body,
+              message("invalid JSON: unexpected EOF"));
 }
 
 TEST_F(Containers, ExecCreateInspectAndResize) {

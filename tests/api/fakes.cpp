@@ -42,6 +42,13 @@ std::vector<std::string> FakeContainers::update(std::string_view reference,
 engine::TopResult FakeContainers::top(std::string_view reference, const std::string& ps_args) {
     return answer(on_top, "top", reference, ps_args);
 }
+std::vector<engine::FileChange> FakeContainers::changes(std::string_view reference) {
+    return answer(on_changes, "changes", reference);
+}
+std::string FakeContainers::commit(std::string_view reference,
+                                   const engine::CommitOptions& options) {
+    return answer(on_commit, "commit", reference, options);
+}
 engine::StatsSample FakeContainers::stats(std::string_view reference) {
     return answer(on_stats, "stats", reference);
 }

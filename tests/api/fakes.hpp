@@ -40,6 +40,8 @@ public:
     std::function<std::vector<std::string>(std::string_view, const model::ContainerUpdate&)>
         on_update;
     std::function<engine::TopResult(std::string_view, const std::string&)> on_top;
+    std::function<std::vector<engine::FileChange>(std::string_view)> on_changes;
+    std::function<std::string(std::string_view, const engine::CommitOptions&)> on_commit;
     std::function<engine::StatsSample(std::string_view)> on_stats;
     std::function<ContainerPtr(std::string_view, bool)> on_inspect;
     std::function<std::vector<engine::ContainerSummary>(const engine::ListOptions&)> on_list;
@@ -52,8 +54,7 @@ public:
     std::function<std::unique_ptr<engine::LogStream>(std::string_view, const engine::LogOptions&)>
         on_logs;
     std::function<std::string(std::string_view, const model::ExecCreate&)> on_exec_create;
-    std::function<std::unique_ptr<engine::StreamSession>(std::string_view,
-                                                         const model::ExecStart&)>
+    std::function<std::unique_ptr<engine::StreamSession>(std::string_view, const model::ExecStart&)>
         on_exec_attach;
     std::function<void(std::string_view, const model::ExecStart&)> on_exec_start;
     std::function<engine::ExecSnapshot(std::string_view)> on_exec_inspect;
@@ -74,6 +75,8 @@ public:
     std::vector<std::string> update(std::string_view reference,
                                     const model::ContainerUpdate& request) override;
     engine::TopResult top(std::string_view reference, const std::string& ps_args) override;
+    std::vector<engine::FileChange> changes(std::string_view reference) override;
+    std::string commit(std::string_view reference, const engine::CommitOptions& options) override;
     engine::StatsSample stats(std::string_view reference) override;
     ContainerPtr inspect(std::string_view reference, bool size) override;
     std::vector<engine::ContainerSummary> list(const engine::ListOptions& options) override;
@@ -83,8 +86,7 @@ public:
                                                   const engine::AttachOptions& options) override;
     std::unique_ptr<engine::LogStream> logs(std::string_view reference,
                                             const engine::LogOptions& options) override;
-    std::string exec_create(std::string_view reference,
-                            const model::ExecCreate& request) override;
+    std::string exec_create(std::string_view reference, const model::ExecCreate& request) override;
     std::unique_ptr<engine::StreamSession> exec_attach(std::string_view id,
                                                        const model::ExecStart& request) override;
     void exec_start_detached(std::string_view id, const model::ExecStart& request) override;
@@ -111,8 +113,7 @@ public:
     std::vector<engine::ImageSummary> list(const ListOptions& options) override;
     engine::ImageDetails inspect(std::string_view name) override;
     std::vector<engine::ImageHistoryItem> history(std::string_view name) override;
-    void tag(std::string_view name, const std::string& repository,
-             const std::string& tag) override;
+    void tag(std::string_view name, const std::string& repository, const std::string& tag) override;
     std::vector<engine::ImageDeleteItem> remove(std::string_view name, bool force,
                                                 bool prune_parents) override;
     engine::ImagePruneResult prune(const model::Filters& filters) override;
@@ -164,8 +165,7 @@ public:
         on_subscribe;
 
     std::pair<std::vector<engine::EventPtr>, engine::Subscription> subscribe(
-        const engine::EventQuery& query,
-        std::function<void(engine::EventPtr)> deliver) override;
+        const engine::EventQuery& query, std::function<void(engine::EventPtr)> deliver) override;
 };
 
 class FakeSystem : public engine::SystemService {
@@ -189,9 +189,7 @@ struct Fakes {
     FakeEvents events;
     FakeSystem system;
 
-    engine::Services services() {
-        return {containers, images, networks, volumes, events, system};
-    }
+    engine::Services services() { return {containers, images, networks, volumes, events, system}; }
 };
 
 }  // namespace dockerd::test

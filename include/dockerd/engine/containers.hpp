@@ -58,6 +58,28 @@ struct ListOptions {
     model::Filters filters;
 };
 
+/// How a container becomes an image.
+struct CommitOptions {
+    std::string repository;  ///< empty: the image gets no name
+    std::string tag;
+    std::string author;
+    std::string comment;
+    bool pause = true;  ///< a running container rests meanwhile
+    /// Instructions of a Dockerfile, applied to the configuration.
+    std::vector<std::string> changes;
+    /// In place of the container's own, which fills what is empty in it.
+    std::optional<model::ContainerConfig> config;
+};
+
+/// What a container did to a path of its image. Source: API document, ChangeType.
+enum class ChangeKind { modified = 0, added = 1, deleted = 2 };
+
+/// One line of `docker diff`.
+struct FileChange {
+    std::string path;  ///< from "/"
+    ChangeKind kind = ChangeKind::modified;
+};
+
 /// Which streams a client joins, and how they are framed.
 struct AttachOptions {
     bool stdin_stream = false;
@@ -131,6 +153,11 @@ public:
                                             const model::ContainerUpdate& request) = 0;
     virtual TopResult top(std::string_view reference, const std::string& ps_args) = 0;
 
+    /// What the container changed in its file system; a directory stands before what is in it.
+    virtual std::vector<FileChange> changes(std::string_view reference) = 0;
+    /// Makes an image of the container; returns the image's id.
+    virtual std::string commit(std::string_view reference, const CommitOptions& options) = 0;
+
     /// What the container uses now; a zero sample when it does not run.
     virtual StatsSample stats(std::string_view reference) = 0;
 
@@ -155,8 +182,7 @@ public:
     virtual std::unique_ptr<StreamSession> exec_attach(std::string_view exec_id,
                                                        const model::ExecStart& request) = 0;
     /// Starts it without streams; returns when the program was executed.
-    virtual void exec_start_detached(std::string_view exec_id,
-                                     const model::ExecStart& request) = 0;
+    virtual void exec_start_detached(std::string_view exec_id, const model::ExecStart& request) = 0;
     /// Waits up to ten seconds for the exec to run.
     virtual void exec_resize(std::string_view exec_id, std::uint16_t height,
                              std::uint16_t width) = 0;

@@ -226,11 +226,9 @@ void migrate_mac(CreateCall& call, ApiVersion version) {
     std::string& address = body.config.mac_address;
     if (address.empty()) return;
     if (has_own_network(body.host_config->network_mode)) {
-        model::EndpointSettings& endpoint =
-            base::in_context("unable to migrate container-wide MAC address to a specific network",
-                             [&]() -> model::EndpointSettings& {
-                                 return main_endpoint(body, version);
-                             });
+        model::EndpointSettings& endpoint = base::in_context(
+            "unable to migrate container-wide MAC address to a specific network",
+            [&]() -> model::EndpointSettings& { return main_endpoint(body, version); });
         if (endpoint.mac_address.empty()) {
             endpoint.mac_address = address;
         } else if (endpoint.mac_address != address) {
@@ -275,9 +273,10 @@ void migrate_sysctls(CreateCall& call, ApiVersion version) {
                          "option '{}'",
                          base::quote(sysctls.front().name), endpoint_sysctls));
     }
-    auto& options =
-        base::in_context("unable to find a network for sysctl " + sysctls.front().name,
-                         [&]() -> auto& { return main_endpoint(call.body, version).driver_opts; });
+    auto& options = base::in_context(
+        "unable to find a network for sysctl " + sysctls.front().name, [&]() -> auto& {
+            return main_endpoint(call.body, version).driver_opts;
+        });
     std::vector<std::string> names;
     std::vector<std::string> moved;
     for (const InterfaceSysctl& sysctl : sysctls) {
@@ -327,6 +326,27 @@ CreateCall decode_create(const http::Request& request, bool unified_cgroups) {
     auto& pids_limit = body.host_config->resources.pids_limit;
     if (pids_limit && *pids_limit <= 0) pids_limit.reset();
     return call;
+}
+
+// Source: moby api/server/router/container/container_routes.go, postCommit.
+engine::CommitOptions decode_commit(const http::Request& request) {
+    check_json(request);
+    engine::CommitOptions options;
+    if (!base::trim(request.body).empty()) {
+        auto body = model::decode_body<ContainerCreate>(request.body);
+        if (body.host_config) {
+            check_host_config(body, *body.host_config);
+            body.config.volumes.given = true;
+        }
+        if (body.has_config) options.config = std::move(body.config);
+    }
+    options.repository = request.param("repo", "");
+    options.tag = request.param("tag", "");
+    options.author = request.param("author", "");
+    options.comment = request.param("comment", "");
+    options.pause = bool_param_or(request, "pause", true);
+    options.changes = request.params("changes");
+    return options;
 }
 
 }  // namespace dockerd::api::codec

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <dockerd/engine/containers.hpp>
 #include <dockerd/http/message.hpp>
 #include <dockerd/model/requests.hpp>
 
@@ -21,5 +22,9 @@ struct CreateCall {
 /// Reads the request. `unified_cgroups`: the host has cgroup v2.
 /// Throws: invalid_argument, in the words of moby runconfig and container_routes.go.
 CreateCall decode_create(const http::Request& request, bool unified_cgroups);
+
+/// POST /commit: the body may hold a configuration, in the form of a create.
+/// Throws: as decode_create, but a body that is empty or null is none.
+engine::CommitOptions decode_commit(const http::Request& request);
 
 }  // namespace dockerd::api::codec

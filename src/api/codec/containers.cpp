@@ -17,18 +17,29 @@ constexpr ApiVersion aliases_as_given{1, 45};
 /// Source: moby api/types/container/state.go.
 const char* state_text(engine::ContainerStatus status) {
     switch (status) {
-        case engine::ContainerStatus::created: return "created";
-        case engine::ContainerStatus::restarting: return "restarting";
-        case engine::ContainerStatus::running: return "running";
-        case engine::ContainerStatus::removing: return "removing";
-        case engine::ContainerStatus::paused: return "paused";
-        case engine::ContainerStatus::exited: return "exited";
-        case engine::ContainerStatus::dead: return "dead";
+        case engine::ContainerStatus::created:
+            return "created";
+        case engine::ContainerStatus::restarting:
+            return "restarting";
+        case engine::ContainerStatus::running:
+            return "running";
+        case engine::ContainerStatus::removing:
+            return "removing";
+        case engine::ContainerStatus::paused:
+            return "paused";
+        case engine::ContainerStatus::exited:
+            return "exited";
+        case engine::ContainerStatus::dead:
+            return "dead";
     }
     return "";
 }
 
 }  // namespace
+
+static void put(Text& out, const engine::FileChange& change) {
+    Object{out}("Path", change.path)("Kind", static_cast<std::int64_t>(change.kind));
+}
 
 static void put(Text& out, const engine::HealthResult& result) {
     Object{out}("Start", result.start)("End", result.end)("ExitCode", result.exit_code)(
@@ -36,8 +47,7 @@ static void put(Text& out, const engine::HealthResult& result) {
 }
 
 static void put(Text& out, const engine::Health& health) {
-    Object{out}("Status", health.status)("FailingStreak", health.failing_streak)("Log",
-                                                                                 health.log);
+    Object{out}("Status", health.status)("FailingStreak", health.failing_streak)("Log", health.log);
 }
 
 static void put(Text& out, const engine::ContainerState& state) {
@@ -284,6 +294,12 @@ std::string encode_created(const std::string& id, const std::vector<std::string>
 std::string encode_update(const std::vector<std::string>& warnings) {
     Text out;
     Object{out}("Warnings", NullWhenEmpty{warnings});
+    return out.take_line();
+}
+
+std::string encode_changes(const std::vector<engine::FileChange>& changes) {
+    Text out;
+    put(out, NullWhenEmpty{changes});
     return out.take_line();
 }
 

@@ -25,6 +25,8 @@ void put_list(Text& out, const std::vector<engine::ContainerSummary>& containers
 
 std::string encode_created(const std::string& id, const std::vector<std::string>& warnings);
 std::string encode_update(const std::vector<std::string>& warnings);
+/// GET /containers/{name}/changes. Source: moby/go-archive changes.go, Change.
+std::string encode_changes(const std::vector<engine::FileChange>& changes);
 std::string encode_top(const engine::TopResult& top);
 std::string encode_wait(const engine::WaitResult& result);
 std::string encode_prune(const engine::ContainerService::PruneResult& result);

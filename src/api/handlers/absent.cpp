@@ -185,7 +185,7 @@ Response AbsentHandlers::copy(const Request& request) {
     not_supported("copying files to and from containers");
 }
 
-// GET /containers/{name}/changes, /export, POST /commit
+// GET /containers/{name}/export
 Response AbsentHandlers::not_yet(const Request& request) {
     not_supported("the operation " + request.path);
 }

@@ -35,6 +35,19 @@ Response ContainerHandlers::inspect(const Request& request) {
     return Response::json(200, codec::encode_inspect(*container, request.version));
 }
 
+// GET /containers/{name}/changes
+Response ContainerHandlers::changes(const Request& request) {
+    return Response::json(200,
+                          codec::encode_changes(containers_.changes(request.path_param("name"))));
+}
+
+// POST /commit
+Response ContainerHandlers::commit(const Request& request) {
+    const auto options = codec::decode_commit(request);
+    return Response::json(
+        201, codec::encode_id(containers_.commit(request.param("container", ""), options)));
+}
+
 // GET /containers/{name}/top
 Response ContainerHandlers::top(const Request& request) {
     const auto top = containers_.top(request.path_param("name"), request.param("ps_args", ""));

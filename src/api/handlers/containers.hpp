@@ -15,6 +15,8 @@ public:
     http::Response list(const http::Request& request);
     http::Response create(const http::Request& request);
     http::Response inspect(const http::Request& request);
+    http::Response changes(const http::Request& request);
+    http::Response commit(const http::Request& request);
     http::Response top(const http::Request& request);
     http::Response start(const http::Request& request);
     http::Response stop(const http::Request& request);

@@ -91,6 +91,8 @@ public:
     std::vector<std::string> update(std::string_view reference,
                                     const model::ContainerUpdate& request) override;
     TopResult top(std::string_view reference, const std::string& ps_args) override;
+    std::vector<FileChange> changes(std::string_view reference) override;
+    std::string commit(std::string_view reference, const CommitOptions& options) override;
     StatsSample stats(std::string_view reference) override;
     ContainerPtr inspect(std::string_view reference, bool size) override;
     std::vector<ContainerSummary> list(const ListOptions& options) override;
@@ -167,6 +169,11 @@ private:
     void signal_locked(Container& container, int signal);
     void stop_between_runs(Container& container);
     void kill_hard(const ContainerRef& container);
+    // pause.cpp
+    void pause_container(const ContainerRef& container);
+    void unpause_container(const ContainerRef& container);
+    // commit.cpp
+    std::string commit_files(const Container& container, const CommitOptions& options);
     // remove.cpp
     void remove_container(const ContainerRef& container, const RemoveOptions& options,
                           std::string_view reference);

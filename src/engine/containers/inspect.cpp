@@ -1,6 +1,24 @@
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/log.hpp>
+
 #include "containers.hpp"
+#include "sizes.hpp"
 
 namespace dockerd::engine {
+
+ContainerSizes measure_container(const store::Layers& layers, const std::string& id) {
+    ContainerSizes out;
+    try {
+        const std::string parent = layers.rw_parent(id);
+        if (!parent.empty()) out.root_fs = layers.chain_size(parent);
+        out.rw = layers.rw_size(id);
+        out.root_fs += out.rw;
+    } catch (const base::Error& error) {
+        base::log::error("failed to compute size of container {}: {}", id, error.what());
+        if (error.kind() != base::ErrorKind::not_found) out.rw = -1;
+    }
+    return out;
+}
 
 ContainerPtr Containers::inspect(std::string_view reference, bool size) {
     const auto container = index_.get(reference);
@@ -8,10 +26,9 @@ ContainerPtr Containers::inspect(std::string_view reference, bool size) {
     try {
         out->graph_driver.data = parts_.layers.rw_metadata(container->id);
         if (size) {
-            out->size_rw = parts_.layers.rw_size(container->id);
-            const auto parent = parts_.layers.rw_parent(container->id);
-            out->size_root_fs =
-                *out->size_rw + (parent.empty() ? 0 : parts_.layers.chain_size(parent));
+            const auto [rw, root_fs] = measure_container(parts_.layers, container->id);
+            out->size_rw = rw;
+            out->size_root_fs = root_fs;
         }
     } catch (const base::Error& error) {
         // A container being removed has no layer any more; everything else is still true.

@@ -11,6 +11,7 @@
 
 #include "containers.hpp"
 #include "errors.hpp"
+#include "sizes.hpp"
 
 namespace dockerd::engine {
 namespace {
@@ -208,10 +209,9 @@ std::vector<ContainerSummary> Containers::list(const ListOptions& options) {
         if (!ancestors.empty() && !ancestors.contains(c->image_id)) continue;
         out.push_back(summarize(c, names));
         if (options.size) {
-            out.back().size_rw = parts_.layers.rw_size(c->id);
-            const auto parent = parts_.layers.rw_parent(c->id);
-            out.back().size_root_fs =
-                *out.back().size_rw + (parent.empty() ? 0 : parts_.layers.chain_size(parent));
+            const auto [rw, root_fs] = measure_container(parts_.layers, c->id);
+            out.back().size_rw = rw;
+            out.back().size_root_fs = root_fs;
         }
         if (options.limit > 0 && std::ssize(out) >= options.limit) break;
     }

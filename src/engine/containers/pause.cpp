@@ -5,9 +5,12 @@
 
 namespace dockerd::engine {
 
+void Containers::pause(std::string_view reference) { pause_container(index_.get(reference)); }
+
+void Containers::unpause(std::string_view reference) { unpause_container(index_.get(reference)); }
+
 // Source: moby daemon/pause.go, containerPause.
-void Containers::pause(std::string_view reference) {
-    const auto container = index_.get(reference);
+void Containers::pause_container(const ContainerRef& container) {
     const base::Lock lock(container->operation);
     auto& state = container->record.state;
     if (!state.running) throw errors::not_running(container->id);
@@ -28,8 +31,7 @@ void Containers::pause(std::string_view reference) {
 }
 
 // Source: moby daemon/unpause.go, containerUnpause.
-void Containers::unpause(std::string_view reference) {
-    const auto container = index_.get(reference);
+void Containers::unpause_container(const ContainerRef& container) {
     const base::Lock lock(container->operation);
     auto& state = container->record.state;
     if (!state.paused) throw errors::not_paused(container->id);

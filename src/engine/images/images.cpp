@@ -31,12 +31,17 @@ store::ImagePtr Images::resolve(std::string_view name, const std::string& platfo
     return image;
 }
 
-void Images::log_event(std::string_view action, const std::string& id, const std::string& name) {
+void log_image_event(const store::Images& store, Events& events, std::string_view action,
+                     const std::string& id, const std::string& name) {
     // A deleted image has no labels any more.
-    const auto image = store_.find(id);
+    const auto image = store.find(id);
     const bool labelled = image && image->config->config;
-    events_.image(action, id, name,
-                  labelled ? EventAttributes(image->config->config->labels) : EventAttributes());
+    events.image(action, id, name,
+                 labelled ? EventAttributes(image->config->config->labels) : EventAttributes());
+}
+
+void Images::log_event(std::string_view action, const std::string& id, const std::string& name) {
+    log_image_event(store_, events_, action, id, name);
 }
 
 ImageDetails Images::inspect(std::string_view name) {
@@ -121,10 +126,11 @@ std::optional<model::Reference> repository_and_tag(const std::string& repository
     return tag.empty() ? reference.with_default_tag() : reference.with_tag(tag);
 }
 
-void Images::tag_image(const std::string& id, const model::Reference& reference) {
-    store_.tag(reference, id);
-    store_.set_last_updated(id, base::WallTime::now());
-    log_event("tag", id, reference.familiar());
+void tag_image(store::Images& store, Events& events, const std::string& id,
+               const model::Reference& reference) {
+    store.tag(reference, id);
+    store.set_last_updated(id, base::WallTime::now());
+    log_image_event(store, events, "tag", id, reference.familiar());
 }
 
 void Images::tag(std::string_view name, const std::string& repository, const std::string& tag) {
@@ -134,7 +140,7 @@ void Images::tag(std::string_view name, const std::string& repository, const std
         base::fail(ErrorKind::invalid_argument,
                    "refusing to create an ambiguous tag using digest algorithm as name");
     }
-    tag_image(store_.get(name)->id, *reference);
+    tag_image(store_, events_, store_.get(name)->id, *reference);
 }
 
 }  // namespace dockerd::engine

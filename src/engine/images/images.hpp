@@ -13,6 +13,9 @@
 
 namespace dockerd::engine {
 
+/// Written into images made here. Source: moby dockerversion.
+inline constexpr const char* docker_version = "28.2.2";
+
 /// A container and what it needs of images.
 struct ImageUser {
     std::string container_id;
@@ -52,8 +55,6 @@ public:
     ///         but its platform (linux/amd64) does not match the specified platform (...)".
     store::ImagePtr resolve(std::string_view name, const std::string& platform);
 
-    /// Gives an image a name, with its event. Source: moby daemon/images/image_tag.go.
-    void tag_image(const std::string& id, const model::Reference& reference);
     /// Logs an event of an image that may be gone.
     void log_event(std::string_view action, const std::string& id, const std::string& name);
 
@@ -79,6 +80,13 @@ private:
     ImageUsers users_;
     std::atomic<bool> pruning_{false};
 };
+
+/// Gives an image a name, with its event. Source: moby daemon/images/image_tag.go.
+void tag_image(store::Images& store, Events& events, const std::string& id,
+               const model::Reference& reference);
+/// Logs an event of an image that may be gone.
+void log_image_event(const store::Images& store, Events& events, std::string_view action,
+                     const std::string& id, const std::string& name);
 
 /// "repository:tag" from what a client sends in two fields; nullopt without a repository.
 /// Throws: invalid_argument, "cannot import digest reference" and as Reference::parse.

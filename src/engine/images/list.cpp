@@ -153,9 +153,8 @@ std::vector<ImageSummary> Images::list_images(const ListOptions& options, Counti
         if (counting == Counting::containers) summary.containers = containers[image->id];
         found.push_back(std::move(summary));
     }
-    std::ranges::stable_sort(found, [](const ImageSummary& a, const ImageSummary& b) {
-        return a.created.seconds() > b.created.seconds();
-    });
+    std::ranges::stable_sort(
+        found, [](const ImageSummary& a, const ImageSummary& b) { return a.created > b.created; });
     return found;
 }
 

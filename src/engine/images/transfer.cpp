@@ -7,13 +7,6 @@
 
 namespace dockerd::engine {
 
-namespace {
-
-/// Source: moby dockerversion, written into imported images.
-constexpr const char* docker_version = "28.2.2";
-
-}  // namespace
-
 void Images::import(const ByteReader& source, const ImportOptions& options,
                     const ProgressSink& progress) {
     const auto reference = repository_and_tag(options.repository, options.tag);
@@ -36,7 +29,7 @@ void Images::import(const ByteReader& source, const ImportOptions& options,
         if (error.kind() != base::ErrorKind::invalid_argument) throw;
         base::fail(base::ErrorKind::internal, error.what());
     }
-    if (reference) tag_image(id, *reference);
+    if (reference) tag_image(store_, events_, id, *reference);
     log_event("import", id, id);
     Progress done;
     done.status = id;

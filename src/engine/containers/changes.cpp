@@ -1,0 +1,15 @@
+#include "containers.hpp"
+
+namespace dockerd::engine {
+
+// Source: moby daemon/changes.go, ContainerChanges.
+std::vector<FileChange> Containers::changes(std::string_view reference) {
+    const auto container = index_.get(reference);
+    std::vector<FileChange> out;
+    for (auto& change : parts_.layers.rw_changes(container->id)) {
+        out.push_back({std::move(change.path), static_cast<ChangeKind>(change.kind)});
+    }
+    return out;
+}
+
+}  // namespace dockerd::engine
