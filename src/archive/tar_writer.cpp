@@ -52,8 +52,11 @@ std::string header_block(const TarEntry& entry, std::string_view name, std::int6
     block[156] = entry.type_flag;
     put_text(block, 157, 100, entry.link_name);
     put_text(block, 257, 8, std::string_view("ustar\00000", 8));
-    put_octal(block, 329, 8, entry.device_major);
-    put_octal(block, 337, 8, entry.device_minor);
+    // Go leaves these out of an extension's header.
+    if (entry.type_flag != 'x') {
+        put_octal(block, 329, 8, entry.device_major);
+        put_octal(block, 337, 8, entry.device_minor);
+    }
     std::memset(block.data() + 148, ' ', 8);
     unsigned sum = 0;
     for (const char c : block) sum += static_cast<unsigned char>(c);
@@ -81,17 +84,19 @@ std::string pax_records(const TarEntry& entry) {
     return out;
 }
 
-/// Source: Go archive/tar, writePAXHeader: where the extension member says it lies.
+/// Where the extension member says it lies; a directory's slash counts as the last one.
+/// Source: Go archive/tar, writePAXHeader and writeRawFile.
 std::string pax_name(std::string_view name) {
-    while (name.ends_with('/')) name.remove_suffix(1);
     const std::size_t slash = name.rfind('/');
-    const std::string dir =
-        slash == std::string_view::npos ? "" : std::string(name.substr(0, slash));
+    std::string out;
+    if (slash != std::string_view::npos) out = std::string(name.substr(0, slash)) + "/";
+    out += "PaxHeaders.0";
     const std::string_view base = slash == std::string_view::npos ? name : name.substr(slash + 1);
-    std::string out = dir.empty() ? fmt::format("PaxHeaders.0/{}", base)
-                                  : fmt::format("{}/PaxHeaders.0/{}", dir, base);
+    if (!base.empty()) out += "/" + std::string(base);
     std::erase_if(out, [](char c) { return c <= 0; });
-    return out.substr(0, 100);
+    out.resize(std::min<std::size_t>(out.size(), 100));
+    while (out.ends_with('/')) out.pop_back();
+    return out;
 }
 
 }  // namespace

@@ -207,5 +207,27 @@ TEST(Crc64, MatchesTheStandardCheckValue) {
     EXPECT_EQ(crc64_iso(crc64_iso(0, "1234"), "56789"), 0xb90956c775a41001ULL);
 }
 
+// Layers must come out with Docker's digest, so also what no reader looks at counts.
+TEST(TarWriter, WritesExtensionHeadersAsGoDoes) {
+    const auto first_block = [](const std::string& name) {
+        std::string out;
+        TarWriter writer([&](std::string_view bytes) { out += bytes; });
+        TarEntry entry;
+        entry.name = name;
+        entry.gid = 3'000'000;
+        writer.begin(entry);
+        return out.substr(0, 512);
+    };
+    const std::string file = first_block("a/b");
+    EXPECT_STREQ(file.c_str(), "a/PaxHeaders.0/b");
+    EXPECT_EQ(file[156], 'x');
+    EXPECT_EQ(file.substr(329, 16), std::string(16, '\0'));
+    EXPECT_STREQ(first_block("a/b/").c_str(), "a/b/PaxHeaders.0");
+    EXPECT_STREQ(first_block("a/\xc3\xa4").c_str(), "a/PaxHeaders.0");
+    EXPECT_STREQ(first_block("c").c_str(), "PaxHeaders.0/c");
+    const std::string deep = "t/" + std::string(120, 'l') + "/";
+    EXPECT_EQ(first_block(deep).substr(0, 100), deep.substr(0, 100));
+}
+
 }  // namespace
 }  // namespace dockerd::archive
