@@ -1,0 +1,63 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include <dockerd/logging/drivers.hpp>
+
+/// Options of the drivers that send logs away, read once and checked.
+namespace dockerd::logging {
+
+/// Where a server is.
+struct Address {
+    std::string network;  ///< "udp", "tcp", "tls", "unix", "unixgram"; empty: syslog's own sockets
+    std::string host;
+    std::string port;
+    std::string path;  ///< of unix sockets
+    bool operator==(const Address&) const = default;
+};
+
+enum class SyslogFormat { unix_style, rfc3164, rfc5424, rfc5424micro };
+
+struct SyslogSettings {
+    Address address;
+    int facility = 3;  ///< "daemon"
+    SyslogFormat format = SyslogFormat::unix_style;
+    bool skip_verify = false;
+    std::string ca_cert, cert, key;  ///< files
+};
+
+/// Throws: invalid_argument, "invalid syslog facility", "unsupported scheme: 'x'" and others.
+SyslogSettings syslog_settings(const Options& options);
+
+struct FluentdSettings {
+    Address address;
+    std::int64_t buffer_limit = 1024 * 1024;  ///< entries that may wait when sent asynchronously
+    std::chrono::milliseconds retry_wait{1000};
+    std::int64_t max_retries = 2147483647;
+    bool async = false;
+    std::chrono::milliseconds reconnect_interval{0};  ///< 0: never
+    bool sub_second = false;
+    bool request_ack = false;
+    std::chrono::nanoseconds write_timeout{0};  ///< 0: none
+};
+
+/// Throws: invalid_argument, "invalid fluentd-address (x): unsupported scheme: 'x'" and others.
+FluentdSettings fluentd_settings(const Options& options);
+
+enum class GelfCompression { gzip, zlib, none };
+
+struct GelfSettings {
+    Address address;
+    GelfCompression compression = GelfCompression::gzip;
+    int level = 1;
+    int max_reconnect = 3;
+    std::chrono::seconds reconnect_delay{1};
+};
+
+/// Throws: invalid_argument, "gelf-address is a required parameter" and others.
+void check_gelf(const Options& options);
+GelfSettings gelf_settings(const Options& options);
+
+}  // namespace dockerd::logging

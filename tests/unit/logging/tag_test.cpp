@@ -1,0 +1,87 @@
+#include <dockerd/logging/drivers.hpp>
+
+#include <gtest/gtest.h>
+
+#include <dockerd/base/error.hpp>
+
+namespace dockerd::logging {
+namespace {
+
+ContainerInfo info() {
+    ContainerInfo info;
+    info.id = "0123456789abcdef0123456789abcdef";
+    info.name = "/web";
+    info.entrypoint = "/bin/sh";
+    info.args = {"-c", "true"};
+    info.image_id = "sha256:abcdef0123";
+    info.image_name = "busybox:latest";
+    info.env = {"A=1", "AB=2", "NAME"};
+    info.labels = {{"com.x", "lab"}, {"A", "label"}};
+    return info;
+}
+
+std::string tag(const std::string& text) { return render_tag({{"tag", text}}, info(), "{{.ID}}"); }
+
+std::string problem(const std::string& text) {
+    try {
+        return "no error: " + tag(text);
+    } catch (const base::Error& error) {
+        return error.what();
+    }
+}
+
+TEST(LogTag, HasDockersFields) {
+    EXPECT_EQ(tag(""), "0123456789ab");
+    EXPECT_EQ(tag("plain"), "plain");
+    EXPECT_EQ(tag("{{.ImageName}}/{{.Name}}/{{.ID}}"), "busybox:latest/web/0123456789ab");
+    EXPECT_EQ(tag("{{.FullID}}"), info().id);
+    EXPECT_EQ(tag("{{.ImageID}} {{.ImageFullID}}"), "sha256:abcde sha256:abcdef0123");
+    EXPECT_EQ(tag("{{.DaemonName}} {{.Command}}"), "docker /bin/sh -c true");
+    EXPECT_EQ(tag("{{.ContainerName}}{{.ContainerArgs}}"), "/web[-c true]");
+    EXPECT_EQ(tag("{{index .ContainerLabels \"com.x\"}}"), "lab");
+    EXPECT_EQ(tag("{{(.ExtraAttributes nil).none}}"), "<no value>");
+}
+
+TEST(LogTag, HasFunctionsAndConditions) {
+    EXPECT_EQ(tag("{{upper .Name}}{{.Name | title}}"), "WEBWeb");
+    EXPECT_EQ(tag("{{truncate .ID 4}}{{pad .Name 1 2}}"), "0123 web  ");
+    EXPECT_EQ(tag("{{join (split .ImageName \":\") \"-\"}}"), "busybox-latest");
+    EXPECT_EQ(tag("{{printf \"%s/%q\" .Name .Name}}"), "web/\"web\"");
+    EXPECT_EQ(tag("{{json .ContainerArgs}}"), "[\"-c\",\"true\"]");
+    EXPECT_EQ(tag("{{if eq .Name \"web\"}}yes{{else}}no{{end}}"), "yes");
+    EXPECT_EQ(tag("{{if .LogPath}}a{{else}}b{{end}}"), "b");
+    EXPECT_EQ(tag("a  {{- .Name -}}  b"), "awebb");
+    EXPECT_EQ(tag("{{/* nothing */}}x"), "x");
+}
+
+TEST(LogTag, IsRefusedInGosWords) {
+    EXPECT_EQ(problem("{{.Bad}}"),
+              "template: log-tag:1:2: executing \"log-tag\" at <.Bad>: can't evaluate field Bad in "
+              "type *logger.Info");
+    EXPECT_EQ(problem("{{foo}}"), "template: log-tag:1: function \"foo\" not defined");
+    EXPECT_EQ(problem("{{.ID"), "template: log-tag:1: unclosed action");
+    EXPECT_EQ(problem("{{}}"), "template: log-tag:1: missing value for command");
+    EXPECT_EQ(problem("{{if .ID}}x"), "template: log-tag:1: unexpected EOF");
+    EXPECT_EQ(problem("{{" + std::string(10000, '(')),
+              "template: log-tag:1: exceeded maximum nesting depth");
+}
+
+TEST(LogAttributes, AreChosenByNameAndPattern) {
+    using Map = std::map<std::string, std::string>;
+    EXPECT_EQ(extra_attributes({}, info()), Map{});
+    EXPECT_EQ(extra_attributes({{"labels", "com.x,none"}, {"env", "AB"}}, info()),
+              (Map{{"com.x", "lab"}, {"AB", "2"}}));
+    EXPECT_EQ(extra_attributes({{"labels-regex", "^com"}, {"env-regex", "^A"}}, info()),
+              (Map{{"com.x", "lab"}, {"A", "1"}, {"AB", "2"}}));
+    // A variable wins over a label of its name.
+    EXPECT_EQ(extra_attributes({{"labels", "A"}, {"env", "A"}}, info()), (Map{{"A", "1"}}));
+    try {
+        (void)extra_attributes({{"labels-regex", "("}}, info());
+        FAIL() << "accepted";
+    } catch (const base::Error& error) {
+        EXPECT_STREQ(error.what(), "error parsing regexp: missing closing ): `(`");
+    }
+}
+
+}  // namespace
+}  // namespace dockerd::logging
