@@ -29,6 +29,7 @@ void prepare_process() {
     ignore.sa_flags = SA_NOCLDWAIT;
     (void)::sigaction(SIGCHLD, &ignore, nullptr);
     (void)::sigaction(SIGPIPE, &ignore, nullptr);
+    (void)::sigaction(SIGXFSZ, &ignore, nullptr);  // of a log: as a full disk
     (void)::sigaction(SIGHUP, &ignore, nullptr);
     (void)::sigaction(SIGINT, &ignore, nullptr);  // of a terminal dockerd runs in
     (void)::chdir("/");

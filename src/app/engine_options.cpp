@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/logging/drivers.hpp>
 
 namespace dockerd::app {
 namespace {
@@ -82,6 +83,11 @@ engine::ContainersOptions containers_options(const Config& config) {
     options.shutdown_timeout = std::chrono::seconds(config.shutdown_timeout);
     options.log_driver = config.log_driver;
     for (const auto& [key, value] : config.log_opts) options.log_options[key] = value;
+    // Source: moby daemon/logs.go, defaultLogConfig.
+    if (!config.log_opts.empty()) {
+        base::in_context("failed to set log opts",
+                         [&] { logging::validate_options(config.log_driver, config.log_opts); });
+    }
     options.ipc_mode = config.default_ipc_mode;
     options.cgroupns_mode = config.default_cgroupns_mode;
     options.shm_size = config.default_shm_size.value;
@@ -99,6 +105,7 @@ engine::SystemOptions system_options(const Config& config) {
     engine::SystemOptions options;
     options.data_root = config.data_root;
     options.logging_driver = config.log_driver;
+    options.log_drivers = logging::driver_names();
     options.cgroupns_mode = config.default_cgroupns_mode;
     options.seccomp_profile = config.seccomp_profile;
     options.no_new_privileges = config.no_new_privileges;

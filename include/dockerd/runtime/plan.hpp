@@ -146,9 +146,14 @@ struct LogTarget {
     std::string path;            ///< .../<id>-json.log, or the local driver's container.log
     std::int64_t max_size = -1;  ///< bytes; -1: no rotation
     std::uint32_t max_files = 1;
-    bool compress = false;        ///< rotated files are left uncompressed by the monitor
+    bool compress = false;        ///< rotated files become `.gz`
     std::string attributes_json;  ///< `{"k":"v"}` for "attrs", or empty
-    std::string tag_attributes;   ///< reserved
+    /// With a driver that sends logs away: the program that does it, and what it is told. The file
+    /// above is then the copy that can be read back.
+    base::Fd forwarder;
+    std::string forwarder_config;
+    /// Bytes that may wait for the forwarder before lines are dropped; -1: the container waits.
+    std::int64_t ring_size = -1;
 };
 
 /// Everything the launcher needs to start a container; the engine has opened all host paths.

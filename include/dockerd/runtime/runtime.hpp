@@ -3,6 +3,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/fd.hpp>
 #include <dockerd/base/time.hpp>
+#include <dockerd/runtime/attach.hpp>
 #include <dockerd/runtime/plan.hpp>
 
 #include <sys/types.h>
@@ -58,24 +59,6 @@ struct RuntimeEvents {
     std::function<void(const std::string& id, std::uint64_t attach_id)> on_attach_closed;
 };
 
-/// What an attached client gets.
-struct AttachOptions {
-    bool stdin = false;
-    bool stdout = true;
-    bool stderr = true;
-    /// Frames with the 8-byte header. The caller sets it: Docker does so without a tty.
-    bool multiplexed = true;
-    /// Bytes that detach; only looked for with a tty and stdin. Empty: none.
-    std::string detach_keys;
-};
-
-/// A client that is to be attached before the first byte is written.
-struct PendingAttach {
-    AttachOptions options;
-    base::Fd client;    ///< a connected stream socket, given away
-    std::string input;  ///< bytes already read from it
-};
-
 class Monitor;
 
 /// How the start of an exec went that nobody waited for.
@@ -110,6 +93,13 @@ public:
     /// for on_attach_closed. Throws: conflict, "container <id> is not running".
     virtual std::uint64_t attach(const AttachOptions& options, base::Fd client,
                                  const std::string& input) = 0;
+
+    /// The same, but the client gets nothing before resume(): meanwhile the log up to `log_end`
+    /// can be given to it, and together that is all output without gap or double.
+    /// Throws: conflict, "container <id> is not running", or when its monitor is too old for it.
+    virtual HeldClient attach_held(const AttachOptions& options, base::Fd client,
+                                   const std::string& input) = 0;
+    virtual void resume(std::uint64_t attach_id) = 0;
 
     /// Sends `signal` to process 1. Returns false when it has ended.
     virtual bool signal(int signal) = 0;

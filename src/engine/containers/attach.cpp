@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/undo.hpp>
 
 #include "containers.hpp"
 #include "detach_keys.hpp"
@@ -57,19 +58,15 @@ public:
     [[nodiscard]] bool tty() const override { return tty_; }
 
     void run(base::Fd client, std::string early_input) override {
-        if (options_.logs && !replay_log(client)) return;
+        const bool live = options_.stream && (options_.stdin_stream || options_.stdout_stream ||
+                                              options_.stderr_stream);
+        if (options_.logs && live && join_with_log(client, early_input)) return;
+        if (options_.logs && !replay_log(client, std::nullopt)) return;
         const base::Lock lock(container_->operation);
         if (container_->removed) return;
         owner_.log_event(container_->record, "attach");
-        const bool any = options_.stdin_stream || options_.stdout_stream || options_.stderr_stream;
-        if (!options_.stream || !any) return;
-        runtime::AttachOptions attach;
-        attach.stdin = options_.stdin_stream;
-        attach.stdout = options_.stdout_stream;
-        attach.stderr = options_.stderr_stream;
-        attach.multiplexed = options_.multiplexed && !tty_;
-        attach.detach_keys = options_.detach_keys.empty() ? "\x10\x11" : options_.detach_keys;
-        attach.stdin = attach.stdin && container_->record.config.open_stdin;
+        if (!live) return;
+        const auto attach = runtime_options();
         if (container_->monitor) {
             (void)container_->monitor->attach(attach, std::move(client), early_input);
             return;
@@ -83,11 +80,47 @@ public:
     }
 
 private:
-    bool replay_log(const base::Fd& client) {
+    [[nodiscard]] runtime::AttachOptions runtime_options() const {
+        runtime::AttachOptions attach;
+        attach.stdin = options_.stdin_stream && container_->record.config.open_stdin;
+        attach.stdout = options_.stdout_stream;
+        attach.stderr = options_.stderr_stream;
+        attach.multiplexed = options_.multiplexed && !tty_;
+        attach.detach_keys = options_.detach_keys.empty() ? "\x10\x11" : options_.detach_keys;
+        return attach;
+    }
+
+    /// The log of a running container up to a moment, and its output from that on: the monitor
+    /// keeps the client's stream back meanwhile. False when there is none to do that.
+    bool join_with_log(const base::Fd& client, const std::string& early_input) {
+        std::shared_ptr<runtime::Monitor> monitor;
+        runtime::HeldClient held;
+        {
+            const base::Lock lock(container_->operation);
+            monitor = container_->removed ? nullptr : container_->monitor;
+            if (!monitor) return false;
+            base::Fd copy(::fcntl(client.get(), F_DUPFD_CLOEXEC, 0));
+            if (!copy) return false;
+            try {
+                held = monitor->attach_held(runtime_options(), std::move(copy), early_input);
+            } catch (const base::Error&) {
+                return false;  // of an older daemon, or just ending
+            }
+        }
+        {
+            const base::Undo let_go([&]() noexcept { monitor->resume(held.attach_id); });
+            if (held.log_end) (void)replay_log(client, held.log_end);  // a client that is gone
+        }
+        const base::Lock lock(container_->operation);
+        if (!container_->removed) owner_.log_event(container_->record, "attach");
+        return true;
+    }
+
+    bool replay_log(const base::Fd& client, std::optional<runtime::LogPosition> end) {
         LogOptions query;
         query.stdout_stream = options_.stdout_stream;
         query.stderr_stream = options_.stderr_stream;
-        const auto log = owner_.logs(container_->id, query);
+        const auto log = owner_.open_log(container_, query, end);
         std::string chunk;
         while (true) {
             chunk.clear();

@@ -144,6 +144,9 @@ private:
     void write_etc_files(Container& container);
     void mount_volumes(Container& container);
     JoinedNamespaces find_namespaces(const Container& container);
+    // log_plan.cpp
+    [[nodiscard]] runtime::LogTarget plan_log(const store::ContainerRecord& record) const;
+    [[nodiscard]] std::string log_path_of(const std::string& id, const std::string& driver) const;
     // plan.cpp
     runtime::ContainerPlan make_plan(Container& container, PlanSources sources);
     runtime::ExecPlan plan_exec(const Container& container, const Exec& exec) const;
@@ -186,6 +189,9 @@ private:
     void save_network_state(const Container& container);
     std::optional<std::string> load_network_state(const std::string& id) const;
     void forget_network_state(const std::string& id) noexcept;
+    // logs.cpp
+    std::unique_ptr<LogStream> open_log(const ContainerRef& container, const LogOptions& options,
+                                        std::optional<runtime::LogPosition> end);
     // exec
     std::shared_ptr<Exec> get_exec(std::string_view exec_id) const;
     void run_exec(const std::shared_ptr<Exec>& exec, std::optional<runtime::PendingAttach> client);
@@ -224,7 +230,6 @@ private:
     [[nodiscard]] std::string listed_image(const ContainerSnapshot& container,
                                            ImageNames& names) const;
     ContainerSummary summarize(const ContainerPtr& container, ImageNames& names) const;
-    [[nodiscard]] std::string log_path_of(const std::string& id, const std::string& driver) const;
     [[nodiscard]] std::string state_directory(const std::string& id) const;
     [[nodiscard]] std::string cgroup_parent_of(const store::ContainerRecord& record) const;
     void log_event(const store::ContainerRecord& record, const std::string& action,

@@ -1,14 +1,35 @@
 #include "logs/logs.hpp"
 
-#include <dockerd/base/strings.hpp>
+#include <dockerd/base/error.hpp>
+#include <dockerd/logging/drivers.hpp>
 
 #include "containers.hpp"
 
 namespace dockerd::engine {
 
+namespace {
+
+/// How many files there may be. A container with settings nobody understands never wrote any.
+int count_files(const model::LogConfig& config) {
+    try {
+        return logging::is_remote(config.type)
+                   ? logging::cache_settings(config.config).max_files
+                   : logging::file_settings(config.type, config.config).max_files;
+    } catch (const base::Error&) {
+        return 1;
+    }
+}
+
+}  // namespace
+
 // Source: moby daemon/logs.go, ContainerLogs.
 std::unique_ptr<LogStream> Containers::logs(std::string_view reference, const LogOptions& options) {
-    const auto container = index_.get(reference);
+    return open_log(index_.get(reference), options, std::nullopt);
+}
+
+std::unique_ptr<LogStream> Containers::open_log(const ContainerRef& container,
+                                                const LogOptions& options,
+                                                std::optional<runtime::LogPosition> end) {
     const auto snapshot = container->snapshot();
     if (!options.stdout_stream && !options.stderr_stream) {
         base::fail(base::ErrorKind::invalid_argument, "You must choose at least one stream");
@@ -18,30 +39,22 @@ std::unique_ptr<LogStream> Containers::logs(std::string_view reference, const Lo
         base::fail(base::ErrorKind::conflict,
                    "can not get logs from container which is dead or marked for removal");
     }
-    if (config.type == "none") {
+    const bool remote = logging::is_remote(config.type);
+    logs::LogSource source;
+    source.path = log_path_of(container->id, config.type);
+    if (source.path.empty() || (remote && !logging::uses_cache(config.config))) {
         base::fail(base::ErrorKind::not_implemented,
                    "configured logging driver does not support reading");
     }
-    logs::LogSource source;
-    source.format = config.type == "local" ? logs::Format::local : logs::Format::json_file;
-    source.path = log_path_of(container->id, config.type);
+    source.format = config.type == "json-file" ? logs::Format::json_file : logs::Format::local;
     source.tty = snapshot->config.tty;
-    source.max_files = config.type == "local" ? 5 : 1;
-    if (const auto files = config.config.find("max-file"); files != config.config.end()) {
-        source.max_files = static_cast<int>(base::parse_int(files->second).value_or(1));
-    }
+    source.max_files = count_files(config);
+    source.end = end;
     if (snapshot->state.running) {
         const base::Lock lock(container->waiters_mutex);
         source.run = container->log_run;
     }
     return logs::open_log_stream(source, options, log_watcher_);
-}
-
-std::string Containers::log_path_of(const std::string& id, const std::string& driver) const {
-    const std::string directory = parts_.files.path(id);
-    if (driver == "json-file") return directory + "/" + id + "-json.log";
-    if (driver == "local") return directory + "/local-logs/container.log";
-    return {};
 }
 
 }  // namespace dockerd::engine

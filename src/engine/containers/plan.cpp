@@ -48,63 +48,6 @@ runtime::ResolvedMount resolved(const store::MountPointRecord& point) {
     return mount;
 }
 
-runtime::LogTarget log_target(const model::LogConfig& config, const std::string& path,
-                              std::string attributes) {
-    runtime::LogTarget target;
-    const auto find = [&](const char* key) -> const std::string* {
-        const auto found = config.config.find(key);
-        return found == config.config.end() ? nullptr : &found->second;
-    };
-    if (config.type == "none" || path.empty()) return target;
-    const bool local = config.type == "local";
-    target.kind = local ? runtime::LogKind::local : runtime::LogKind::json_file;
-    target.path = path;
-    // Source: moby daemon/logger/local/local.go: 20 MB in five files unless said otherwise.
-    if (local) {
-        target.max_size = 20 * 1024 * 1024;
-        target.max_files = 5;
-    }
-    if (const auto* size = find("max-size")) target.max_size = parse_size(*size).value_or(-1);
-    if (const auto* files = find("max-file")) {
-        target.max_files = static_cast<std::uint32_t>(base::parse_int(*files).value_or(1));
-    }
-    target.attributes_json = std::move(attributes);
-    return target;
-}
-
-bool is_label_wanted(const model::LogConfig& config, const char* key, std::string_view name) {
-    const auto found = config.config.find(key);
-    if (found == config.config.end()) return false;
-    for (const auto& part : base::split(found->second, ',')) {
-        if (base::trim(part) == name) return true;
-    }
-    return false;
-}
-
-/// `{"k":"v"}` of the labels and variables the log driver was asked to keep with each line.
-// Source: moby daemon/logger/loginfo.go, ExtraAttributes.
-std::string log_attributes(const model::LogConfig& config,
-                           const model::ContainerConfig& container) {
-    std::map<std::string, std::string> attributes;
-    for (const auto& [name, value] : container.labels) {
-        if (is_label_wanted(config, "labels", name)) attributes[name] = value;
-    }
-    for (const auto& entry : container.env) {
-        const auto equals = entry.find('=');
-        const std::string name = entry.substr(0, equals);
-        if (equals != std::string::npos && is_label_wanted(config, "env", name)) {
-            attributes[name] = entry.substr(equals + 1);
-        }
-    }
-    if (attributes.empty()) return {};
-    std::string out = "{";
-    for (const auto& [name, value] : attributes) {
-        if (out.size() > 1) out += ",";
-        out += base::quote(name) + ":" + base::quote(value);
-    }
-    return out + "}";
-}
-
 model::List<model::Ulimit> as_list(const std::vector<model::Ulimit>& items) {
     return model::List<model::Ulimit>(items);
 }
@@ -168,12 +111,7 @@ runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources s
     record.log_path = host.log_config.type == "json-file"
                           ? log_path_of(container.id, host.log_config.type)
                           : std::string();
-    const std::string log_path = log_path_of(container.id, host.log_config.type);
-    if (host.log_config.type == "local") {
-        sys::make_directories(log_path.substr(0, log_path.rfind('/')), 0700);
-    }
-    input.log =
-        log_target(host.log_config, log_path, log_attributes(host.log_config, record.config));
+    input.log = std::move(sources.log);
     auto planned = runtime::plan_container(std::move(input));
     if (planned.plan.process.apparmor_profile == runtime::default_app_armor_profile) {
         runtime::ensure_default_app_armor_profile();

@@ -27,6 +27,7 @@ struct PlanSources {
     std::string state_directory;
     std::vector<runtime::DeviceNode> devices;
     JoinedNamespaces join;
+    runtime::LogTarget log;
 };
 
 /// Ports to publish: PortBindings, and with PublishAllPorts every exposed one.

@@ -130,8 +130,9 @@ void Containers::start_steps(const ContainerRef& container) {
     container->oom_kills_seen = container->cgroup.oom_kills();
     sources.state_directory = state_directory(container->id);
     sources.join = find_namespaces(*container);
-    base::in_context("failed to initialize logging driver",
-                     [&] { check_log_sizes(record.host_config.log_config); });
+    sources.log =
+        base::in_context("failed to create task for container: failed to initialize logging driver",
+                         [&] { return plan_log(record); });
     auto plan = make_plan(*container, std::move(sources));
 
     auto pending = std::move(container->pending);

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <filesystem>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/logging/drivers.hpp>
 #include <dockerd/net/address.hpp>
 #include <dockerd/net/ports.hpp>
 #include <dockerd/runtime/capabilities.hpp>
@@ -75,25 +75,6 @@ void validate_extra_host(const std::string& text) {
     if (!net::IpAddress::parse(address)) {
         invalid("invalid IP address in add-host: " + base::quote(text.substr(colon + 1)));
     }
-}
-
-struct DriverOptions {
-    std::string_view driver;
-    std::vector<std::string_view> options;
-};
-
-const std::vector<DriverOptions>& known_log_drivers() {
-    static const std::vector<DriverOptions> drivers{
-        {"none", {}},
-        {"json-file",
-         {"max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag"}},
-        {"local", {"max-file", "max-size", "compress"}},
-    };
-    return drivers;
-}
-
-bool is_common_log_option(std::string_view key) {
-    return key == "mode" || key == "max-buffer-size" || key.starts_with("cache-");
 }
 
 }  // namespace
@@ -198,73 +179,8 @@ void check_log_config(model::LogConfig& config, const std::string& default_drive
                       const model::StringMap& default_options) {
     if (config.type.empty()) config.type = default_driver;
     config.config.given = true;
-    if (config.type == default_driver) {
-        config.config.insert(default_options.begin(), default_options.end());
-    }
-    const auto& drivers = known_log_drivers();
-    const auto driver = std::ranges::find(drivers, config.type, &DriverOptions::driver);
-    if (driver == drivers.end()) {
-        // Source: moby daemon/logger/plugin.go.
-        invalid(fmt::format("error looking up logging plugin {0}: plugin \"{0}\" not found",
-                            config.type));
-    }
-    if (config.type == "none") return;
-    for (const auto& [key, value] : config.config) {
-        if (is_common_log_option(key)) continue;
-        if (std::ranges::find(driver->options, key) == driver->options.end()) {
-            invalid(fmt::format("unknown log opt '{}' for {} log driver", key, config.type));
-        }
-    }
-}
-
-// Source: moby daemon/logger: the drivers read their sizes when they are opened.
-void check_log_sizes(const model::LogConfig& config) {
-    const auto find = [&](const char* key) -> const std::string* {
-        const auto found = config.config.find(key);
-        return found == config.config.end() ? nullptr : &found->second;
-    };
-    const auto* size = find("max-size");
-    const auto* files = find("max-file");
-    if (size != nullptr && (!parse_size(*size) || *parse_size(*size) <= 0)) {
-        invalid(fmt::format("invalid size: '{}'", *size));
-    }
-    if (files != nullptr) {
-        const auto count = base::parse_int(*files);
-        if (!count) {
-            invalid(fmt::format("strconv.Atoi: parsing {}: invalid syntax", base::quote(*files)));
-        }
-        if (*count < 1) invalid("max-file cannot be less than 1");
-        // Source: moby daemon/logger/jsonfilelog/jsonfilelog.go, New.
-        if (size == nullptr && *count > 1 && config.type == "json-file") return;
-    }
-}
-
-std::optional<std::int64_t> parse_size(std::string_view text) {
-    const auto unit_at = text.find_first_not_of("0123456789.");
-    const std::string number(text.substr(0, unit_at));
-    std::string unit = unit_at == std::string_view::npos
-                           ? std::string()
-                           : base::to_lower(base::trim(text.substr(unit_at)));
-    if (number.empty()) return std::nullopt;
-    if (unit.ends_with("ib"))
-        unit.resize(unit.size() - 2);
-    else if (unit.ends_with("b"))
-        unit.resize(unit.size() - 1);
-    constexpr std::string_view units = "kmgtp";
-    double scale = 1;
-    if (!unit.empty()) {
-        const auto power = unit.size() == 1 ? units.find(unit[0]) : std::string_view::npos;
-        if (power == std::string_view::npos) return std::nullopt;
-        scale = std::pow(1024.0, static_cast<double>(power + 1));
-    }
-    try {
-        std::size_t used = 0;
-        const double value = std::stod(number, &used) * scale;
-        if (used != number.size() || value > 9.2e18) return std::nullopt;
-        return static_cast<std::int64_t>(value);
-    } catch (const std::exception&) {
-        return std::nullopt;
-    }
+    logging::merge_defaults(config.type, config.config, default_driver, default_options);
+    logging::validate_options(config.type, config.config);
 }
 
 }  // namespace dockerd::engine

@@ -30,14 +30,6 @@ void validate_restart_policy(const model::RestartPolicy& policy);
 void check_log_config(model::LogConfig& config, const std::string& default_driver,
                       const model::StringMap& default_options);
 
-/// Checks max-size and max-file, as the log drivers do when a container starts.
-/// Throws: invalid_argument, "invalid size: 'x'".
-void check_log_sizes(const model::LogConfig& config);
-
-/// Bytes of "10m", "1.5g", "512"; nullopt when it is something else.
-/// Source: docker/go-units, RAMInBytes.
-std::optional<std::int64_t> parse_size(std::string_view text);
-
 /// How long a graceful end of the daemon waits for its containers; nullopt is for ever.
 /// Units: seconds, -1 for ever, in both arguments.
 std::optional<std::chrono::seconds> shutdown_patience(

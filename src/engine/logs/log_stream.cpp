@@ -69,10 +69,13 @@ public:
         // Watching starts before the first look: a change after it is a wake-up.
         if (follow_) start_following(watcher);
         auto files = open_log_files(source_.path, source_.max_files);
+        if (source_.end) cut_at_end(files);
         if (options.tail == 0) {
             skip_to_end(files);
         } else if (options.tail > 0) {
             keep_tail(files, source_.format, options.tail);
+        } else if (options.since) {
+            skip_before(files, source_.format, *options.since);
         }
         for (auto& file : files) files_.push_back(std::move(file));
     }
@@ -109,6 +112,18 @@ private:
         wake_ = std::make_shared<Wake>();
         watch_ = watcher.watch(source_.path.substr(0, source_.path.rfind('/')), wake_);
         source_.run->add(wake_);
+    }
+
+    /// Leaves out what was written after the position that was asked for.
+    void cut_at_end(std::vector<LogFile>& files) {
+        for (std::size_t i = 0; i < files.size(); ++i) {
+            struct stat found;
+            if (::fstat(files[i].fd.get(), &found) != 0) continue;
+            if (files[i].compressed || found.st_ino != source_.end->inode) continue;
+            files.resize(i + 1);
+            files[i].size = std::min<std::int64_t>(files[i].size, source_.end->size);
+            return;
+        }
     }
 
     /// For tail 0: nothing of what is there now.

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <dockerd/engine/containers.hpp>
+#include <dockerd/runtime/runtime.hpp>
 
 #include "logs/entry.hpp"
 #include "logs/wake.hpp"
@@ -18,6 +20,8 @@ struct LogSource {
     bool tty = false;
     /// The run that writes; null when the container does not run. Followers end after finish().
     std::shared_ptr<Run> run;
+    /// Not read beyond this; for readers that do not follow.
+    std::optional<runtime::LogPosition> end;
 };
 
 /// Opens the log for one reader. A log that was never written is empty.

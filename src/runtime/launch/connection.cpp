@@ -2,6 +2,8 @@
 
 #include "launch/failure.hpp"
 
+#include <dockerd/base/strings.hpp>
+
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -120,6 +122,28 @@ std::uint64_t Connection::attach(const AttachOptions& options, base::Fd client,
     const wire::Reply reply = ask(wire::Kind::attach, wire::encode(request));
     if (!reply.ok) throw_not_running(id_);
     return attach_id;
+}
+
+HeldClient Connection::attach_held(const AttachOptions& options, base::Fd client,
+                                   const std::string& input) {
+    HeldClient held;
+    held.attach_id = next_attach_id();
+    const wire::AttachRequest request =
+        attach_request(PendingAttach{options, std::move(client), input}, held.attach_id);
+    const wire::Reply reply = ask(wire::Kind::attach_held, wire::encode(request));
+    if (!reply.ok) throw_not_running(id_);
+    const auto parts = base::split(reply.failed.text, ' ');
+    if (parts.size() == 2) {
+        held.log_end =
+            LogPosition{static_cast<std::uint64_t>(base::parse_int(parts[0]).value_or(0)),
+                        base::parse_int(parts[1]).value_or(0)};
+    }
+    return held;
+}
+
+void Connection::resume(std::uint64_t attach_id) {
+    // Gone: its clients are as well.
+    (void)send(wire::Kind::attach_resume, 0, wire::encode(wire::AttachResume{attach_id}));
 }
 
 bool Connection::signal(int signal) {

@@ -29,6 +29,9 @@ public:
     [[nodiscard]] const base::Fd& pidfd() const override { return pidfd_; }
     std::uint64_t attach(const AttachOptions& options, base::Fd client,
                          const std::string& input) override;
+    HeldClient attach_held(const AttachOptions& options, base::Fd client,
+                           const std::string& input) override;
+    void resume(std::uint64_t attach_id) override;
     bool signal(int signal) override;
     void resize(ConsoleSize size) override;
     pid_t exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) override;

@@ -24,7 +24,9 @@ std::string whole_text(Attempt attempt, const wire::Failed& failed) {
     if (failed.error != 0) text += ": " + base::errno_text(failed.error);
     // Docker finds these out itself, before its runtime is asked.
     if (failed.step == "lookup") return text;
-    if (failed.step == "log") return "failed to initialize logging driver: " + text;
+    if (failed.step == "log") {
+        return "failed to create task for container: failed to initialize logging driver: " + text;
+    }
     if (attempt == Attempt::exec) {
         return "OCI runtime exec failed: exec failed: unable to start container process: " + text +
                ": unknown";

@@ -134,6 +134,7 @@ void Reaper::handle(Connection& connection, wire::Packet& packet) {
     wire::ExecExited exec;
     wire::Detached detached;
     wire::AttachClosed closed;
+    wire::LogLost lost;
     switch (packet.kind) {
         case wire::Kind::reply:
             if (packet.to(reply)) connection.answered(packet.serial, std::move(reply));
@@ -156,6 +157,11 @@ void Reaper::handle(Connection& connection, wire::Packet& packet) {
         case wire::Kind::attach_closed:
             if (packet.to(closed) && events_.on_attach_closed) {
                 events_.on_attach_closed(id, closed.attach_id);
+            }
+            return;
+        case wire::Kind::log_lost:
+            if (packet.to(lost)) {
+                base::log::error("Error writing log message of container {}: {}", id, lost.why);
             }
             return;
         default:

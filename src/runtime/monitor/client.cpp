@@ -30,7 +30,7 @@ void Client::update_events() {
     if (!socket_) return;
     std::uint32_t wanted = 0;
     if (reads_ && !paused_) wanted |= EPOLLIN;
-    if (!pending_.empty()) wanted |= EPOLLOUT;
+    if (!pending_.empty() && !held_) wanted |= EPOLLOUT;
     if (wanted == events_) return;
     events_ = wanted;
     loop_.change(socket_.get(), wanted, this);
@@ -80,7 +80,7 @@ void Client::send(int stream, std::string_view data) {
     const std::size_t head = request_.multiplexed ? sizeof header : 0;
     iovec parts[2] = {{header, head}, {const_cast<char*>(data.data()), data.size()}};
     ssize_t sent = 0;
-    if (pending_.empty()) {
+    if (pending_.empty() && !held_) {
         msghdr message{};
         message.msg_iov = parts;
         message.msg_iovlen = 2;
@@ -104,6 +104,11 @@ void Client::queue(std::string_view data) {
         sent_ = 0;
     }
     pending_.append(data);
+}
+
+void Client::hold(bool held) {
+    held_ = held;
+    if (!held && socket_) write_pending();
 }
 
 void Client::write_pending() {

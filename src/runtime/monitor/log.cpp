@@ -1,6 +1,9 @@
 #include "monitor/log.hpp"
 
 #include <sys/random.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include <cstring>
 
@@ -70,6 +73,13 @@ void append_number(std::string& out, std::uint64_t value, int width) {
     out.append(text + at, static_cast<std::size_t>(20 - at));
 }
 
+void append_fraction(std::string& out, long nanoseconds) {
+    if (nanoseconds == 0) return;
+    out += '.';
+    append_number(out, static_cast<std::uint64_t>(nanoseconds), 9);
+    while (out.back() == '0') out.pop_back();
+}
+
 void append_varint(std::string& out, std::uint64_t value) {
     for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
     out += static_cast<char>(value);
@@ -81,16 +91,41 @@ void append_big_endian(std::string& out, std::size_t value) {
 
 }  // namespace
 
+namespace {
+
+/// How many bytes at `p` stand for themselves in a JSON string.
+std::size_t plain_length(const unsigned char* p, std::size_t size) {
+    std::size_t i = 0;
+#ifdef __SSE2__
+    const auto equals = [](__m128i bytes, char c) {
+        return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c));
+    };
+    for (; i + 16 <= size; i += 16) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i));
+        // As signed numbers: control characters and everything beyond ASCII are below a blank.
+        __m128i special = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+        special = _mm_or_si128(special, _mm_or_si128(equals(bytes, '"'), equals(bytes, '\\')));
+        special = _mm_or_si128(special, _mm_or_si128(equals(bytes, '<'), equals(bytes, '>')));
+        special = _mm_or_si128(special, equals(bytes, '&'));
+        const int mask = _mm_movemask_epi8(special);
+        if (mask != 0)
+            return i + static_cast<std::size_t>(__builtin_ctz(static_cast<unsigned>(mask)));
+    }
+#endif
+    while (i < size && table.plain[p[i]]) ++i;
+    return i;
+}
+
+}  // namespace
+
 void append_json_string(std::string& out, std::string_view text) {
     const auto* p = reinterpret_cast<const unsigned char*>(text.data());
     const std::size_t size = text.size();
     std::size_t start = 0;
     out += '"';
     for (std::size_t i = 0; i < size;) {
-        if (table.plain[p[i]]) {
-            ++i;
-            continue;
-        }
+        i += plain_length(p + i, size - i);
+        if (i == size) break;
         const std::size_t length = p[i] < 0x80 ? 1 : sequence_length(p + i, size - i);
         const bool separator = length == 3 && p[i] == 0xe2 && p[i + 1] == 0x80 &&
                                (p[i + 2] == 0xa8 || p[i + 2] == 0xa9);
@@ -137,18 +172,30 @@ void append_time(std::string& out, const timespec& time) {
     append_number(out, second / 60 % 60, 2);
     out += ':';
     append_number(out, second % 60, 2);
-    if (time.tv_nsec != 0) {
-        out += '.';
-        append_number(out, static_cast<std::uint64_t>(time.tv_nsec), 9);
-        while (out.back() == '0') out.pop_back();
-    }
+    append_fraction(out, time.tv_nsec);
     out += 'Z';
 }
 
 Log::Log(const LogTarget& target)
     : kind_(target.kind), attributes_(target.attributes_json), file_(target) {}
 
-int Log::open() { return enabled() ? file_.open() : 0; }
+int Log::open() { return kind_ != LogKind::none ? file_.open() : 0; }
+
+/// What stands behind the text of an entry. Only the fraction of the second is made anew for each.
+void Log::append_json_tail(int stream, const timespec& time) {
+    Tail& tail = tails_[stream - 1];
+    if (tail.text.empty() || tail.second != time.tv_sec) {
+        tail.second = time.tv_sec;
+        tail.text = stream == 1 ? "\"stream\":\"stdout\"," : "\"stream\":\"stderr\",";
+        if (!attributes_.empty()) tail.text.append("\"attrs\":").append(attributes_) += ',';
+        tail.text += "\"time\":\"";
+        append_time(tail.text, {time.tv_sec, 0});
+        tail.text.pop_back();  // the zone, which comes behind the fraction
+    }
+    batch_ += tail.text;
+    append_fraction(batch_, time.tv_nsec);
+    batch_ += "Z\"}\n";
+}
 
 void Log::json_entry(int stream, std::string_view text, bool newline, const timespec& time) {
     batch_ += '{';
@@ -158,11 +205,7 @@ void Log::json_entry(int stream, std::string_view text, bool newline, const time
         if (newline) batch_.replace(batch_.size() - 1, 1, "\\n\"");
         batch_ += ',';
     }
-    batch_ += stream == 1 ? "\"stream\":\"stdout\"," : "\"stream\":\"stderr\",";
-    if (!attributes_.empty()) batch_.append("\"attrs\":").append(attributes_) += ',';
-    batch_ += "\"time\":\"";
-    append_time(batch_, time);
-    batch_ += "\"}\n";
+    append_json_tail(stream, time);
 }
 
 // Source: moby api/types/plugins/logdriver/entry.proto: source 1, time_nano 2, line 3, partial 4,
@@ -205,7 +248,7 @@ void Log::entry(int stream, std::string_view text, bool whole, const timespec& n
         line.first = now;
         line.ordinal = 0;
         line.partial = true;
-        if (kind_ == LogKind::local) {
+        if (kind_ != LogKind::json_file) {
             unsigned char raw[32] = {};
             (void)::getrandom(raw, sizeof raw, 0);  // an id only: any bytes will do
             line.partial_id.clear();
@@ -225,7 +268,7 @@ void Log::entry(int stream, std::string_view text, bool whole, const timespec& n
     if (batch_.size() >= batch_limit) flush();
 }
 
-void Log::add_lines(int stream, std::string_view data, const timespec& now) {
+void Log::add_lines(int stream, std::string_view data, timespec now) {
     std::string& held = lines_[stream - 1].held;
     while (!data.empty()) {
         const std::size_t room = longest_part - held.size();
@@ -246,6 +289,11 @@ void Log::add_lines(int stream, std::string_view data, const timespec& now) {
             held.clear();
         }
         data.remove_prefix(taken + (newline != nullptr ? 1 : 0));
+        // No two entries share their time: readers that follow find their place again by it.
+        if (++now.tv_nsec == 1'000'000'000) {
+            now.tv_nsec = 0;
+            ++now.tv_sec;
+        }
     }
 }
 
@@ -265,8 +313,10 @@ void Log::end(int stream, const timespec& now) {
 
 void Log::flush() {
     if (batch_.empty()) return;
-    file_.write(batch_, reinterpret_cast<const std::uint32_t*>(ends_.data()),
-                ends_.size() / sizeof(std::uint32_t));
+    const auto* ends = reinterpret_cast<const std::uint32_t*>(ends_.data());
+    const std::size_t count = ends_.size() / sizeof(std::uint32_t);
+    if (kind_ != LogKind::none) file_.write(batch_, ends, count);
+    if (sink_ != nullptr) sink_->push(batch_, ends, count);
     batch_.clear();
     ends_.clear();
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "monitor/log_sink.hpp"
+
 #include <dockerd/base/fd.hpp>
 #include <dockerd/runtime/plan.hpp>
 
@@ -18,6 +20,10 @@ void append_json_string(std::string& out, std::string_view text);
 /// Appends RFC 3339 in UTC with nanoseconds, trailing zeros cut off.
 void append_time(std::string& out, const timespec& time);
 
+/// Compresses `path` to `path`.gz and removes it. `last_time` is not before its last entry.
+/// 0 or an errno.
+int compress_log(const std::string& path, const std::string& last_time);
+
 /// The files of one log: the current one, and rotated ones with a number at the end.
 /// Never throws away what the container prints for another reason than a full disk; counts then.
 /// Source: moby daemon/logger/loggerutils/logfile.go, WriteLogEntry, rotate.
@@ -34,14 +40,22 @@ public:
     void write(std::string_view entries, const std::uint32_t* ends, std::size_t count);
 
     [[nodiscard]] std::uint64_t dropped_bytes() const { return dropped_; }
+    /// A rotated file is still being compressed. The next rotation waits for that, as Docker's.
+    bool busy();
+    /// Inode and size of the current file, "123 456".
+    [[nodiscard]] std::string position() const;
 
 private:
+    void start_compressor();
+    void await_compressor();
     void append(std::string_view bytes);
     void rotate();
 
     std::string path_;
     std::int64_t max_size_;
     std::uint32_t max_files_;
+    bool compress_;
+    base::Fd compressor_;  ///< pidfd of the process that compresses
     base::Fd file_;
     std::int64_t size_ = 0;
     std::uint64_t dropped_ = 0;
@@ -55,7 +69,20 @@ class Log {
 public:
     explicit Log(const LogTarget& target);
 
-    [[nodiscard]] bool enabled() const { return kind_ != LogKind::none; }
+    /// Entries also go there from now on.
+    void set_sink(LogSink* sink) { sink_ = sink; }
+
+    [[nodiscard]] bool enabled() const { return kind_ != LogKind::none || sink_ != nullptr; }
+    /// The container has to wait for its log.
+    [[nodiscard]] bool blocked() const { return sink_ != nullptr && sink_->blocked(); }
+    /// A rotated file is still being compressed.
+    [[nodiscard]] bool busy() { return file_.busy(); }
+    /// Where the log ends: LogFile::position(). Empty without a file.
+    [[nodiscard]] std::string position() const {
+        return kind_ == LogKind::none ? std::string() : file_.position();
+    }
+    /// What was printed and is not yet in the log, because its line has not ended.
+    [[nodiscard]] std::string_view held(int stream) const { return lines_[stream - 1].held; }
     /// 0 or an errno.
     int open();
 
@@ -75,17 +102,25 @@ private:
         std::string partial_id;
     };
 
+    struct Tail {
+        std::int64_t second = 0;
+        std::string text;  ///< up to the seconds
+    };
+
     void entry(int stream, std::string_view text, bool whole, const timespec& now);
+    void append_json_tail(int stream, const timespec& time);
     void json_entry(int stream, std::string_view text, bool newline, const timespec& time);
     void local_entry(int stream, std::string_view text, const Line& line, bool partial, bool last,
                      const timespec& time);
-    void add_lines(int stream, std::string_view data, const timespec& now);
+    void add_lines(int stream, std::string_view data, timespec now);
     void flush();
 
     LogKind kind_;
     std::string attributes_;
     LogFile file_;
+    LogSink* sink_ = nullptr;
     Line lines_[2];
+    Tail tails_[2];
     std::string batch_;
     std::string ends_;  ///< packed std::uint32_t
 };

@@ -10,7 +10,10 @@
 namespace dockerd::runtime::monitor {
 
 LogFile::LogFile(const LogTarget& target)
-    : path_(target.path), max_size_(target.max_size), max_files_(target.max_files) {}
+    : path_(target.path),
+      max_size_(target.max_size),
+      max_files_(target.max_files),
+      compress_(target.compress) {}
 
 int LogFile::open() {
     file_.reset(
@@ -61,22 +64,34 @@ void LogFile::write(std::string_view entries, const std::uint32_t* ends, std::si
 }
 
 void LogFile::rotate() {
-    const auto numbered = [&](std::uint32_t number) {
-        return path_ + "." + std::to_string(number);
+    const auto numbered = [&](std::uint32_t number, const char* end) {
+        return path_ + "." + std::to_string(number) + end;
     };
+    await_compressor();
     file_.reset();
     if (max_files_ < 2) {
         (void)::unlink(path_.c_str());  // a reader may still have it open
     } else {
-        (void)::unlink(numbered(max_files_ - 1).c_str());  // the oldest, if there is one
-        for (std::uint32_t i = max_files_ - 1; i > 1; --i) {
-            (void)::rename(numbered(i - 1).c_str(), numbered(i).c_str());  // not all exist yet
+        // Each file is there compressed or not: compressing may have failed or been cut off.
+        for (const char* end : {"", ".gz"}) {
+            (void)::unlink(numbered(max_files_ - 1, end).c_str());  // the oldest, if there is one
+            for (std::uint32_t i = max_files_ - 1; i > 1; --i) {
+                // Not all exist yet.
+                (void)::rename(numbered(i - 1, end).c_str(), numbered(i, end).c_str());
+            }
         }
-        (void)::rename(path_.c_str(), numbered(1).c_str());
+        (void)::rename(path_.c_str(), numbered(1, "").c_str());
     }
     file_.reset(::open(path_.c_str(),
                        O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640));
     size_ = 0;
+    if (compress_ && max_files_ >= 2) start_compressor();
+}
+
+std::string LogFile::position() const {
+    struct stat info {};
+    if (!file_ || ::fstat(file_.get(), &info) != 0) return {};
+    return std::to_string(info.st_ino) + " " + std::to_string(size_);
 }
 
 }  // namespace dockerd::runtime::monitor

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "monitor/log.hpp"
+#include "monitor/log_sink.hpp"
 #include "monitor/loop.hpp"
 #include "monitor/spawn.hpp"
 #include "monitor/state.hpp"
@@ -69,7 +70,7 @@ struct Exec final : Source {
 };
 
 /// The process that stands between one container and the daemon. It outlives the daemon.
-class Monitor final : public StreamsOwner {
+class Monitor final : public StreamsOwner, public LogSinkOwner {
 public:
     explicit Monitor(wire::StartRequest&& request);
 
@@ -81,6 +82,10 @@ public:
     void client_closed(std::uint64_t attach_id) override;
     void streams_changed(Streams& streams) override;
 
+    // LogSinkOwner.
+    void log_progress() override;
+    void log_lost(const std::string& why) override;
+
     // For Exec.
     void exec_event(Exec& exec);
 
@@ -88,6 +93,8 @@ private:
     // Start, monitor_start.cpp.
     void start();
     void supervise_start(Child& child, base::Fd& master);
+    void start_sink();
+    void await_sink(pid_t pid);
     [[noreturn]] void fail_start(const wire::Failed& failed, pid_t pid);
     void begin_streams(Ends&& ends, base::Fd&& master);
     void report_started();
@@ -98,7 +105,8 @@ private:
     void drop_daemon();
     void handle(wire::Packet& packet);
     void welcome(std::uint32_t serial);
-    void attach(wire::Packet& packet);
+    void attach(wire::Packet& packet, bool held);
+    void resume(wire::Packet& packet);
     void resize(wire::Packet& packet);
     void exec_start(wire::Packet& packet);
     void exec_signal(wire::Packet& packet);
@@ -118,6 +126,8 @@ private:
     void exec_failed(Exec& exec, wire::Failed failed);
     void check_exit();
     void report_exit();
+    [[nodiscard]] std::int64_t drain_until() const;
+    bool log_finished();
     void check_exec(Exec& exec);
     void finish_exec(Exec& exec);
     void check_all();
@@ -129,6 +139,7 @@ private:
     StateDirectory state_;
     Log log_;
     Loop loop_;
+    std::unique_ptr<LogSink> sink_;
     bool stdin_once_;
     bool tty_;
     bool open_stdin_;
@@ -154,6 +165,7 @@ private:
     bool released_ = false;
     wire::Exited exit_;
     std::int64_t drain_deadline_ = 0;
+    std::int64_t log_deadline_ = 0;  ///< for what is still to be sent of the log
     std::int64_t quit_deadline_ = 0;
     bool touched_ = true;  ///< memory was used since the last shrink
 };

@@ -14,6 +14,9 @@ namespace {
 /// How long output may still come when the process has ended, and how long a client may take.
 /// Source: moby daemon/monitor.go, handleContainerExit: 2 seconds.
 constexpr std::int64_t drain_time = 2000;
+/// How much longer a log that is sent away may take for its last lines. Docker gives it 10 seconds
+/// after the output; here all of it is over before somebody who kills a container loses patience.
+constexpr std::int64_t log_time = 6000;
 /// How long a client of an exec waits for the daemon to take the exit code.
 constexpr std::int64_t ack_time = 2000;
 
@@ -143,7 +146,16 @@ void Monitor::client_closed(std::uint64_t attach_id) {
 
 void Monitor::streams_changed(Streams&) {}  // check_all() looks after every round
 
+void Monitor::log_progress() {
+    if (streams_) streams_->log_progress();
+}
+
+void Monitor::log_lost(const std::string& why) {
+    send(wire::Kind::log_lost, 0, wire::LogLost{why});
+}
+
 void Monitor::check_all() {
+    if (sink_) sink_->tick();
     check_exit();
     for (const auto& exec : execs_) check_exec(*exec);
     for (auto it = execs_.begin(); it != execs_.end();) {
@@ -166,11 +178,26 @@ void Monitor::check_all() {
 
 void Monitor::check_exit() {
     if (!ended_ || reported_) return;
-    const bool late = now_ms() >= drain_deadline_;
+    const bool late = now_ms() >= drain_until();
     if (!streams_->drained() && !late) return;
     streams_->give_up_outputs();
     if (!streams_->flushed() && !late) return;
+    if (!log_finished()) return;
     report_exit();
+}
+
+std::int64_t Monitor::drain_until() const {
+    return drain_deadline_ + (log_.blocked() ? log_time : 0);
+}
+
+/// Everything is where the log goes, or has had its time.
+bool Monitor::log_finished() {
+    if (sink_) sink_->finish();
+    if (!log_.busy() && (!sink_ || sink_->finished())) return true;
+    log_deadline_ = drain_deadline_ + log_time;
+    if (now_ms() < log_deadline_) return false;
+    if (sink_) sink_->give_up();
+    return true;
 }
 
 /// First the streams end, then the code is on disk, then the daemon hears of it: whoever waits for
@@ -213,7 +240,10 @@ void Monitor::check_quit() {
 
 int Monitor::timeout() const {
     std::int64_t until = touched_ ? now_ms() + 1000 : INT64_MAX;
-    if (ended_ && !reported_) until = std::min(until, drain_deadline_);
+    if (ended_ && !reported_) {
+        until = std::min(until, log_deadline_ != 0 ? log_deadline_ : drain_until());
+    }
+    if (sink_) until = std::min(until, sink_->wake_at());
     if (released_) until = std::min(until, quit_deadline_);
     for (const auto& exec : execs_) {
         if (exec->exited && exec->state == Exec::State::running)

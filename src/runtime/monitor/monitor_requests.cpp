@@ -28,6 +28,8 @@ void Monitor::drop_daemon() {
     if (!daemon_) return;
     loop_.forget(daemon_.get());
     daemon_.reset();
+    // Nobody will tell us when: what they have of the log is all they get.
+    if (streams_) streams_->resume(0);
 }
 
 void Monitor::daemon_ready() {
@@ -49,7 +51,11 @@ void Monitor::handle(wire::Packet& packet) {
         case wire::Kind::hello:
             return welcome(packet.serial);
         case wire::Kind::attach:
-            return attach(packet);
+            return attach(packet, /*held=*/false);
+        case wire::Kind::attach_held:
+            return attach(packet, /*held=*/true);
+        case wire::Kind::attach_resume:
+            return resume(packet);
         case wire::Kind::resize:
             return resize(packet);
         case wire::Kind::exec_start:
@@ -70,6 +76,7 @@ void Monitor::handle(wire::Packet& packet) {
         case wire::Kind::exec_exited:
         case wire::Kind::detached:
         case wire::Kind::attach_closed:
+        case wire::Kind::log_lost:
             break;
     }
     // A newer daemon's question: answered, so that it does not wait.
@@ -92,14 +99,25 @@ void Monitor::welcome(std::uint32_t serial) {
     send(wire::Kind::welcome, serial, answer);
 }
 
-void Monitor::attach(wire::Packet& packet) {
+void Monitor::attach(wire::Packet& packet, bool held) {
     wire::AttachRequest request;
     if (!packet.to(request) || !request.client) {
         return reply(packet.serial, {false, 0, {"attach", EINVAL, "attach"}});
     }
     if (ended_) return reply(packet.serial, {false, 0, {"attach", ESRCH, "attach"}});
-    reply(packet.serial, {});
-    streams_->attach(std::move(request));
+    if (!held) {
+        reply(packet.serial, {});
+        return streams_->attach(std::move(request));
+    }
+    wire::Reply answer;
+    answer.failed.text = log_.position();
+    streams_->attach_held(std::move(request));
+    reply(packet.serial, answer);
+}
+
+void Monitor::resume(wire::Packet& packet) {
+    wire::AttachResume request;
+    if (packet.to(request)) streams_->resume(request.attach_id);
 }
 
 void Monitor::resize(wire::Packet& packet) {

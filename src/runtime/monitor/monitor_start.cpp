@@ -51,6 +51,27 @@ void Monitor::fail_start(const wire::Failed& failed, pid_t pid) {
     ::_exit(0);
 }
 
+/// With a log that is sent away: the forwarder gets ready while the container does.
+void Monitor::start_sink() {
+    LogTarget& target = request_.plan.log;
+    if (!target.forwarder) return;
+    sink_ = std::make_unique<LogSink>(loop_, *this, target);
+    if (const int error = sink_->start()) fail_start({"log", error, "start the log forwarder"}, -1);
+    log_.set_sink(sink_.get());
+}
+
+void Monitor::await_sink(pid_t pid) {
+    if (!sink_) return;
+    bool gone = false;
+    const std::string problem = sink_->await_ready(daemon_.get(), gone);
+    if (gone) daemon_.reset();  // it could not know of this container: nobody would own it
+    if (!problem.empty()) {
+        sink_->give_up();
+        fail_start({"log", 0, problem}, pid);
+    }
+    sink_->watch();
+}
+
 /// Reports of the child until it has become the user's program.
 void Monitor::supervise_start(Child& child, base::Fd& master) {
     bool executing = false;
@@ -107,6 +128,7 @@ void Monitor::start() {
     }
     if (const int error = log_.open()) fail_start({"log", error, "open " + plan.log.path}, -1);
     signals_ = child_signals();
+    start_sink();
     init::Stdio theirs;
     Ends ours;
     if (const int error = make_stdio(plan.process, theirs, ours)) {
@@ -124,6 +146,7 @@ void Monitor::start() {
              "unable to apply cgroup configuration: failed to write " + std::to_string(child.pid)},
             child.pid);
     }
+    await_sink(child.pid);
     (void)init::send_signal(child.link.get(), init::Signal::joined);  // gone: its report follows
     started_ = {child.pid, process_start_time(child.pid), std::move(child.pidfd)};
     report_started();

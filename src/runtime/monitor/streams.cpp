@@ -12,7 +12,10 @@ namespace dockerd::runtime::monitor {
 
 namespace {
 
-constexpr std::size_t read_size = 64 * 1024;
+constexpr std::size_t read_size = 128 * 1024;
+/// Of a pipe that was found full: what a busy container prints then takes fewer turns.
+constexpr int busy_pipe_size = 1024 * 1024;
+constexpr std::size_t usual_pipe_size = 64 * 1024;
 constexpr std::size_t most_input = 64 * 1024;
 
 /// One buffer for all reads, outside of the heap so that its pages can be given back.
@@ -81,6 +84,26 @@ void Streams::attach(wire::AttachRequest&& request) {
     client.feed_early_input();
 }
 
+void Streams::attach_held(wire::AttachRequest&& request) {
+    attach(std::move(request));
+    Client& client = *clients_.back();
+    client.hold(true);
+    for (int stream = 1; stream <= 2; ++stream) {
+        if (log_ != nullptr && !log_->held(stream).empty()) {
+            client.send(stream, log_->held(stream));
+        }
+    }
+}
+
+void Streams::resume(std::uint64_t attach_id) {
+    std::vector<Client*> waiting;
+    for (const auto& client : clients_) {
+        if (attach_id == 0 || client->id() == attach_id) waiting.push_back(client.get());
+    }
+    // Sending may end a client, which then is buried but not yet deleted.
+    for (Client* client : waiting) client->hold(false);
+}
+
 bool Streams::flushed() const {
     return std::all_of(clients_.begin(), clients_.end(),
                        [](const auto& client) { return client->flushed(); });
@@ -100,12 +123,17 @@ void Streams::read_output(Output& output) {
         // EIO: nobody has the terminal open any more.
         if (n <= 0) return end_output(output);
         const std::string_view data(read_buffer(), static_cast<std::size_t>(n));
+        if (data.size() >= usual_pipe_size && !output.grown && !policy_.tty) {
+            output.grown = true;
+            (void)::fcntl(output.fd.get(), F_SETPIPE_SZ, busy_pipe_size);  // only a wish
+        }
         if (log_ != nullptr && log_->enabled()) {
             timespec now{};
             (void)::clock_gettime(CLOCK_REALTIME, &now);  // cannot fail for this clock
             log_->add(output.stream, data, now);
         }
-        if (!send_to_clients(output.stream, data)) return update_events();
+        const bool taken = send_to_clients(output.stream, data);
+        if (!taken || (log_ != nullptr && log_->blocked())) return update_events();
         if (static_cast<std::size_t>(n) < read_size / 16) return;
     }
 }
@@ -148,10 +176,11 @@ void Streams::give_up_outputs() {
     close_input();
 }
 
-/// Output is not read while a client is a megabyte behind: the container then waits in its write,
-/// as with Docker.
+/// Output is not read while a client is a megabyte behind, or the log's peer does not take more:
+/// the container then waits in its write, as with Docker.
 void Streams::update_events() {
-    const bool behind = std::any_of(clients_.begin(), clients_.end(),
+    const bool behind = (log_ != nullptr && log_->blocked()) ||
+                        std::any_of(clients_.begin(), clients_.end(),
                                     [](const auto& client) { return client->backlogged(); });
     for (Output& output : outputs_) {
         if (!output.fd) continue;

@@ -40,11 +40,13 @@ public:
     void pause_input(bool paused);
     /// Hands on what came before the client was given to us.
     void feed_early_input();
+    /// While held, output is kept for later instead of sent.
+    void hold(bool held);
     /// Ends the connection in order: end of stream for the peer, then close.
     void finish();
 
     [[nodiscard]] bool backlogged() const { return pending_.size() - sent_ >= most_pending; }
-    [[nodiscard]] bool flushed() const { return pending_.empty(); }
+    [[nodiscard]] bool flushed() const { return pending_.empty() && !held_; }
     [[nodiscard]] bool gone() const { return !socket_; }
     [[nodiscard]] std::uint64_t id() const { return request_.attach_id; }
 
@@ -69,6 +71,7 @@ private:
     std::uint32_t events_ = 0;
     bool reads_;
     bool paused_ = false;
+    bool held_ = false;
 };
 
 /// Input and output of one process, and those who are attached to it.
@@ -89,6 +92,11 @@ public:
     void resize(ConsoleSize size);
 
     void attach(wire::AttachRequest&& request);
+    /// The same, but nothing is sent before resume(). What the log lacks of the current lines
+    /// comes first, so that the log up to here and this client's stream make up the whole.
+    void attach_held(wire::AttachRequest&& request);
+    /// Lets a held client go on; 0: all of them.
+    void resume(std::uint64_t attach_id);
     [[nodiscard]] bool has_clients() const { return !clients_.empty(); }
 
     /// Both outputs have ended.
@@ -107,6 +115,8 @@ public:
     void client_detached(Client& client);
     void client_gone(Client& client);
     void client_progress();
+    /// The log can take more.
+    void log_progress() { update_events(); }
 
 private:
     /// Output (or the terminal) as an event source.
@@ -115,6 +125,7 @@ private:
         Streams* streams = nullptr;
         base::Fd fd;
         int stream = 1;
+        bool grown = false;
         std::uint32_t events = 0;
     };
     struct Input final : Source {

@@ -27,6 +27,8 @@ enum class Kind : std::uint16_t {
     exec_signal = 20,
     exec_ack = 21,
     release = 22,
+    attach_held = 23,  ///< as attach; nothing is sent before attach_resume
+    attach_resume = 24,
     // monitor -> daemon
     started = 32,
     failed = 33,
@@ -36,6 +38,7 @@ enum class Kind : std::uint16_t {
     exec_exited = 37,
     detached = 38,
     attach_closed = 39,
+    log_lost = 40,
 };
 
 /// The id of a client whose end nobody needs to hear of, and who need not wait until the exit of
@@ -121,7 +124,8 @@ struct Welcome {
     std::vector<ExecRunning> execs;
 };
 
-/// Answer to attach, exec_start, exec_signal and resize; matched by the packet's serial.
+/// Answer to attach, exec_start, exec_signal and resize; matched by the packet's serial. To
+/// attach_held: `failed.text` is the log's inode and size at that moment, "123 456", when `ok`.
 struct Reply {
     bool ok = true;
     std::int32_t pid = 0;
@@ -135,6 +139,15 @@ struct ExecExited {
 
 struct Detached {
     std::string exec_id;
+};
+
+struct AttachResume {
+    std::uint64_t attach_id = 0;
+};
+
+/// Log entries that could not be sent, and why.
+struct LogLost {
+    std::string why;
 };
 
 struct AttachClosed {
@@ -191,7 +204,8 @@ void visit(V& v, T& x) {
 }
 template <typename V, Is<LogTarget> T>
 void visit(V& v, T& x) {
-    v(x.kind, x.path, x.max_size, x.max_files, x.compress, x.attributes_json, x.tag_attributes);
+    v(x.kind, x.path, x.max_size, x.max_files, x.compress, x.attributes_json, x.forwarder,
+      x.forwarder_config, x.ring_size);
 }
 template <typename V, Is<ContainerPlan> T>
 void visit(V& v, T& x) {
@@ -266,6 +280,14 @@ void visit(V& v, T& x) {
 template <typename V, Is<Detached> T>
 void visit(V& v, T& x) {
     v(x.exec_id);
+}
+template <typename V, Is<AttachResume> T>
+void visit(V& v, T& x) {
+    v(x.attach_id);
+}
+template <typename V, Is<LogLost> T>
+void visit(V& v, T& x) {
+    v(x.why);
 }
 template <typename V, Is<AttachClosed> T>
 void visit(V& v, T& x) {

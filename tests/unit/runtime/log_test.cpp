@@ -2,11 +2,13 @@
 #include "runtime/monitor/detach.hpp"
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 namespace dockerd::runtime::monitor {
 namespace {
@@ -32,6 +34,14 @@ TEST(JsonString, EscapesAsGoDoes) {
     EXPECT_EQ(json("\xed\xa0\x80"), "\"\\ufffd\\ufffd\\ufffd\"");  // a surrogate
     EXPECT_EQ(json("\xe2\x80\xa8\xe2\x80\xa9"), "\"\\u2028\\u2029\"");
     EXPECT_EQ(json(std::string_view("\0", 1)), "\"\\u0000\"");
+    // Wherever it stands in a longer text.
+    for (std::size_t at = 0; at < 40; ++at) {
+        const std::string before(at, 'x');
+        const std::string after(40 - at, 'y');
+        EXPECT_EQ(json(before + "<" + after), "\"" + before + "\\u003c" + after + "\"");
+        EXPECT_EQ(json(before + "\xc3\xbc" + after), "\"" + before + "\xc3\xbc" + after + "\"");
+        EXPECT_EQ(json(before + "\xff" + after), "\"" + before + "\\ufffd" + after + "\"");
+    }
     EXPECT_EQ(json("\x7f"), "\"\x7f\"");
 }
 
@@ -81,7 +91,7 @@ TEST_F(LogFiles, LinesMayComeInPieces) {
               "{\"log\":\"two\\n\",\"stream\":\"stdout\",\"attrs\":{\"k\":\"v\"},\"time\":\"1970-"
               "01-01T00:00:00Z\"}\n"
               "{\"log\":\"\\n\",\"stream\":\"stdout\",\"attrs\":{\"k\":\"v\"},\"time\":\"1970-01-"
-              "01T00:00:00Z\"}\n"
+              "01T00:00:00.000000001Z\"}\n"
               "{\"log\":\"end\",\"stream\":\"stdout\",\"attrs\":{\"k\":\"v\"},\"time\":\"1970-01-"
               "01T00:00:00Z\"}\n");
 }
@@ -105,13 +115,54 @@ TEST_F(LogFiles, RotatesBetweenEntriesAndKeepsSoMany) {
     Log log(target);
     ASSERT_EQ(log.open(), 0);
     // Entries of 61 bytes: the limit is reached with the fourth, so four go into each file.
-    std::string lines;
-    for (int i = 0; i < 12; ++i) lines += std::string(1, static_cast<char>('a' + i)) + "\n";
-    log.add(1, lines, at);
+    for (int i = 0; i < 12; ++i) log.add(1, std::string(1, static_cast<char>('a' + i)) + "\n", at);
     EXPECT_EQ(read(target.path).substr(0, 10), "{\"log\":\"i\\");
     EXPECT_EQ(read(target.path + ".1").substr(0, 10), "{\"log\":\"e\\");
     EXPECT_EQ(read(target.path + ".2").substr(0, 10), "{\"log\":\"a\\");
     EXPECT_FALSE(fs::exists(target.path + ".3"));
+}
+
+std::string unpack(const fs::path& path) {
+    std::string out(1 << 20, '\0');
+    gzFile file = ::gzopen(path.c_str(), "rb");
+    const int size = ::gzread(file, out.data(), static_cast<unsigned>(out.size()));
+    ::gzclose(file);
+    out.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    return out;
+}
+
+TEST_F(LogFiles, RotatedFilesAreCompressed) {
+    target.max_size = 100'000;
+    target.max_files = 4;
+    target.compress = true;
+    Log log(target);
+    ASSERT_EQ(log.open(), 0);
+    const auto fill = [&](char c) {
+        for (int i = 0; i < 11; ++i) log.add(1, std::string(10'000, c) + "\n", at);
+    };
+    fill('a');
+    fill('b');
+    fill('c');
+    while (log.busy()) std::this_thread::yield();
+    EXPECT_FALSE(fs::exists(target.path + ".1"));
+    EXPECT_EQ(unpack(target.path + ".2.gz").substr(0, 12), "{\"log\":\"aaaa");
+    EXPECT_EQ(unpack(target.path + ".1.gz").substr(0, 9), "{\"log\":\"b");
+    EXPECT_EQ(read(target.path + ".1.gz").substr(0, 4), "\x1f\x8b\x08\x04");
+    EXPECT_EQ(read(target.path + ".1.gz").substr(12, 15), "{\"lastTime\":\"20");
+}
+
+TEST_F(LogFiles, AFileThatWasNotCompressedIsKept) {
+    target.max_size = 10;
+    target.max_files = 4;
+    target.compress = true;
+    std::ofstream(target.path) << "newest of another life";
+    std::ofstream(target.path + ".1") << "left uncompressed";
+    Log log(target);
+    ASSERT_EQ(log.open(), 0);
+    log.add(1, "a\n", at);
+    while (log.busy()) std::this_thread::yield();
+    EXPECT_EQ(read(target.path + ".2"), "left uncompressed");
+    EXPECT_EQ(unpack(target.path + ".1.gz"), "newest of another life");
 }
 
 TEST_F(LogFiles, OneFileStartsAnew) {

@@ -152,14 +152,6 @@ TEST(CheckLogConfig, KnowsDriversAndTheirOptions) {
               "unknown log opt 'bogus' for json-file log driver");
 }
 
-TEST(ParseSize, ReadsDockersUnits) {
-    EXPECT_EQ(parse_size("10m"), 10 * 1024 * 1024);
-    EXPECT_EQ(parse_size("1.5GiB"), 1610612736);
-    EXPECT_EQ(parse_size("512"), 512);
-    EXPECT_EQ(parse_size("10x"), std::nullopt);
-    EXPECT_EQ(parse_size(""), std::nullopt);
-}
-
 TEST(MergeImageConfig, TheRequestWins) {
     model::ContainerConfig own;
     own.env = {"A=1"};

@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -143,6 +145,71 @@ TEST_F(LogStreamTest, KeepsEarlierTimesBehindTheFirstLateOne) {
     write(line("a", at_second(1)) + line("b", at_second(5)) + line("c", at_second(2)));
     options_.since = base::parse_rfc3339(at_second(4));
     EXPECT_EQ(all(), "bc");
+}
+
+/// Entries of one second each from 2025-03-01T00:00:00Z on, of about `size` bytes.
+std::string seconds(int from, int to, std::size_t size) {
+    std::string out;
+    for (int i = from; i < to; ++i) {
+        char time[32];
+        std::snprintf(time, sizeof time, "2025-03-01T%02d:%02d:%02dZ", i / 3600, i / 60 % 60,
+                      i % 60);
+        out += line(std::to_string(i) + " " + std::string(size, 'x') + "\\n", time);
+    }
+    return out;
+}
+
+TEST_F(LogStreamTest, FindsSinceInALargeFile) {
+    write(seconds(0, 40'000, 100));  // 7 MB
+    for (const int second : {0, 1, 999, 20'000, 39'990, 39'999}) {
+        char time[32];
+        std::snprintf(time, sizeof time, "2025-03-01T%02d:%02d:%02dZ", second / 3600,
+                      second / 60 % 60, second % 60);
+        options_.since = base::parse_rfc3339(time);
+        const std::string text = all();
+        EXPECT_EQ(text.substr(0, text.find(' ')), std::to_string(second));
+        EXPECT_EQ(std::ranges::count(text, '\n'), 40'000 - second);
+    }
+    options_.since = base::parse_rfc3339("2025-03-02T00:00:00Z");
+    EXPECT_EQ(all(), "");
+}
+
+TEST_F(LogStreamTest, FindsSinceBesideGarbageAndDisorder) {
+    std::string text = seconds(0, 20'000, 100);
+    // A gap nobody can read where the search looks first, and times that go back a little.
+    text.replace(text.size() / 2 - 50'000, 100'000, std::string(100'000, '#'));
+    write(text + line("late\\n", "2025-03-01T05:33:10Z") + seconds(20'000, 30'000, 100));
+    options_.since = base::parse_rfc3339("2025-03-01T05:33:20Z");  // 20000
+    EXPECT_EQ(all().substr(0, 6), "20000 ");
+    options_.since = base::parse_rfc3339("2025-03-01T05:33:10Z");  // 19990
+    EXPECT_EQ(all().substr(0, 6), "19990 ");
+}
+
+TEST_F(LogStreamTest, FindsSinceOverRotatedFiles) {
+    source_.max_files = 4;
+    write_gzip(seconds(0, 100, 10), ".3.gz");
+    write(seconds(100, 10'000, 100), ".2");
+    write(seconds(10'000, 20'000, 100), ".1");
+    write(seconds(20'000, 20'010, 100));
+    options_.since = base::parse_rfc3339("2025-03-01T04:00:00Z");  // 14400
+    const std::string text = all();
+    EXPECT_EQ(text.substr(0, 6), "14400 ");
+    EXPECT_EQ(std::ranges::count(text, '\n'), 20'010 - 14'400);
+    options_.since = base::parse_rfc3339("2025-03-01T00:00:50Z");
+    EXPECT_EQ(std::ranges::count(all(), '\n'), 20'010 - 50);
+}
+
+TEST_F(LogStreamTest, EndsWhereItIsTold) {
+    write(line("one\\n") + line("two\\n"));
+    struct stat info {};
+    ASSERT_EQ(::stat(source_.path.c_str(), &info), 0);
+    source_.end = runtime::LogPosition{info.st_ino, info.st_size};
+    write(line("three\\n"));
+    EXPECT_EQ(all(), "one\ntwo\n");
+    fs::rename(source_.path, source_.path + ".1");
+    write(line("four\\n"));
+    source_.max_files = 2;
+    EXPECT_EQ(all(), "one\ntwo\n");
 }
 
 TEST_F(LogStreamTest, TailsOverRotatedAndCompressedFiles) {
