@@ -11,6 +11,7 @@ constexpr Method del = Method::del;
 
 using C = ContainerHandlers;
 using I = ImageHandlers;
+using P = CopyHandlers;
 using N = NetworkHandlers;
 using V = VolumeHandlers;
 using S = SystemHandlers;
@@ -32,9 +33,9 @@ void Api::add_system_routes() {
 }
 
 void Api::add_container_routes() {
-    add(head, "/containers/{name:.*}/archive", {1, 24}, call(absent_, &A::copy));
+    add(head, "/containers/{name:.*}/archive", {1, 24}, call(copies_, &P::stat));
     add(get, "/containers/json", {1, 24}, call(containers_, &C::list));
-    add(get, "/containers/{name:.*}/export", {1, 24}, call(absent_, &A::not_yet));
+    add(get, "/containers/{name:.*}/export", {1, 24}, transfer(copies_, &P::export_files));
     add(get, "/containers/{name:.*}/changes", {1, 24}, call(containers_, &C::changes));
     add(get, "/containers/{name:.*}/json", {1, 24}, call(containers_, &C::inspect));
     add(get, "/containers/{name:.*}/top", {1, 24}, call(containers_, &C::top));
@@ -43,7 +44,7 @@ void Api::add_container_routes() {
     add(get, "/containers/{name:.*}/attach/ws", {1, 24},
         session(streams_, &Streams::attach_websocket));
     add(get, "/exec/{id:.*}/json", {1, 24}, call(containers_, &C::exec_inspect));
-    add(get, "/containers/{name:.*}/archive", {1, 24}, call(absent_, &A::copy));
+    add(get, "/containers/{name:.*}/archive", {1, 24}, transfer(copies_, &P::archive));
     add(post, "/containers/create", {1, 24}, call(containers_, &C::create));
     add(post, "/containers/{name:.*}/kill", {1, 24}, call(containers_, &C::kill));
     add(post, "/containers/{name:.*}/pause", {1, 24}, call(containers_, &C::pause));
@@ -62,7 +63,7 @@ void Api::add_container_routes() {
     add(post, "/containers/{name:.*}/update", {1, 24}, call(containers_, &C::update));
     add(post, "/containers/prune", {1, 25}, call(containers_, &C::prune));
     add(post, "/commit", {1, 24}, call(containers_, &C::commit));
-    add(put, "/containers/{name:.*}/archive", {1, 24}, call(absent_, &A::copy));
+    add(put, "/containers/{name:.*}/archive", {1, 24}, transfer(copies_, &P::extract));
     add(get, "/containers/{name:.*}/checkpoints", {1, 25}, call(absent_, &A::checkpoints));
     add(post, "/containers/{name:.*}/checkpoints", {1, 25}, call(absent_, &A::checkpoints));
     add(del, "/containers/{name}/checkpoints/{checkpoint}", {1, 25},
@@ -167,6 +168,7 @@ void Api::add_plugin_routes() {
 Api::Api(const engine::Services& services, const ApiOptions& options)
     : Router(options),
       containers_(services),
+      copies_(services),
       images_(services),
       networks_(services),
       volumes_(services),

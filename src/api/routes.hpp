@@ -4,6 +4,7 @@
 
 #include "handlers/absent.hpp"
 #include "handlers/containers.hpp"
+#include "handlers/copy.hpp"
 #include "handlers/images.hpp"
 #include "handlers/networks.hpp"
 #include "handlers/system.hpp"
@@ -30,6 +31,7 @@ private:
     void add_plugin_routes();
 
     ContainerHandlers containers_;
+    CopyHandlers copies_;
     ImageHandlers images_;
     NetworkHandlers networks_;
     VolumeHandlers volumes_;

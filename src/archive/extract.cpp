@@ -47,6 +47,27 @@ std::array<timespec, 2> times_of(const TarEntry& entry) {
     return {to_timespec(access), to_timespec(entry.mtime)};
 }
 
+/// The call that makes a member of this type, as Go names it in its errors.
+std::string_view verb_of(const TarEntry& entry) {
+    switch (entry.type) {
+        case TarEntry::Type::directory:
+            return "mkdir";
+        case TarEntry::Type::symlink:
+            return "symlink";
+        case TarEntry::Type::hard_link:
+            return "link";
+        case TarEntry::Type::char_device:
+        case TarEntry::Type::block_device:
+        case TarEntry::Type::fifo:
+            return "mknod";
+        case TarEntry::Type::file:
+        case TarEntry::Type::global_header:
+        case TarEntry::Type::other:
+            break;
+    }
+    return "open";
+}
+
 class Extractor {
 public:
     Extractor(TarReader& reader, int root, const ExtractOptions& options)
@@ -66,7 +87,7 @@ public:
             }
         }
         set_directory_times();
-        if (replaced_) result_.size = tree_size(root_);
+        if (replaced_ && options_.below.empty()) result_.size = tree_size(root_);
         return result_;
     }
 
@@ -81,7 +102,18 @@ private:
     };
 
     void one(const TarEntry& entry);
-    void enter_parent(const std::string& path);
+    /// A member's path from the root on, without a leading slash.
+    [[nodiscard]] std::string full_path(const std::string& cleaned) const {
+        if (options_.below.empty()) return cleaned;
+        return cleaned == "." ? options_.below : options_.below + "/" + cleaned;
+    }
+    /// The same as a client reads it.
+    [[nodiscard]] std::string shown(const TarEntry& entry) const {
+        return "/" + full_path(clean_name(entry.name));
+    }
+    void check_link(std::string_view kind, std::string_view target, const std::string& path,
+                    const std::string& link) const;
+    void enter_parent(const TarEntry& entry, const std::string& path);
     void make_implied(const std::string& path);
     bool whiteout(const TarEntry& entry, const Place& place);
     void overlay_whiteout(const TarEntry& entry, const Place& place, const std::string& hidden);
@@ -98,13 +130,18 @@ private:
     void set_directory_times();
     [[nodiscard]] std::pair<uid_t, gid_t> owner_of(const TarEntry& entry) const;
 
-    /// Runs `call` until it makes the object, making room once if something is in the way.
+    /// Runs `call` until it makes the object, making room once if something is in the way. `what`
+    /// says in Go's way what was tried: "open", "link /a".
     template <typename Call>
-    void exclusively(const TarEntry& entry, const Place& place, const Call& call) {
+    void exclusively(const TarEntry& entry, const Place& place, std::string_view what,
+                     const Call& call) {
         if (call()) return;
-        if (errno != EEXIST) base::throw_errno(errno, entry.name);
-        make_room(entry, place);
-        if (!call()) base::throw_errno(errno, entry.name);
+        if (errno == EEXIST) {
+            make_room(entry, place);
+            if (call()) return;
+        }
+        const int error = errno;
+        base::throw_errno(error, fmt::format("{} {}", what, shown(entry)));
     }
 
     TarReader& reader_;
@@ -121,19 +158,20 @@ private:
 
 void Extractor::one(const TarEntry& entry) {
     const std::string path = clean_name(entry.name);
-    if (path == "..") refuse(fmt::format("{} is outside of the archive's root", entry.name));
-    if (path.starts_with("../")) {
-        refuse(fmt::format("{} is outside of the archive's root", base::quote(entry.name)));
+    // Source: moby/go-archive archive.go, Unpack.
+    if (path == ".." || path.starts_with("../")) {
+        refuse(fmt::format("{} is outside of {}", base::quote(path),
+                           base::quote("/" + options_.below)));
     }
     if (path == ".") return;
-    auto [parent, base] = split_path(path);
-    enter_parent(parent);
+    auto [parent, base] = split_path(full_path(path));
+    enter_parent(entry, parent);
     const Place place{parent_.get(), std::move(base)};
     if (whiteout(entry, place)) return;
     create(entry, place);
 }
 
-void Extractor::enter_parent(const std::string& path) {
+void Extractor::enter_parent(const TarEntry& entry, const std::string& path) {
     if (parent_ && path == parent_path_) return;
     constexpr int flags = O_PATH | O_DIRECTORY;
     base::Fd fd = open_in_root(root_, path, flags);
@@ -141,7 +179,10 @@ void Extractor::enter_parent(const std::string& path) {
         make_implied(path);
         fd = open_in_root(root_, path, flags);
     }
-    if (!fd) base::throw_errno(errno, fmt::format("open {}", path));
+    if (!fd) {
+        const int error = errno;
+        base::throw_errno(error, fmt::format("{} {}", verb_of(entry), shown(entry)));
+    }
     struct stat info {};
     if (::fstat(fd.get(), &info) != 0) base::throw_errno(errno, "stat");
     parent_set_gid_ = (info.st_mode & S_ISGID) != 0;
@@ -222,21 +263,21 @@ void Extractor::make_room(const TarEntry& entry, const Place& place) {
     struct stat info {};
     if (::fstatat(place.parent, place.base.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT) return;
-        base::throw_errno(errno, entry.name);
+        base::throw_errno(errno, "lstat " + shown(entry));
     }
     const bool is_directory = S_ISDIR(info.st_mode);
     const bool wants_directory = entry.type == TarEntry::Type::directory;
     // Source: moby/go-archive archive.go, Unpack: the words `docker cp` shows.
     if (options_.no_overwrite_dir_non_dir && is_directory && !wants_directory) {
         refuse(fmt::format("cannot overwrite directory {} with non-directory {}",
-                           base::quote("/" + clean_name(entry.name)), base::quote("/")));
+                           base::quote(shown(entry)), base::quote("/" + options_.below)));
     }
     if (options_.no_overwrite_dir_non_dir && !is_directory && wants_directory) {
         refuse(fmt::format("cannot overwrite non-directory {} with directory {}",
-                           base::quote("/" + clean_name(entry.name)), base::quote("/")));
+                           base::quote(shown(entry)), base::quote("/" + options_.below)));
     }
     const int error = remove_all(place.parent, place.base.c_str());
-    if (error != 0) base::throw_errno(error, fmt::format("remove {}", entry.name));
+    if (error != 0) base::throw_errno(error, "unlinkat " + shown(entry));
     replaced_ = true;
 }
 
@@ -272,25 +313,25 @@ void Extractor::create_directory(const TarEntry& entry, const Place& place) {
     constexpr int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     base::Fd fd;
     if (::mkdirat(place.parent, place.base.c_str(), 0700) != 0) {
-        if (errno != EEXIST) base::throw_errno(errno, entry.name);
+        if (errno != EEXIST) base::throw_errno(errno, "mkdir " + shown(entry));
         // A directory that is there already is merged with.
         fd.reset(::openat(place.parent, place.base.c_str(), flags));
         if (!fd) {
             make_room(entry, place);
             if (::mkdirat(place.parent, place.base.c_str(), 0700) != 0) {
-                base::throw_errno(errno, entry.name);
+                base::throw_errno(errno, "mkdir " + shown(entry));
             }
         }
     }
     if (!fd) fd.reset(::openat(place.parent, place.base.c_str(), flags));
-    if (!fd) base::throw_errno(errno, entry.name);
+    if (!fd) base::throw_errno(errno, "open " + shown(entry));
     attributes(entry, fd.get(), {}, /*is_symlink=*/false);
-    directories_.push_back({clean_name(entry.name), times_of(entry)});
+    directories_.push_back({full_path(clean_name(entry.name)), times_of(entry)});
 }
 
 void Extractor::create_file(const TarEntry& entry, const Place& place) {
     base::Fd fd;
-    exclusively(entry, place, [&] {
+    exclusively(entry, place, "open", [&] {
         fd.reset(::openat(place.parent, place.base.c_str(),
                           O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
         return static_cast<bool>(fd);
@@ -330,7 +371,7 @@ void Extractor::create_node(const TarEntry& entry, const Place& place) {
     const dev_t device =
         entry.type == TarEntry::Type::fifo ? 0 : makedev(entry.device_major, entry.device_minor);
     bool skipped = false;
-    exclusively(entry, place, [&] {
+    exclusively(entry, place, "mknod", [&] {
         if (::mknodat(place.parent, place.base.c_str(), mode, device) == 0) return true;
         skipped = errno == EPERM && options_.best_effort;
         return skipped;
@@ -347,7 +388,12 @@ void Extractor::create_node(const TarEntry& entry, const Place& place) {
 }
 
 void Extractor::create_symlink(const TarEntry& entry, const Place& place) {
-    exclusively(entry, place, [&] {
+    if (!options_.below.empty()) {
+        const std::string path = full_path(clean_name(entry.name));
+        check_link("symlink", "/" + split_path(path).first + "/" + entry.link_name, "/" + path,
+                   entry.link_name);
+    }
+    exclusively(entry, place, "symlink " + entry.link_name, [&] {
         return ::symlinkat(entry.link_name.c_str(), place.parent, place.base.c_str()) == 0;
     });
     result_.size += static_cast<std::int64_t>(entry.link_name.size());
@@ -367,13 +413,14 @@ void Extractor::create_symlink(const TarEntry& entry, const Place& place) {
 }
 
 void Extractor::create_link(const TarEntry& entry, const Place& place) {
-    const std::string target = clean_name("/" + entry.link_name);
+    const std::string target = clean_name("/" + options_.below + "/" + entry.link_name);
+    if (!options_.below.empty()) check_link("hardlink", target, "/" + target, entry.link_name);
+    const std::string what = "link /" + target;
     const auto [parent, base] = split_path(target);
     const base::Fd target_parent = open_in_root(root_, parent, O_PATH | O_DIRECTORY);
-    if (!target_parent || base == ".") {
-        base::throw_errno(errno, fmt::format("link {} {}", entry.link_name, entry.name));
-    }
-    exclusively(entry, place, [&] {
+    if (!target_parent) base::throw_errno(errno, what + " " + shown(entry));
+    if (base == ".") base::throw_errno(EPERM, what + " " + shown(entry));
+    exclusively(entry, place, what, [&] {
         return ::linkat(target_parent.get(), base.c_str(), place.parent, place.base.c_str(), 0) ==
                0;
     });
@@ -386,6 +433,15 @@ void Extractor::create_link(const TarEntry& entry, const Place& place) {
                                               times_of(entry).data(), AT_SYMLINK_NOFOLLOW) != 0) {
         base::throw_errno(errno, entry.name);
     }
+}
+
+/// Docker's own check by name, which refuses links that lead out of where is unpacked. What keeps
+/// this safe is not it but that no link is ever followed out of the root.
+/// Source: moby/go-archive archive.go, createTarFile.
+void Extractor::check_link(std::string_view kind, std::string_view target, const std::string& path,
+                           const std::string& link) const {
+    if (("/" + clean_name("/" + std::string(target))).starts_with("/" + options_.below)) return;
+    refuse(fmt::format("invalid {} {} -> {}", kind, base::quote(path), base::quote(link)));
 }
 
 std::pair<uid_t, gid_t> Extractor::owner_of(const TarEntry& entry) const {
@@ -409,7 +465,7 @@ void Extractor::attributes(const TarEntry& entry, int fd, const std::string& pat
     if (uid != 0 || gid != 0 || parent_set_gid_ || maybe_old || ::geteuid() != 0) {
         if (::fchownat(fd, "", uid, gid, AT_EMPTY_PATH) != 0) {
             base::throw_errno(errno, fmt::format("failed to Lchown {} for UID {}, GID {}",
-                                                 base::quote(entry.name), uid, gid));
+                                                 base::quote(shown(entry)), uid, gid));
         }
     }
     if (!entry.xattrs.empty()) set_xattrs(entry, path.empty() ? fd_path(fd) : path);

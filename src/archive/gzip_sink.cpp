@@ -22,8 +22,10 @@ public:
 
 class ZlibEncoder : public Encoder {
 public:
-    explicit ZlibEncoder(int level) : output_(output_size) {
-        if (::deflateInit2(&stream_, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+    ZlibEncoder(int level, GzipSink::Format format) : output_(output_size) {
+        // 15: the largest window; 16 more asks for gzip's header, a minus for none at all.
+        const int window = format == GzipSink::Format::gzip ? 15 + 16 : -15;
+        if (::deflateInit2(&stream_, level, Z_DEFLATED, window, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
             throw std::bad_alloc();
         }
     }
@@ -53,9 +55,10 @@ private:
 
 class IsalEncoder : public Encoder {
 public:
-    IsalEncoder() : output_(output_size), level_(ISAL_DEF_LVL1_DEFAULT) {
+    explicit IsalEncoder(GzipSink::Format format)
+        : output_(output_size), level_(ISAL_DEF_LVL1_DEFAULT) {
         ::isal_deflate_init(&stream_);
-        stream_.gzip_flag = IGZIP_GZIP;
+        stream_.gzip_flag = format == GzipSink::Format::gzip ? IGZIP_GZIP : IGZIP_DEFLATE;
         stream_.level = 1;
         stream_.level_buf = level_.data();
         stream_.level_buf_size = static_cast<std::uint32_t>(level_.size());
@@ -83,11 +86,11 @@ private:
 
 #endif
 
-std::unique_ptr<Encoder> make_encoder(GzipSink::Effort effort) {
+std::unique_ptr<Encoder> make_encoder(GzipSink::Effort effort, GzipSink::Format format) {
 #ifdef DOCKERD_HAVE_ISAL
-    if (effort == GzipSink::Effort::fast) return std::make_unique<IsalEncoder>();
+    if (effort == GzipSink::Effort::fast) return std::make_unique<IsalEncoder>(format);
 #endif
-    return std::make_unique<ZlibEncoder>(effort == GzipSink::Effort::fast ? 1 : 6);
+    return std::make_unique<ZlibEncoder>(effort == GzipSink::Effort::fast ? 1 : 6, format);
 }
 
 }  // namespace
@@ -97,8 +100,8 @@ struct GzipSink::State {
     std::unique_ptr<Encoder> encoder;
 };
 
-GzipSink::GzipSink(ByteSink target, Effort effort)
-    : state_(std::make_unique<State>(State{std::move(target), make_encoder(effort)})) {}
+GzipSink::GzipSink(ByteSink target, Effort effort, Format format)
+    : state_(std::make_unique<State>(State{std::move(target), make_encoder(effort, format)})) {}
 GzipSink::~GzipSink() = default;
 GzipSink::GzipSink(GzipSink&&) noexcept = default;
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <map>
 #include <memory>
 #include <vector>
@@ -52,10 +53,9 @@ std::string read_link(int directory, const std::string& name) {
 
 /// security.capability, brought to revision 2: a root uid means nothing outside its namespace.
 /// Source: moby/go-archive archive.go, ReadSecurityXattrToTarHeader.
-std::string capability_of(const std::string& path) {
+std::string capability_of(int fd) {
     std::array<char, 64> buffer{};
-    const ssize_t n =
-        ::lgetxattr(path.c_str(), "security.capability", buffer.data(), buffer.size());
+    const ssize_t n = ::fgetxattr(fd, "security.capability", buffer.data(), buffer.size());
     if (n <= 3) return {};
     std::string out(buffer.data(), static_cast<std::size_t>(n));
     constexpr char revision_2 = 2;
@@ -91,18 +91,17 @@ public:
     Packer(const PackOptions& options, const ByteSink& sink)
         : options_(options), writer_(sink), buffer_(128 * 1024) {}
 
-    void start(int root);
+    void tree(int root);
+    void one(int directory, const std::string& name, const std::string& member);
     void single(int root, const PackedChange& change);
     void finish() { writer_.finish(); }
 
 private:
     void walk(int directory, const std::string& prefix);
     void add(int directory, const std::string& name, const std::string& path);
-    void add_below(int directory, const std::string& name, TarEntry& entry,
-                   const std::string& path);
     void add_file(int directory, const std::string& name, TarEntry& entry);
-    void add_directory(const base::Fd& fd, TarEntry& entry, const std::string& path);
-    void read_xattrs(int node, TarEntry& entry) const;
+    void add_directory(int fd, TarEntry& entry);
+    void read_xattrs(int fd, TarEntry& entry) const;
     [[nodiscard]] TarEntry describe(const struct stat& info, const std::string& path) const;
     bool as_hard_link(const struct stat& info, TarEntry& entry);
 
@@ -113,34 +112,20 @@ private:
     bool recursive_ = true;
 };
 
-void Packer::start(int root) {
-    const std::string path = clean_name("/" + options_.path);
-    if (path == ".") {
-        if (options_.include_start) {
-            struct stat info {};
-            if (::fstat(root, &info) != 0) base::throw_errno(errno, "stat");
-            TarEntry entry = describe(info, options_.rename.empty() ? "." : options_.rename);
-            entry.name += '/';
-            writer_.begin(entry);
-        }
-        const std::string prefix = options_.include_start
-                                       ? (options_.rename.empty() ? "." : options_.rename) + "/"
-                                       : std::string();
-        walk(root, prefix);
+void Packer::tree(int root) {
+    if (options_.start_name) {
+        struct stat info {};
+        if (::fstat(root, &info) != 0) base::throw_errno(errno, "stat");
+        TarEntry entry = describe(info, *options_.start_name);
+        add_directory(root, entry);
     } else {
-        const auto [parent, base] = split_path(path);
-        const base::Fd above = open_in_root(root, parent, O_RDONLY | O_DIRECTORY);
-        if (!above) base::throw_errno(errno, fmt::format("open {}", parent));
-        const std::string name = options_.rename.empty() ? base : options_.rename;
-        if (options_.include_start) {
-            add(above.get(), base, name);
-        } else {
-            const base::Fd directory{::openat(above.get(), base.c_str(),
-                                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-            if (!directory) base::throw_errno(errno, fmt::format("open {}", base));
-            walk(directory.get(), {});
-        }
+        walk(root, {});
     }
+    writer_.finish();
+}
+
+void Packer::one(int directory, const std::string& name, const std::string& member) {
+    add(directory, name, member);
     writer_.finish();
 }
 
@@ -175,18 +160,23 @@ bool Packer::as_hard_link(const struct stat& info, TarEntry& entry) {
 }
 
 void Packer::add(int directory, const std::string& name, const std::string& path) {
-    const base::Fd node{::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+    // Docker cannot name what lies deeper, and leaves it out; nor may depth cost us the stack.
+    if (path.size() >= PATH_MAX) return;
     struct stat info {};
-    if (!node || ::fstat(node.get(), &info) != 0) {
+    if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
         // A live container deletes files under our hands; Docker leaves them out too.
         base::log::debug("cannot add {} to tar: {}", path, base::errno_text(errno));
         return;
     }
     TarEntry entry = describe(info, path);
     if (entry.type_flag == 0) return;  // a socket has no place in a tar
+    if (S_ISDIR(info.st_mode)) {
+        const base::Fd below{
+            ::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+        if (below) add_directory(below.get(), entry);
+        return;
+    }
     if (S_ISLNK(info.st_mode)) entry.link_name = read_link(directory, name);
-    if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) read_xattrs(node.get(), entry);
-    if (S_ISDIR(info.st_mode)) return add_below(directory, name, entry, path);
     const bool is_whiteout =
         options_.overlay_whiteouts && S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0);
     if (is_whiteout) {
@@ -198,29 +188,20 @@ void Packer::add(int directory, const std::string& name, const std::string& path
         entry.mode = 0600;
         entry.type_flag = '0';
         writer_.begin(entry);
-    } else if (as_hard_link(info, entry) || !S_ISREG(info.st_mode)) {
-        writer_.begin(entry);
-    } else {
+    } else if (S_ISREG(info.st_mode)) {
         add_file(directory, name, entry);
+    } else {
+        (void)as_hard_link(info, entry);
+        writer_.begin(entry);
     }
 }
 
-void Packer::read_xattrs(int node, TarEntry& entry) const {
-    const std::string path = fd_path(node);
+void Packer::read_xattrs(int fd, TarEntry& entry) const {
     // One call tells that there are none, which is the rule.
-    if (::listxattr(path.c_str(), nullptr, 0) == 0) return;
-    const std::string capability = capability_of(path);
+    if (::flistxattr(fd, nullptr, 0) == 0) return;
+    const std::string capability = capability_of(fd);
     if (!capability.empty()) entry.xattrs["security.capability"] = capability;
-    if (options_.on_attributes) options_.on_attributes(node);
-}
-
-void Packer::add_below(int directory, const std::string& name, TarEntry& entry,
-                       const std::string& path) {
-    const base::Fd below{
-        ::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-    if (!below) return;
-    add_directory(below, entry, path);
-    if (recursive_) walk(below.get(), path + "/");
+    if (options_.on_attributes) options_.on_attributes(fd);
 }
 
 void Packer::single(int root, const PackedChange& change) {
@@ -238,31 +219,36 @@ void Packer::single(int root, const PackedChange& change) {
     if (above) add(above.get(), base, change.path);  // else it has gone meanwhile
 }
 
-void Packer::add_directory(const base::Fd& fd, TarEntry& entry, const std::string& path) {
-    entry.name = path + "/";
+void Packer::add_directory(int fd, TarEntry& entry) {
+    entry.name += '/';
+    read_xattrs(fd, entry);
     writer_.begin(entry);
     if (options_.overlay_whiteouts) {
         char opaque = 0;
-        if (::fgetxattr(fd.get(), "trusted.overlay.opaque", &opaque, 1) == 1 && opaque == 'y') {
+        if (::fgetxattr(fd, "trusted.overlay.opaque", &opaque, 1) == 1 && opaque == 'y') {
             TarEntry marker = entry;
             marker.type_flag = '0';
-            marker.name = path + "/.wh..wh..opq";
+            marker.name = entry.name + ".wh..wh..opq";
             marker.mode = entry.mode & 0777U;
             marker.mtime = base::WallTime(0, 0);
             marker.xattrs.clear();
             writer_.begin(marker);
         }
     }
+    if (recursive_) walk(fd, entry.name);
 }
 
 void Packer::add_file(int directory, const std::string& name, TarEntry& entry) {
-    // Not blocking: between stat and here the file may have become a fifo.
+    // Not blocking: since it was looked at the file may have become a fifo.
     const base::Fd file{
         ::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
     struct stat info {};
     if (!file || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return;
+    read_xattrs(file.get(), entry);
     entry.size = info.st_size;
+    const bool is_link = as_hard_link(info, entry);
     writer_.begin(entry);
+    if (is_link) return;
     std::int64_t left = entry.size;
     while (left > 0) {
         const auto wanted = std::min<std::size_t>(buffer_.size(), static_cast<std::size_t>(left));
@@ -277,7 +263,13 @@ void Packer::add_file(int directory, const std::string& name, TarEntry& entry) {
 }  // namespace
 
 void pack(int root, const PackOptions& options, const ByteSink& sink) {
-    Packer(options, sink).start(root);
+    Packer(options, sink).tree(root);
+}
+
+void pack_one(int directory, const std::string& name, const std::string& member,
+              const ByteSink& sink) {
+    const PackOptions options;
+    Packer(options, sink).one(directory, name, member);
 }
 
 void pack_changes(int root, const std::vector<PackedChange>& changes, const ByteSink& sink) {

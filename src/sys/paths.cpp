@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
+#include <vector>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
@@ -27,6 +29,87 @@ Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode) n
         if (errno != EAGAIN && errno != EINTR) break;
     }
     return {};
+}
+
+namespace {
+
+/// Walks a path part by part, without the kernel following any link.
+class Resolver {
+public:
+    Resolver(int root, const std::string& path, Missing missing)
+        : root_(root), path_(path), keeps_missing_(missing == Missing::is_kept) {
+        push(path);
+    }
+
+    std::string run() {
+        int steps = 0;
+        while (!parts_.empty()) {
+            if (keeps_missing_ && ++steps > most_links) too_many();
+            const std::string part = std::move(parts_.back());
+            parts_.pop_back();
+            if (part == "..") {
+                done_.erase(done_.empty() ? 0 : done_.rfind('/'));
+            } else {
+                step(part);
+            }
+        }
+        return done_.empty() ? "/" : done_;
+    }
+
+private:
+    static constexpr int most_links = 255;
+
+    void push(const std::string& path) {
+        const auto parts = base::split(path, '/');
+        for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
+            if (!part->empty() && *part != ".") parts_.push_back(*part);
+        }
+    }
+
+    void step(const std::string& part) {
+        const std::string next = done_ + "/" + part;
+        const Fd found = try_open_in_root(root_, next, O_PATH | O_NOFOLLOW);
+        struct stat info {};
+        if (!found || ::fstat(found.get(), &info) != 0) {
+            if (errno != ENOENT || !keeps_missing_) base::throw_errno(errno, "lstat " + next);
+            done_ = next;
+        } else if (S_ISLNK(info.st_mode)) {
+            if (!keeps_missing_ && ++links_ > most_links) too_many();
+            enter_link(found.get(), next);
+        } else if (!S_ISDIR(info.st_mode) && !parts_.empty() && !keeps_missing_) {
+            throw base::Error(base::ErrorKind::internal, base::errno_text(ENOTDIR), ENOTDIR);
+        } else {
+            done_ = next;
+        }
+    }
+
+    void enter_link(int link, const std::string& name) {
+        std::string target(PATH_MAX, '\0');
+        const ssize_t size = ::readlinkat(link, "", target.data(), target.size());
+        if (size < 0) base::throw_errno(errno, "readlink " + name);
+        target.resize(static_cast<std::size_t>(size));
+        if (target.starts_with('/')) done_.clear();
+        push(target);
+    }
+
+    [[noreturn]] void too_many() const {
+        base::fail(base::ErrorKind::internal,
+                   keeps_missing_ ? "evalSymlinksInScope: too many links in " + path_
+                                  : "EvalSymlinks: too many links");
+    }
+
+    int root_;
+    const std::string& path_;
+    bool keeps_missing_;
+    std::vector<std::string> parts_;  ///< still to walk, the next one last
+    std::string done_;
+    int links_ = 0;
+};
+
+}  // namespace
+
+std::string resolve_in_root(int root, const std::string& path, Missing missing) {
+    return Resolver(root, path, missing).run();
 }
 
 Fd make_directories_in_root(int root, const std::string& path, mode_t mode, uid_t uid, gid_t gid) {

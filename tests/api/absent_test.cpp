@@ -118,19 +118,11 @@ TEST(Absent, WhatIsStillToComeSaysSo) {
          {"POST /images/create?fromImage=x", 501,
           "pulling images from a registry is not supported by this daemon yet"},
          {"POST /images/create?fromSrc=http://x", 501,
-          "importing an image from a URL is not supported by this daemon yet"},
-         {"GET /containers/web/archive", 400, "bad parameter: pathcannot be empty"},
-         {"GET /containers/web/archive?path=/x", 501,
-          "copying files to and from containers is not supported by this daemon yet"},
-         {"PUT /containers/web/archive?path=/x", 501,
-          "copying files to and from containers is not supported by this daemon yet"},
-         {"GET /containers/web/export", 501,
-          "the operation /containers/web/export is not supported by this daemon yet"}});
+          "importing an image from a URL is not supported by this daemon yet"}});
     ServedApi api;
     EXPECT_EQ(api.ask("POST /build/prune").body,
               "{\"CachesDeleted\":null,\"SpaceReclaimed\":0}\n");
     EXPECT_EQ(api.ask("POST /build/cancel?id=x").status, 200);
-    EXPECT_EQ(api.ask("HEAD /containers/web/archive?path=/x").status, 501);
     EXPECT_EQ(api.ask("POST /grpc", "", "Connection: Upgrade\r\nUpgrade: h3\r\n").body,
               message("protocol h3 not supported"));
 }

@@ -88,6 +88,23 @@ void FakeContainers::exec_resize(std::string_view id, std::uint16_t height, std:
 engine::ExecSnapshot FakeContainers::exec_inspect(std::string_view id) {
     return answer(on_exec_inspect, "exec_inspect", id);
 }
+engine::PathStat FakeContainers::stat_path(std::string_view reference, const std::string& path) {
+    return answer(on_stat_path, "stat_path", reference, path);
+}
+void FakeContainers::archive_path(std::string_view reference, const std::string& path,
+                                  engine::ContentEncoding encoding,
+                                  const std::function<void(const engine::PathStat&)>& found,
+                                  const engine::ByteWriter& sink) {
+    return answer(on_archive_path, "archive_path", reference, path, encoding, found, sink);
+}
+void FakeContainers::extract_to_path(std::string_view reference, const std::string& path,
+                                     const engine::ExtractPathOptions& options,
+                                     const engine::ByteReader& source) {
+    return answer(on_extract_to_path, "extract_to_path", reference, path, options, source);
+}
+void FakeContainers::export_files(std::string_view reference, const engine::ByteWriter& sink) {
+    return answer(on_export_files, "export_files", reference, sink);
+}
 engine::ContainerService::PruneResult FakeContainers::prune(const model::Filters& filters) {
     return answer(on_prune, "prune", filters);
 }

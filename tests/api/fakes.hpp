@@ -58,6 +58,15 @@ public:
         on_exec_attach;
     std::function<void(std::string_view, const model::ExecStart&)> on_exec_start;
     std::function<engine::ExecSnapshot(std::string_view)> on_exec_inspect;
+    std::function<engine::PathStat(std::string_view, const std::string&)> on_stat_path;
+    std::function<void(std::string_view, const std::string&, engine::ContentEncoding,
+                       const std::function<void(const engine::PathStat&)>&,
+                       const engine::ByteWriter&)>
+        on_archive_path;
+    std::function<void(std::string_view, const std::string&, const engine::ExtractPathOptions&,
+                       const engine::ByteReader&)>
+        on_extract_to_path;
+    std::function<void(std::string_view, const engine::ByteWriter&)> on_export_files;
     std::function<PruneResult(const model::Filters&)> on_prune;
 
     engine::CreateResult create(std::string name, const std::string& platform,
@@ -92,6 +101,15 @@ public:
     void exec_start_detached(std::string_view id, const model::ExecStart& request) override;
     void exec_resize(std::string_view id, std::uint16_t height, std::uint16_t width) override;
     engine::ExecSnapshot exec_inspect(std::string_view id) override;
+    engine::PathStat stat_path(std::string_view reference, const std::string& path) override;
+    void archive_path(std::string_view reference, const std::string& path,
+                      engine::ContentEncoding encoding,
+                      const std::function<void(const engine::PathStat&)>& found,
+                      const engine::ByteWriter& sink) override;
+    void extract_to_path(std::string_view reference, const std::string& path,
+                         const engine::ExtractPathOptions& options,
+                         const engine::ByteReader& source) override;
+    void export_files(std::string_view reference, const engine::ByteWriter& sink) override;
     PruneResult prune(const model::Filters& filters) override;
 };
 

@@ -19,11 +19,13 @@ Compression detect_compression(std::string_view head);
 /// "unexpected EOF".
 ByteSource decompress(ByteSource source);
 
-/// Gzip as a sink: call finish() once, then nothing more is written.
+/// Deflate as a sink, in the gzip format or bare (RFC 1951): call finish() once, then nothing more
+/// is written.
 class GzipSink {
 public:
     enum class Effort { fast, normal };
-    explicit GzipSink(ByteSink target, Effort effort = Effort::fast);
+    enum class Format { gzip, bare };
+    explicit GzipSink(ByteSink target, Effort effort = Effort::fast, Format format = Format::gzip);
     ~GzipSink();
     GzipSink(GzipSink&&) noexcept;
 

@@ -18,6 +18,10 @@ struct ExtractOptions {
         apply,    ///< ".wh.x" removes x: unpacking layers on top of each other
     };
     Whiteouts whiteouts = Whiteouts::plain;
+    /// Where below the root the members go: a path without links, "." or slashes at its ends.
+    /// Links met on the way still lead anywhere inside the root. Empty is the root itself; the
+    /// size of what was replaced is only made out then.
+    std::string below;
     /// Set: everything belongs to this user and group.
     std::optional<std::pair<std::uint32_t, std::uint32_t>> owner;
     /// A directory may not replace a file or the other way round (docker cp).

@@ -16,25 +16,31 @@ namespace dockerd::archive {
 struct PackOptions {
     /// Devices 0:0 become ".wh.x", the opaque attribute ".wh..wh..opq".
     bool overlay_whiteouts = false;
-    /// Called with an O_PATH descriptor of each file and directory that has extended attributes,
+    /// Set: the start directory is a member too, of this name, and all others lie below it. An
+    /// empty name makes "/" of it (docker cp of the root).
+    std::optional<std::string> start_name;
+    /// Called with an open descriptor of each file and directory that has extended attributes,
     /// before it is packed. May throw.
     std::function<void(int fd)> on_attributes;
-    /// The directory or file below the root to pack; empty is everything.
-    std::string path;
-    /// Name in the tar in place of the last part of `path` (docker cp).
-    std::string rename;
-    /// Also writes a member for the start directory itself.
-    bool include_start = false;
     /// Set: every member belongs to this user and group.
     std::optional<std::pair<std::uint32_t, std::uint32_t>> owner;
 };
 
-/// Writes a tar of the tree below the directory `root`, in lexical order as Docker does.
+/// Writes a tar of the tree below the directory `root`, in lexical order as Docker does. Follows no
+/// link. What lies deeper than a path can say (PATH_MAX), sockets, and what cannot be read are left
+/// out.
 ///
+/// Pre: where others may write below `root` meanwhile, its mount is nodev: a file may become a
+/// device between the look at it and its opening.
 /// A file that changes or vanishes meanwhile does not break the archive: what was promised in
 /// the header is written, padded with zeros or cut.
 /// Source: moby/go-archive archive.go, TarWithOptions and addTarFile.
 void pack(int root, const PackOptions& options, const ByteSink& sink);
+
+/// Writes a tar of the single file, link or node `name` in `directory`, as `member`. What does not
+/// exist any more leaves an empty archive.
+void pack_one(int directory, const std::string& name, const std::string& member,
+              const ByteSink& sink);
 
 /// One change of a tree against the one it was made from.
 struct PackedChange {

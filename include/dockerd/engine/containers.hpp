@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <dockerd/base/fd.hpp>
+#include <dockerd/engine/copy.hpp>
 #include <dockerd/engine/stats.hpp>
 #include <dockerd/engine/types.hpp>
 #include <dockerd/model/filters.hpp>
@@ -187,6 +188,21 @@ public:
     virtual void exec_resize(std::string_view exec_id, std::uint16_t height,
                              std::uint16_t width) = 0;
     virtual ExecSnapshot exec_inspect(std::string_view exec_id) = 0;
+
+    /// One file or directory of a container's files. `path` is absolute or starts at the root.
+    /// Throws: not_found, "Could not find the file <path> in container <reference>".
+    virtual PathStat stat_path(std::string_view reference, const std::string& path) = 0;
+    /// Writes it as a tar; `found` is called once before the first byte.
+    virtual void archive_path(std::string_view reference, const std::string& path,
+                              ContentEncoding encoding,
+                              const std::function<void(const PathStat&)>& found,
+                              const ByteWriter& sink) = 0;
+    /// Unpacks a tar, compressed or not, in the directory `path`. Throws also: invalid_argument,
+    /// "extraction point is not a directory", "container rootfs is marked read-only".
+    virtual void extract_to_path(std::string_view reference, const std::string& path,
+                                 const ExtractPathOptions& options, const ByteReader& source) = 0;
+    /// Writes the whole root file system as a tar, without what is mounted in it.
+    virtual void export_files(std::string_view reference, const ByteWriter& sink) = 0;
 
     struct PruneResult {
         std::vector<std::string> deleted;

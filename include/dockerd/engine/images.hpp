@@ -22,7 +22,7 @@ struct ImageSummary {
     std::vector<std::string> repo_tags;
     std::vector<std::string> repo_digests;
     base::WallTime created;
-    std::int64_t size = 0;         ///< bytes
+    std::int64_t size = 0;          ///< bytes
     std::int64_t shared_size = -1;  ///< bytes, -1: not computed
     std::int64_t containers = -1;
     model::StringMap labels;
@@ -73,11 +73,6 @@ struct ImagePruneResult {
     std::vector<ImageDeleteItem> deleted;
     std::int64_t space_reclaimed = 0;
 };
-
-/// A source of bytes: reads up to buffer.size(), 0 at the end. Throws when the peer is gone.
-using ByteReader = std::function<std::size_t(std::span<char> buffer)>;
-/// A sink of bytes. Throws when the peer is gone.
-using ByteWriter = std::function<void(std::string_view bytes)>;
 
 /// One message of a progress stream. Source: moby pkg/jsonmessage, JSONMessage.
 struct Progress {

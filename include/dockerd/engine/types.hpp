@@ -1,11 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,6 +18,11 @@
 
 /// What the engine tells the API about containers: immutable values, free of JSON and versions.
 namespace dockerd::engine {
+
+/// A source of bytes: reads up to buffer.size(), 0 at the end. Throws when the peer is gone.
+using ByteReader = std::function<std::size_t(std::span<char> buffer)>;
+/// A sink of bytes. Throws when the peer is gone.
+using ByteWriter = std::function<void(std::string_view bytes)>;
 
 /// Ends a subscription when destroyed; after that the callback is not running and not called.
 class Subscription {

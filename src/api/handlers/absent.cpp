@@ -176,18 +176,4 @@ Response AbsentHandlers::registry(const Request& /*request*/) {
     not_supported("access to registries");
 }
 
-// GET, HEAD, PUT /containers/{name}/archive
-Response AbsentHandlers::copy(const Request& request) {
-    // Source: moby api/server/httputils/form.go, badParameterError, as it is spelled there.
-    if (request.param("path", "").empty()) {
-        fail(ErrorKind::invalid_argument, "bad parameter: pathcannot be empty");
-    }
-    not_supported("copying files to and from containers");
-}
-
-// GET /containers/{name}/export
-Response AbsentHandlers::not_yet(const Request& request) {
-    not_supported("the operation " + request.path);
-}
-
 }  // namespace dockerd::api

@@ -31,8 +31,6 @@ public:
     http::Response build_prune(const http::Request& request);
     http::Response build_cancel(const http::Request& request);
     http::Response registry(const http::Request& request);
-    http::Response copy(const http::Request& request);
-    http::Response not_yet(const http::Request& request);
 };
 
 }  // namespace dockerd::api

@@ -87,6 +87,9 @@ public:
     std::uint64_t oom_kills_seen DOCKERD_GUARDED_BY(operation) = 0;
     std::vector<std::shared_ptr<Exec>> execs DOCKERD_GUARDED_BY(operation);
     HealthWatchRef health DOCKERD_GUARDED_BY(operation);
+    /// Copies of files under way (docker cp, export); each holds the root file system's mount.
+    int copies DOCKERD_GUARDED_BY(operation) = 0;
+    std::condition_variable_any copies_changed;
     /// Attached clients that came before the start.
     std::vector<runtime::PendingAttach> pending DOCKERD_GUARDED_BY(operation);
     std::string image_reference_name DOCKERD_GUARDED_BY(operation);

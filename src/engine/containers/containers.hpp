@@ -107,6 +107,13 @@ public:
     void exec_start_detached(std::string_view exec_id, const model::ExecStart& request) override;
     void exec_resize(std::string_view exec_id, std::uint16_t height, std::uint16_t width) override;
     ExecSnapshot exec_inspect(std::string_view exec_id) override;
+    PathStat stat_path(std::string_view reference, const std::string& path) override;
+    void archive_path(std::string_view reference, const std::string& path, ContentEncoding encoding,
+                      const std::function<void(const PathStat&)>& found,
+                      const ByteWriter& sink) override;
+    void extract_to_path(std::string_view reference, const std::string& path,
+                         const ExtractPathOptions& options, const ByteReader& source) override;
+    void export_files(std::string_view reference, const ByteWriter& sink) override;
     PruneResult prune(const model::Filters& filters) override;
 
     /// Connects a container to a network, or takes it off; running ones at once.
@@ -142,7 +149,8 @@ private:
     void start_steps(const ContainerRef& container);
     void connect_networks(const ContainerRef& container);
     void write_etc_files(Container& container);
-    void mount_volumes(Container& container);
+    void mount_volumes(Container& container, std::vector<std::string>& mounted);
+    void unmount_volumes(const std::string& id, std::vector<std::string>& mounted) noexcept;
     JoinedNamespaces find_namespaces(const Container& container);
     // log_plan.cpp
     [[nodiscard]] runtime::LogTarget plan_log(const store::ContainerRecord& record) const;
@@ -181,6 +189,12 @@ private:
     void remove_container(const ContainerRef& container, const RemoveOptions& options,
                           std::string_view reference);
     void remove_locked(const ContainerRef& container, bool volumes);
+    // file_view.cpp
+    using FileWork = std::function<void(int root, const store::ContainerRecord& record)>;
+    using RootfsWork = std::function<void(base::Fd rootfs, const store::ContainerRecord& record)>;
+    void with_files(const ContainerRef& container, const FileWork& work);
+    void with_rootfs(const ContainerRef& container, const RootfsWork& work);
+    static void await_copies(Container& container, base::Lock& lock);
     // restore.cpp
     void restore_one(const ContainerRef& container);
     void readopt_resources(Container& container, bool lives);

@@ -102,4 +102,10 @@ Error duplicate_mount_point(std::string_view destination) {
                  fmt::format("Duplicate mount point: {}", destination));
 }
 
+// Source: moby daemon/errors.go, containerFileNotFound.
+Error file_not_found(std::string_view path, std::string_view reference) {
+    return Error(ErrorKind::not_found,
+                 fmt::format("Could not find the file {} in container {}", path, reference));
+}
+
 }  // namespace dockerd::engine::errors

@@ -23,5 +23,6 @@ base::Error no_such_exec(std::string_view exec_id);
 base::Error paused_for_exec(std::string_view container_id);
 base::Error invalid_signal(std::string_view signal);
 base::Error duplicate_mount_point(std::string_view destination);
+base::Error file_not_found(std::string_view path, std::string_view reference);
 
 }  // namespace dockerd::engine::errors

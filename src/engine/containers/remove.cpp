@@ -54,7 +54,8 @@ void Containers::remove_container(const ContainerRef& container, const RemoveOpt
                 }
             }
         }
-        const base::Lock lock(container->operation);
+        base::Lock lock(container->operation);
+        await_copies(*container, lock);
         remove_locked(container, options.volumes);
     } catch (const Error& error) {
         const base::Lock lock(container->operation);

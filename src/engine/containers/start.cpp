@@ -118,7 +118,7 @@ void Containers::start_steps(const ContainerRef& container) {
     // Before the start: a daemon that is killed from here on finds the network again.
     save_network_state(*container);
     write_etc_files(*container);
-    mount_volumes(*container);
+    mount_volumes(*container, container->mounted_volumes);
 
     auto devices =
         runtime::gather_devices(record.host_config.resources, record.host_config.privileged);
@@ -201,11 +201,12 @@ void Containers::write_etc_files(Container& container) {
     batch.write_new(fd.get(), "resolv.conf", container_resolv_conf(record, options_.dns), 0644);
 }
 
-void Containers::mount_volumes(Container& container) {
+/// Notes in `mounted` what unmount_volumes() has to undo, also when it throws.
+void Containers::mount_volumes(Container& container, std::vector<std::string>& mounted) {
     for (auto& [destination, point] : container.record.mount_points) {
         if (point.type == "volume") {
             point.source = parts_.volumes.mount(point.name);
-            container.mounted_volumes.push_back(point.name);
+            mounted.push_back(point.name);
             parts_.events.volume_mounted(point.name, point.driver, container.id, destination,
                                          point.rw, point.propagation);
         } else if (point.type == "bind" && !sys::exists(point.source)) {

@@ -1,10 +1,10 @@
 #include "init/container_init.hpp"
 
 #include "init/clone.hpp"
-#include "init/paths.hpp"
 #include "init/process.hpp"
 #include "init/report.hpp"
 #include "init/root_file_system.hpp"
+#include "paths/in_root.hpp"
 
 #include <fcntl.h>
 #include <linux/keyctl.h>

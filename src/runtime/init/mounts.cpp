@@ -1,6 +1,6 @@
-#include "init/paths.hpp"
 #include "init/report.hpp"
 #include "init/root_file_system.hpp"
+#include "paths/in_root.hpp"
 
 #include <fcntl.h>
 #include <linux/openat2.h>

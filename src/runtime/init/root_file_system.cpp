@@ -1,7 +1,7 @@
 #include "init/root_file_system.hpp"
 
-#include "init/paths.hpp"
 #include "init/report.hpp"
+#include "paths/in_root.hpp"
 
 #include <fcntl.h>
 #include <linux/magic.h>

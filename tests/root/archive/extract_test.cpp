@@ -285,18 +285,74 @@ TEST_F(ExtractTest, PacksWhatItUnpacked) {
                         entry->link_name);
     }
     EXPECT_EQ(lines, (std::vector<std::string>{"a/ 5 ", "a/f 0 ", "a/g 1 a/f", "a/l 2 f", "n 3 "}));
-    PackOptions one;
-    one.path = "/a";
-    one.include_start = true;
-    one.rename = "renamed";
-    packed.clear();
-    pack(fd.get(), one, [&](std::string_view bytes) { packed += bytes; });
-    TarReader again(memory_source(packed));
-    ASSERT_NE(again.next(), nullptr);
-    const TarEntry* second = again.next();
-    ASSERT_NE(second, nullptr);
-    EXPECT_EQ(second->name, "renamed/f");
     EXPECT_EQ(tree_size(fd.get()), 4 + 1);
+}
+
+TEST_F(ExtractTest, PacksUnderAnotherName) {
+    (void)run({{"a/", '5', "", "", 0755}, {"a/f", '0', "data"}, {"a/l", '2', "", "f"}});
+    const base::Fd fd{::open((root_ + "/a").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    const auto names = [](const std::string& packed) {
+        TarReader reader(memory_source(packed));
+        std::vector<std::string> out;
+        while (const TarEntry* entry = reader.next()) out.push_back(entry->name);
+        return out;
+    };
+    std::string packed;
+    const ByteSink sink = [&](std::string_view bytes) { packed += bytes; };
+    PackOptions options;
+    options.start_name = "renamed";
+    pack(fd.get(), options, sink);
+    EXPECT_EQ(names(packed), (std::vector<std::string>{"renamed/", "renamed/f", "renamed/l"}));
+    packed.clear();
+    options.start_name = "";
+    pack(fd.get(), options, sink);
+    EXPECT_EQ(names(packed), (std::vector<std::string>{"/", "/f", "/l"}));
+    packed.clear();
+    pack_one(fd.get(), "l", "as", sink);
+    EXPECT_EQ(names(packed), (std::vector<std::string>{"as"}));
+    packed.clear();
+    pack_one(fd.get(), "none", "as", sink);
+    EXPECT_EQ(packed, std::string(1024, '\0'));
+}
+
+TEST_F(ExtractTest, UnpacksBelowADirectoryAndFollowsLinksInTheRoot) {
+    fs::create_directories(root_ + "/dest/dir");
+    fs::create_directories(root_ + "/else");
+    fs::create_symlink("/else", root_ + "/dest/link");
+    ExtractOptions options;
+    options.below = "dest";
+    (void)run({{"f", '0', "1"},
+               {"link/g", '0', "2"},
+               {"h", '1', "", "f"},
+               {"s", '2', "", "/anywhere"},
+               {"new/deep/i", '0', "3"}},
+              options);
+    EXPECT_EQ(slurp(root_ + "/dest/f"), "1");
+    EXPECT_EQ(slurp(root_ + "/else/g"), "2");
+    EXPECT_EQ(slurp(root_ + "/dest/h"), "1");
+    EXPECT_EQ(slurp(root_ + "/dest/new/deep/i"), "3");
+    EXPECT_FALSE(fs::exists(root_ + "/f"));
+    options.no_overwrite_dir_non_dir = true;
+    const auto error_of = [&](const Member& member) -> std::string {
+        try {
+            (void)run({member}, options);
+        } catch (const base::Error& error) {
+            return error.what();
+        }
+        return "";
+    };
+    // Source: moby/go-archive archive.go: what `docker cp` shows.
+    EXPECT_EQ(error_of({"../x", '0', "x"}), "\"../x\" is outside of \"/dest\"");
+    EXPECT_EQ(error_of({"dir", '0', "x"}),
+              "cannot overwrite directory \"/dest/dir\" with non-directory \"/dest\"");
+    EXPECT_EQ(error_of({"f/", '5'}),
+              "cannot overwrite non-directory \"/dest/f\" with directory \"/dest\"");
+    EXPECT_EQ(error_of({"l", '2', "", "../else"}), "invalid symlink \"/dest/l\" -> \"../else\"");
+    EXPECT_EQ(error_of({"l", '1', "", "../else/g"}),
+              "invalid hardlink \"/else/g\" -> \"../else/g\"");
+    EXPECT_EQ(error_of({"f/x", '0', "x"}), "open /dest/f/x: not a directory");
+    EXPECT_EQ(error_of({"l", '1', "", "none"}),
+              "link /dest/none /dest/l: no such file or directory");
 }
 
 TEST_F(ExtractTest, UnpacksABombInLittleMemory) {

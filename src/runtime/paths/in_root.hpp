@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace dockerd::runtime::init {
+namespace dockerd::runtime {
 
 /// openat2(2) with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS and what `resolve` adds. The
 /// descriptor is close-on-exec. Empty on failure, with errno.
@@ -25,4 +25,4 @@ base::Fd make_in_root(const base::Fd& root, std::string_view path, Leaf leaf, mo
 /// The directory of `path` (made if absent), and its last part in `name`.
 base::Fd make_parent_in_root(const base::Fd& root, std::string_view path, std::string& name);
 
-}  // namespace dockerd::runtime::init
+}  // namespace dockerd::runtime

@@ -1,4 +1,4 @@
-#include "init/paths.hpp"
+#include "paths/in_root.hpp"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -10,7 +10,7 @@
 #include <climits>
 #include <vector>
 
-namespace dockerd::runtime::init {
+namespace dockerd::runtime {
 
 namespace {
 
@@ -159,4 +159,4 @@ base::Fd make_parent_in_root(const base::Fd& root, std::string_view path, std::s
     return make_in_root(root, parent.empty() ? "." : parent, Leaf::directory);
 }
 
-}  // namespace dockerd::runtime::init
+}  // namespace dockerd::runtime
