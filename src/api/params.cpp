@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <string>
 
@@ -131,6 +133,19 @@ std::uint32_t uint32_param(const http::Request& request, std::string_view name,
     if (number == Number::good) return static_cast<std::uint32_t>(value);
     base::fail(ErrorKind::invalid_argument,
                fmt::format("{} {}: {}", what, base::quote(text), reason_text(number)));
+}
+
+void check_bool_param(const http::Request& request, std::string_view name) {
+    const std::string text = request.param(name, "");
+    if (text.empty()) return;
+    // Source: Go strconv, ParseBool.
+    constexpr std::array<std::string_view, 12> accepted{"1", "t", "T", "true",  "TRUE",  "True",
+                                                        "0", "f", "F", "false", "FALSE", "False"};
+    if (std::ranges::find(accepted, text) != accepted.end()) return;
+    base::fail(
+        ErrorKind::invalid_argument,
+        fmt::format("invalid value for {}: {}: strconv.ParseBool: parsing {}: invalid syntax", name,
+                    text, base::quote(text)));
 }
 
 model::Filters filters_param(const http::Request& request) {

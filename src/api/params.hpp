@@ -32,6 +32,10 @@ std::int64_t int_param_or_zero(const http::Request& request, std::string_view na
 std::uint32_t uint32_param(const http::Request& request, std::string_view name,
                            std::string_view what);
 
+/// Throws: invalid_argument, `invalid value for verbose: x: strconv.ParseBool: ...`, for a text
+/// that is neither empty nor one of Go's booleans.
+void check_bool_param(const http::Request& request, std::string_view name);
+
 /// The `filters` parameter. Throws: invalid_argument, "invalid filter".
 model::Filters filters_param(const http::Request& request);
 

@@ -122,10 +122,10 @@ void Api::add_swarm_routes() {
     add(get, "/swarm", {1, 24}, call(absent_, &A::swarm));
     add(get, "/swarm/unlockkey", {1, 24}, call(absent_, &A::swarm));
     add(post, "/swarm/update", {1, 24}, call(absent_, &A::swarm_update));
-    add(post, "/swarm/unlock", {1, 24}, call(absent_, &A::swarm));
-    add(get, "/services", {1, 24}, call(absent_, &A::swarm));
-    add(get, "/services/{id}", {1, 24}, call(absent_, &A::swarm));
-    add(post, "/services/create", {1, 24}, call(absent_, &A::swarm));
+    add(post, "/swarm/unlock", {1, 24}, call(absent_, &A::swarm_create));
+    add(get, "/services", {1, 24}, call(absent_, &A::services));
+    add(get, "/services/{id}", {1, 24}, call(absent_, &A::service));
+    add(post, "/services/create", {1, 24}, call(absent_, &A::swarm_create));
     add(post, "/services/{id}/update", {1, 24}, call(absent_, &A::service_update));
     add(del, "/services/{id}", {1, 24}, call(absent_, &A::swarm));
     add(get, "/services/{id}/logs", {1, 29}, call(absent_, &A::service_logs));
@@ -140,12 +140,12 @@ void Api::add_swarm_routes() {
 
 void Api::add_swarm_object_routes() {
     add(get, "/secrets", {1, 25}, call(absent_, &A::swarm));
-    add(post, "/secrets/create", {1, 25}, call(absent_, &A::swarm));
+    add(post, "/secrets/create", {1, 25}, call(absent_, &A::swarm_create));
     add(del, "/secrets/{id}", {1, 25}, call(absent_, &A::swarm));
     add(get, "/secrets/{id}", {1, 25}, call(absent_, &A::swarm));
     add(post, "/secrets/{id}/update", {1, 26}, call(absent_, &A::secret_update));
     add(get, "/configs", {1, 30}, call(absent_, &A::swarm));
-    add(post, "/configs/create", {1, 30}, call(absent_, &A::swarm));
+    add(post, "/configs/create", {1, 30}, call(absent_, &A::swarm_create));
     add(del, "/configs/{id}", {1, 30}, call(absent_, &A::swarm));
     add(get, "/configs/{id}", {1, 30}, call(absent_, &A::swarm));
     add(post, "/configs/{id}/update", {1, 30}, call(absent_, &A::config_update));
@@ -160,9 +160,9 @@ void Api::add_plugin_routes() {
     add(post, "/plugins/{name:.*}/disable", {1, 25}, call(absent_, &A::plugin));
     add(post, "/plugins/pull", {1, 25}, call(absent_, &A::plugin_install));
     add(post, "/plugins/{name:.*}/push", {1, 25}, call(absent_, &A::plugin));
-    add(post, "/plugins/{name:.*}/upgrade", {1, 26}, call(absent_, &A::plugin));
-    add(post, "/plugins/{name:.*}/set", {1, 25}, call(absent_, &A::plugin));
-    add(post, "/plugins/create", {1, 25}, call(absent_, &A::plugin_install));
+    add(post, "/plugins/{name:.*}/upgrade", {1, 26}, call(absent_, &A::plugin_upgrade));
+    add(post, "/plugins/{name:.*}/set", {1, 25}, call(absent_, &A::plugin_set));
+    add(post, "/plugins/create", {1, 25}, call(absent_, &A::plugin_create));
 }
 
 Api::Api(const engine::Services& services, const ApiOptions& options)

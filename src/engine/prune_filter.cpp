@@ -12,7 +12,11 @@ std::optional<base::WallTime> prune_until(const model::Filters& filters) {
     if (values.size() > 1) {
         base::fail(base::ErrorKind::invalid_argument, "more than one until filter specified");
     }
-    return parse_moment(*values.begin());
+    try {
+        return parse_moment(*values.begin());
+    } catch (const base::Error& error) {
+        throw base::Error(base::ErrorKind::invalid_argument, error.what());
+    }
 }
 
 }  // namespace dockerd::engine

@@ -246,7 +246,11 @@ Task<bool> Connection::serve_one() {
 
 Task<bool> Connection::dispatch(RequestParser& parser, Request request) {
     if (request.headers.contains("Expect") && !expects_continue(request)) {
-        co_return co_await refuse(417, "417 Expectation Failed");
+        // Source: Go net/http, sendExpectationFailed: no text, and the connection ends.
+        linger_ = true;
+        co_await write_all(
+            "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        co_return false;
     }
     const Endpoint& endpoint = core_.app.route(request);
     if (std::holds_alternative<Transfer>(endpoint.kind)) {

@@ -13,6 +13,8 @@
 
 #include <dockerd/model/go_syntax.hpp>
 
+#include "go_types.hpp"
+
 namespace dockerd::model {
 namespace {
 
@@ -24,6 +26,12 @@ using base::Json;
 struct Place {
     const char* struct_name = nullptr;
     std::string path;
+    const char* field = nullptr;  ///< the last part of the path; nullptr inside a list or map
+
+    [[nodiscard]] Place element() const { return {struct_name, path}; }
+    [[nodiscard]] const GoField* go_field() const {
+        return field == nullptr ? nullptr : find_go_field(struct_name, field);
+    }
 };
 
 std::string json_kind(const Json& json) {
@@ -55,7 +63,9 @@ std::string json_kind(const Json& json) {
     } else {
         text += "value";
     }
-    base::fail(ErrorKind::invalid_argument, text + " of type " + go_type);
+    const GoField* known = place.go_field();
+    base::fail(ErrorKind::invalid_argument,
+               text + " of type " + (known != nullptr ? known->type : go_type));
 }
 
 void read(const Json& json, std::string& out, const Place& place) {
@@ -75,6 +85,12 @@ void read(const Json& json, std::int64_t& out, const Place& place) {
                              static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     if (json.is_number_float() || too_big) wrong_type(json, place, "int64", /*with_value=*/true);
     out = json.get<std::int64_t>();
+    if (out >= 0 && out <= UINT16_MAX) return;
+    const GoField* known = place.go_field();
+    if (known == nullptr || known->most == 0) return;
+    if (out < known->least || out > known->most) {
+        wrong_type(json, place, "int64", /*with_value=*/true);
+    }
 }
 
 void read(const Json& json, std::uint64_t& out, const Place& place) {
@@ -126,7 +142,12 @@ void read(const Json& json, std::array<std::int64_t, 2>& out, const Place& place
     if (!json.is_array()) wrong_type(json, place, "[2]uint");
     for (std::size_t i = 0; i < out.size(); ++i) {
         out[i] = 0;
-        if (i < json.size()) read_or_null(json[i], out[i], place);
+        if (i >= json.size() || json[i].is_null()) continue;
+        if (!json[i].is_number()) wrong_type(json[i], place.element(), "uint");
+        if (!json[i].is_number_unsigned()) {
+            wrong_type(json[i], place.element(), "uint", /*with_value=*/true);
+        }
+        out[i] = json[i].get<std::int64_t>();
     }
 }
 
@@ -155,7 +176,7 @@ void read(const Json& json, List<T>& out, const Place& place) {
     out.given = true;
     for (const Json& item : json) {
         T value{};
-        read_or_null(item, value, place);
+        read_or_null(item, value, place.element());
         out.push_back(std::move(value));
     }
 }
@@ -168,7 +189,7 @@ void read(const Json& json, Map<T>& out, const Place& place) {
     out.given = true;
     for (const auto& [key, item] : json.items()) {
         T value{};
-        read_or_null(item, value, place);
+        read_or_null(item, value, place.element());
         out[key] = std::move(value);
     }
 }
@@ -184,7 +205,8 @@ public:
         for (const auto& [key, value] : object_.items()) {
             if (!base::iequals(key, name)) continue;
             ++matched_;
-            const Place place{struct_name_, (path_.empty() ? "" : path_ + ".") + embedded_ + name};
+            const Place place{struct_name_, (path_.empty() ? "" : path_ + ".") + embedded_ + name,
+                              name};
             read_or_null(value, field, place);
         }
     }
@@ -204,12 +226,16 @@ private:
     int matched_ = 0;
 };
 
-/// The old form {"Network": "name"} of ConfigFrom, which Go has as a struct.
+/// ConfigFrom is {"Network": "name"}, of which only the name is kept.
 void read_config_from(const Json& json, NetworkCreate& out) {
     for (const auto& [key, value] : json.items()) {
-        if (base::iequals(key, "ConfigFrom") && value.is_object()) {
-            out.config_from = value.value("Network", "");
+        if (!base::iequals(key, "ConfigFrom") || value.is_null()) continue;
+        const std::string path = "CreateOptions.ConfigFrom";
+        if (!value.is_object()) {
+            wrong_type(value, {GoName<NetworkCreate>::value, path}, "network.ConfigReference");
         }
+        Decoder reference(value, "ConfigReference", path);
+        reference("Network", out.config_from);
     }
 }
 
@@ -388,6 +414,7 @@ DOCKERD_DOCUMENT(Ipam);
 DOCKERD_DOCUMENT(IpamConfig);
 DOCKERD_DOCUMENT(NetworkCreate);
 DOCKERD_DOCUMENT(NetworkConnect);
+DOCKERD_DOCUMENT(NetworkDisconnect);
 DOCKERD_DOCUMENT(ContainerCreate);
 DOCKERD_DOCUMENT(ContainerUpdate);
 DOCKERD_DOCUMENT(ExecCreate);

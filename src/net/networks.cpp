@@ -85,15 +85,16 @@ Network* NetworksImpl::find_locked(std::string_view reference) const {
     for (const auto& [id, network] : networks_) {
         if (network->record.name == reference) return network.get();
     }
-    // Docker's clients shorten ids; an empty text is the start of every id and means none.
+    std::size_t matches = 0;
     for (const auto& [id, network] : networks_) {
-        if (reference.empty() || !std::string_view(id).starts_with(reference)) continue;
-        if (match != nullptr) {
-            base::fail(base::ErrorKind::invalid_argument,
-                       fmt::format("network {} is ambiguous (2 matches found based on ID prefix)",
-                                   reference));
-        }
+        if (!std::string_view(id).starts_with(reference)) continue;
+        ++matches;
         match = network.get();
+    }
+    if (matches > 1) {
+        base::fail(base::ErrorKind::invalid_argument,
+                   fmt::format("network {} is ambiguous ({} matches found based on ID prefix)",
+                               reference, matches));
     }
     return match;
 }

@@ -51,12 +51,22 @@ void check_driver(const model::NetworkCreate& request) {
     }
 }
 
-void check_name(const std::string& name) {
-    if (is_predefined_network(name)) {
+/// What is refused before the request's options are looked at.
+/// Source: moby daemon/network.go, createNetwork.
+void check_first(const model::NetworkCreate& request) {
+    if (is_predefined_network(request.name)) {
         // Docker's text ends in a space. Source: moby daemon/network.go, PredefinedNetworkError.
         fail(ErrorKind::permission_denied,
-             fmt::format("operation is not permitted on predefined {} network ", name));
+             fmt::format("operation is not permitted on predefined {} network ", request.name));
     }
+    if (request.driver == "overlay") {
+        fail(ErrorKind::permission_denied,
+             "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm "
+             "join\" to connect this node to swarm and try again.");
+    }
+}
+
+void check_name(const std::string& name) {
     if (base::trim(name).empty()) {
         fail(ErrorKind::invalid_argument, "invalid name: name is empty");
     }
@@ -155,9 +165,16 @@ void NetworksImpl::allocate(Network& network, const model::NetworkCreate& reques
     }
 }
 
+void NetworksImpl::require_free_name(const std::string& name) const {
+    const base::Lock lock(mutex_);
+    for (const auto& [id, other] : networks_) {
+        if (other->record.name != name) continue;
+        fail(ErrorKind::conflict, fmt::format("network with name {} already exists", name));
+    }
+}
+
 NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
-    check_name(request.name);
-    check_driver(request);
+    check_first(request);
     auto network = std::make_shared<Network>();
     NetworkRecord& record = network->record;
     record.options = request.options;
@@ -169,25 +186,17 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
         option_or(record.options, "com.docker.network.enable_ipv4", request.enable_ipv4, true);
     record.enable_ipv6 =
         option_or(record.options, "com.docker.network.enable_ipv6", request.enable_ipv6, false);
-    if (request.ipam) {
-        validate_ipam(*request.ipam, record.enable_ipv6);
-        if (!request.ipam->driver.empty() && request.ipam->driver != "default") {
-            fail(ErrorKind::invalid_argument,
-                 fmt::format("invalid ipam driver: {}", base::quote(request.ipam->driver)));
-        }
+    if (request.ipam) validate_ipam(*request.ipam, record.enable_ipv6);
+    check_name(request.name);
+    const base::Lock change(change_mutex_);
+    require_free_name(request.name);
+    check_driver(request);
+    if (request.ipam && !request.ipam->driver.empty() && request.ipam->driver != "default") {
+        fail(ErrorKind::invalid_argument,
+             fmt::format("invalid ipam driver: {}", base::quote(request.ipam->driver)));
     }
     if (!record.enable_ipv4 && !record.enable_ipv6) {
         fail(ErrorKind::invalid_argument, "IPv4 or IPv6 must be enabled");
-    }
-    const base::Lock change(change_mutex_);
-    {
-        const base::Lock lock(mutex_);
-        for (const auto& [id, other] : networks_) {
-            if (other->record.name == request.name) {
-                fail(ErrorKind::conflict,
-                     fmt::format("network with name {} already exists", request.name));
-            }
-        }
     }
     record.name = request.name;
     record.id = base::random_id();
@@ -207,6 +216,7 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
         release_subnets(*network);
     });
     record.ipam = shown_ipam(*network);
+    record.static_subnets = static_subnets(*network);
     set_up_bridge(*network);
     base::Undo remove_bridge([&]() noexcept {
         if (network->bridge.creator != 1) return;

@@ -72,6 +72,8 @@ std::vector<Network> decode_networks(const std::map<std::string, std::string>& r
 /// The IPAM block that clients see.
 /// Source: moby daemon/network.go, buildIPAMResources.
 model::Ipam shown_ipam(const Network& network);
+/// The subnets a user asked for.
+std::vector<std::string> static_subnets(const Network& network);
 
 struct SandboxState {
     std::string id;
@@ -100,6 +102,7 @@ public:
     std::optional<NetworkRecord> find(std::string_view reference) const;
     NetworkRecord get(std::string_view reference) const;
     NetworkRecord create(const model::NetworkCreate& request);
+    void require_free_name(const std::string& name) const;
     void remove(std::string_view reference);
     std::unique_ptr<Sandbox> open_sandbox(base::Fd existing);
     std::unique_ptr<Sandbox> open_host_sandbox();

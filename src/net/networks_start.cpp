@@ -152,6 +152,7 @@ void NetworksImpl::start_default_bridge() {
     choose_default_subnet(*network);
     set_up_bridge(*network);
     record.ipam = shown_ipam(*network);
+    record.static_subnets = static_subnets(*network);
 }
 
 /// --bip, or what the bridge has already, or the first free of the pools.

@@ -251,6 +251,7 @@ std::vector<Network> decode_networks(const std::map<std::string, std::string>& r
             }
         }
         network.record.ipam = shown_ipam(network);
+        network.record.static_subnets = static_subnets(network);
         out.push_back(std::move(network));
     }
     return out;
@@ -274,6 +275,14 @@ model::Ipam shown_ipam(const Network& network) {
         }
         out.config.push_back(std::move(config));
         out.config.given = true;
+    }
+    return out;
+}
+
+std::vector<std::string> static_subnets(const Network& network) {
+    std::vector<std::string> out;
+    for (const std::optional<NetworkSubnet>* subnet : {&network.v4, &network.v6}) {
+        if (*subnet && (*subnet)->configured) out.push_back((*subnet)->subnet.str());
     }
     return out;
 }

@@ -158,7 +158,7 @@ void FakeNetworks::remove(std::string_view reference) {
 void FakeNetworks::connect(std::string_view reference, const model::NetworkConnect& request) {
     return answer(on_connect, "connect", reference, request);
 }
-void FakeNetworks::disconnect(std::string_view reference, const model::NetworkConnect& request) {
+void FakeNetworks::disconnect(std::string_view reference, const model::NetworkDisconnect& request) {
     return answer(on_disconnect, "disconnect", reference, request);
 }
 std::vector<std::string> FakeNetworks::prune(const model::Filters& filters) {

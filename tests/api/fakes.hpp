@@ -149,7 +149,8 @@ public:
     std::function<engine::NetworkDetails(std::string_view, const std::string&)> on_inspect;
     std::function<CreateResult(const model::NetworkCreate&)> on_create;
     std::function<void(std::string_view)> on_remove;
-    std::function<void(std::string_view, const model::NetworkConnect&)> on_connect, on_disconnect;
+    std::function<void(std::string_view, const model::NetworkConnect&)> on_connect;
+    std::function<void(std::string_view, const model::NetworkDisconnect&)> on_disconnect;
     std::function<std::vector<std::string>(const model::Filters&)> on_prune;
 
     std::vector<engine::NetworkDetails> list(const model::Filters& filters) override;
@@ -157,7 +158,7 @@ public:
     CreateResult create(const model::NetworkCreate& request) override;
     void remove(std::string_view reference) override;
     void connect(std::string_view reference, const model::NetworkConnect& request) override;
-    void disconnect(std::string_view reference, const model::NetworkConnect& request) override;
+    void disconnect(std::string_view reference, const model::NetworkDisconnect& request) override;
     std::vector<std::string> prune(const model::Filters& filters) override;
 };
 

@@ -23,8 +23,8 @@ engine::NetworkDetails net1() {
     network.driver = "bridge";
     network.ipam.driver = "default";
     network.ipam.config.push_back({.subnet = "10.77.0.0/24"});
-    network.containers["c1"] = {.name = "web", .endpoint_id = "e1", .mac_address = "m",
-                                .ipv4_address = "10.77.0.9/24"};
+    network.containers["c1"] = {
+        .name = "web", .endpoint_id = "e1", .mac_address = "m", .ipv4_address = "10.77.0.9/24"};
     network.options.given = true;
     network.labels["a"] = "b<c>&";
     return network;
@@ -93,7 +93,7 @@ TEST_F(Networks, ConnectDisconnectRemoveAndPrune) {
                                      R"({"Container":"web","EndpointConfig":{"Aliases":["a"]}})");
     EXPECT_EQ(connected.status, 200);
     EXPECT_EQ(connected.body, "");
-    networks.on_disconnect = [](std::string_view, const model::NetworkConnect& connect) {
+    networks.on_disconnect = [](std::string_view, const model::NetworkDisconnect& connect) {
         EXPECT_TRUE(connect.force);
         throw Error(ErrorKind::internal, "container web is not connected to network net1");
     };
@@ -138,8 +138,8 @@ TEST_F(Volumes, ListInspectAndCreate) {
         seen = create;
         return vol1();
     };
-    const Answer created = api.ask("POST /volumes/create",
-                                   R"({"Name":"vol1","DriverOpts":{"type":"tmpfs"}})");
+    const Answer created =
+        api.ask("POST /volumes/create", R"({"Name":"vol1","DriverOpts":{"type":"tmpfs"}})");
     EXPECT_EQ(created.status, 201);
     EXPECT_EQ(created.body, std::string(vol1_text) + "\n");
     EXPECT_EQ(seen.driver_opts.at("type"), "tmpfs");

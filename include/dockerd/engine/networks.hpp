@@ -55,7 +55,8 @@ public:
     virtual CreateResult create(const model::NetworkCreate& request) = 0;
     virtual void remove(std::string_view reference) = 0;
     virtual void connect(std::string_view reference, const model::NetworkConnect& request) = 0;
-    virtual void disconnect(std::string_view reference, const model::NetworkConnect& request) = 0;
+    virtual void disconnect(std::string_view reference,
+                            const model::NetworkDisconnect& request) = 0;
     virtual std::vector<std::string> prune(const model::Filters& filters) = 0;
 };
 

@@ -30,6 +30,7 @@ struct SystemInfo {
     std::string driver;
     std::vector<std::pair<std::string, std::string>> driver_status;
     std::vector<std::string> volume_plugins, network_plugins, log_plugins;
+    bool kernel_memory = false;      ///< cgroup v1 only
     bool kernel_memory_tcp = false;  ///< cgroup v1 only
     bool memory_limit = false, swap_limit = false, cpu_cfs_period = false, cpu_cfs_quota = false;
     bool cpu_shares = false, cpu_set = false, pids_limit = false, ipv4_forwarding = false;

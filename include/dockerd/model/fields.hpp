@@ -51,10 +51,12 @@ DOCKERD_GO_NAME(IpamConfig, network, IPAMConfig);
 DOCKERD_GO_NAME(Ipam, network, IPAM);
 DOCKERD_GO_NAME(NetworkCreate, network, CreateRequest);
 DOCKERD_GO_NAME(NetworkConnect, network, ConnectOptions);
+DOCKERD_GO_NAME(NetworkDisconnect, network, DisconnectOptions);
 DOCKERD_GO_NAME(ContainerCreate, container, CreateRequest);
 DOCKERD_GO_NAME(ContainerUpdate, container, UpdateConfig);
 DOCKERD_GO_NAME(ExecCreate, container, ExecOptions);
 DOCKERD_GO_NAME(ExecStart, container, ExecStartOptions);
+DOCKERD_GO_NAME(ClusterVolumeSpec, volume, ClusterVolumeSpec);
 DOCKERD_GO_NAME(VolumeCreate, volume, CreateOptions);
 DOCKERD_GO_NAME(AuthConfig, registry, AuthConfig);
 #undef DOCKERD_GO_NAME
@@ -62,16 +64,22 @@ DOCKERD_GO_NAME(AuthConfig, registry, AuthConfig);
 template <typename T, typename V>
 concept VisitsAs = std::same_as<std::remove_const_t<T>, V>;
 
+/// Go embeds a struct of that name here: messages name it on the way to the fields that follow.
+template <typename F>
+void enter_embedded(F& f, const char* name) {
+    if constexpr (requires { f.enter(name); }) f.enter(name);
+}
+template <typename F>
+void leave_embedded(F& f) {
+    if constexpr (requires { f.leave(); }) f.leave();
+}
+
 /// A struct that Go embeds: its fields are the outer one's, but messages name it on the way.
 template <typename F, typename T>
 void embed(F& f, const char* name, T& x) {
-    if constexpr (requires { f.enter(name); }) {
-        f.enter(name);
-        visit(f, x);
-        f.leave();
-    } else {
-        visit(f, x);
-    }
+    enter_embedded(f, name);
+    visit(f, x);
+    leave_embedded(f);
 }
 
 template <typename F, VisitsAs<HealthConfig> T>
@@ -343,6 +351,8 @@ void visit(F& f, T& x) {
 template <typename F, VisitsAs<NetworkCreate> T>
 void visit(F& f, T& x) {
     f("Name", x.name);
+    f("CheckDuplicate", x.check_duplicate, omit_empty);
+    enter_embedded(f, "CreateOptions");
     f("Driver", x.driver);
     f("Scope", x.scope);
     f("EnableIPv4", x.enable_ipv4, omit_empty);
@@ -355,12 +365,18 @@ void visit(F& f, T& x) {
     f("ConfigFrom", x.config_from);
     f("Options", x.options);
     f("Labels", x.labels);
+    leave_embedded(f);
 }
 
 template <typename F, VisitsAs<NetworkConnect> T>
 void visit(F& f, T& x) {
     f("Container", x.container);
     f("EndpointConfig", x.endpoint_config, omit_empty);
+}
+
+template <typename F, VisitsAs<NetworkDisconnect> T>
+void visit(F& f, T& x) {
+    f("Container", x.container);
     f("Force", x.force);
 }
 
@@ -399,8 +415,12 @@ void visit(F& f, T& x) {
     f("ConsoleSize", x.console_size, omit_empty);
 }
 
+template <typename F, VisitsAs<ClusterVolumeSpec> T>
+void visit(F& /*f*/, T& /*x*/) {}
+
 template <typename F, VisitsAs<VolumeCreate> T>
 void visit(F& f, T& x) {
+    f("ClusterVolumeSpec", x.cluster_volume_spec, omit_empty);
     f("Name", x.name);
     f("Driver", x.driver);
     f("DriverOpts", x.driver_opts);

@@ -56,6 +56,8 @@ struct Ipam {
 /// Body of POST /networks/create. Unset switches take the version's default.
 struct NetworkCreate {
     std::string name;
+    /// Read by no version this daemon serves.
+    std::optional<bool> check_duplicate;
     std::string driver;
     std::string scope;
     std::optional<bool> enable_ipv4;
@@ -70,10 +72,15 @@ struct NetworkCreate {
     StringMap labels;
 };
 
-/// Body of POST /networks/{id}/connect and /disconnect.
+/// Body of POST /networks/{id}/connect.
 struct NetworkConnect {
     std::string container;
     std::optional<EndpointSettings> endpoint_config;
+};
+
+/// Body of POST /networks/{id}/disconnect.
+struct NetworkDisconnect {
+    std::string container;
     bool force = false;
 };
 

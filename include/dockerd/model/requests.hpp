@@ -51,8 +51,12 @@ struct ExecStart {
     std::optional<std::array<std::int64_t, 2>> console_size;
 };
 
+/// What a volume of a swarm's cluster is like. Only its presence is looked at.
+struct ClusterVolumeSpec {};
+
 /// Body of POST /volumes/create.
 struct VolumeCreate {
+    std::optional<ClusterVolumeSpec> cluster_volume_spec;
     std::string name;
     std::string driver;
     StringMap driver_opts;

@@ -33,6 +33,7 @@ struct NetworkRecord {
     bool enable_ipv4 = true;
     bool enable_ipv6 = false;
     model::Ipam ipam;
+    std::vector<std::string> static_subnets;  ///< those of `ipam` that a user asked for
     bool internal = false;
     bool attachable = false;
     bool ingress = false;

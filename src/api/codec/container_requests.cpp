@@ -24,11 +24,6 @@ engine::ListOptions decode_list(const Request& request) {
     options.all = bool_param(request, "all");
     options.size = bool_param(request, "size");
     options.limit = int_param(request, "limit", 0);
-    // Source: moby api/types/container/options.go: since and before became filters.
-    for (const char* name : {"since", "before"}) {
-        const std::string value = request.param(name, "");
-        if (!value.empty()) options.filters.add(name, value);
-    }
     return options;
 }
 
@@ -89,8 +84,7 @@ engine::LogOptions decode_logs(const Request& request) {
     options.stdout_stream = bool_param(request, "stdout");
     options.stderr_stream = bool_param(request, "stderr");
     if (!options.stdout_stream && !options.stderr_stream) {
-        fail(ErrorKind::invalid_argument,
-             "Bad parameters: you must choose at least one stream");
+        fail(ErrorKind::invalid_argument, "Bad parameters: you must choose at least one stream");
     }
     options.follow = bool_param(request, "follow");
     options.timestamps = bool_param(request, "timestamps");

@@ -1,8 +1,5 @@
 #include "networks.hpp"
 
-#include <algorithm>
-#include <array>
-
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
@@ -93,16 +90,6 @@ model::NetworkCreate decode_network_create(const http::Request& request) {
     return create;
 }
 
-void check_network_inspect(const http::Request& request) {
-    const std::string verbose = request.param("verbose", "");
-    if (verbose.empty()) return;
-    // Source: Go strconv, ParseBool.
-    constexpr std::array<std::string_view, 12> accepted{"1", "t", "T", "true",  "TRUE",  "True",
-                                                        "0", "f", "F", "false", "FALSE", "False"};
-    if (std::ranges::find(accepted, verbose) != accepted.end()) return;
-    base::fail(base::ErrorKind::invalid_argument,
-               "invalid value for verbose: " + verbose + ": strconv.ParseBool: parsing " +
-                   base::quote(verbose) + ": invalid syntax");
-}
+void check_network_inspect(const http::Request& request) { check_bool_param(request, "verbose"); }
 
 }  // namespace dockerd::api::codec

@@ -32,8 +32,7 @@ void put_engine_component(Text& out, const engine::VersionInfo& info, ApiVersion
     Object{object.key("Details")}("ApiVersion", version_text(ApiVersion{}))("Arch", info.arch)(
         "BuildTime", info.build_time)("Experimental", experimental ? "true" : "false")(
         "GitCommit", info.git_commit)("GoVersion", info.go_version)(
-        "KernelVersion", info.kernel_version)("MinAPIVersion", version_text(oldest))("Os",
-                                                                                     info.os);
+        "KernelVersion", info.kernel_version)("MinAPIVersion", version_text(oldest))("Os", info.os);
 }
 
 }  // namespace
@@ -123,9 +122,10 @@ void put_counts(Object& object, const engine::SystemInfo& info) {
         "Authorization", nullptr)("Log", info.log_plugins);
 }
 
-void put_limits(Object& object, const engine::SystemInfo& info) {
+void put_limits(Object& object, const engine::SystemInfo& info, ApiVersion version) {
     object("MemoryLimit", info.memory_limit);
     object("SwapLimit", info.swap_limit);
+    if (info.kernel_memory && version < ApiVersion{1, 42}) object("KernelMemory", true);
     if (info.kernel_memory_tcp) object("KernelMemoryTCP", true);
     object("CpuCfsPeriod", info.cpu_cfs_period);
     object("CpuCfsQuota", info.cpu_cfs_quota);
@@ -216,10 +216,18 @@ std::string sorted_info(std::string_view text) {
     std::string out;
     for (const char c : sorted) {
         switch (c) {
-            case '<': out += "\\u003c"; break;
-            case '>': out += "\\u003e"; break;
-            case '&': out += "\\u0026"; break;
-            default: out += c; break;
+            case '<':
+                out += "\\u003c";
+                break;
+            case '>':
+                out += "\\u003e";
+                break;
+            case '&':
+                out += "\\u0026";
+                break;
+            default:
+                out += c;
+                break;
         }
     }
     return out + "\n";
@@ -232,7 +240,7 @@ std::string encode_info(const engine::SystemInfo& info, ApiVersion version, bool
     {
         Object object(out);
         put_counts(object, info);
-        put_limits(object, info);
+        put_limits(object, info, version);
         put_host(object, info, version, experimental);
         put_runtimes(object);
         put_security(object, info, version);
@@ -294,9 +302,9 @@ EventsCall decode_events(const http::Request& request) {
     call.query.since = parse_timestamp(since, ErrorKind::internal);
     call.query.until = parse_timestamp(until, ErrorKind::internal);
     if (call.query.until && call.query.since && *call.query.until < *call.query.since) {
-        base::fail(ErrorKind::invalid_argument,
-                   fmt::format("`since` time ({}) cannot be after `until` time ({})", since,
-                               until));
+        base::fail(
+            ErrorKind::invalid_argument,
+            fmt::format("`since` time ({}) cannot be after `until` time ({})", since, until));
     }
     call.query.filters = filters_param(request);
     call.image_create = request.version >= ApiVersion{1, 46};

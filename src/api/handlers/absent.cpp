@@ -7,6 +7,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/model/reference.hpp>
 
 #include "../codec/absent.hpp"
 #include "../params.hpp"
@@ -42,6 +43,27 @@ void check_object_version(const Request& request, std::string_view what) {
                      base::quote(text), too_large ? "value out of range" : "invalid syntax"));
 }
 
+/// A number of bytes that is looked at and not used.
+/// Source: moby api/server/router/build/build_routes.go, postPrune.
+std::int64_t check_bytes(const Request& request, const char* name) {
+    try {
+        return int_param(request, name, 0);
+    } catch (const base::Error& error) {
+        fail(ErrorKind::invalid_argument,
+             fmt::format("{} is in bytes and expects an integer, got {}: {}", name,
+                         request.param(name, ""), error.what()));
+    }
+}
+
+/// Source: moby api/server/router/plugin/plugin_routes.go, parseRemoteRef.
+void check_remote(const Request& request) {
+    try {
+        (void)model::Reference::parse(request.param("remote", ""));
+    } catch (const base::Error& error) {
+        throw base::Error(ErrorKind::internal, error.what());
+    }
+}
+
 [[noreturn]] void not_supported(const std::string& what) {
     fail(ErrorKind::not_implemented, what + " is not supported by this daemon yet");
 }
@@ -49,7 +71,30 @@ void check_object_version(const Request& request, std::string_view what) {
 }  // namespace
 
 // GET /swarm, /nodes, /services, /tasks, /secrets, /configs and all below them
-Response AbsentHandlers::swarm(const Request& /*request*/) { no_swarm(); }
+Response AbsentHandlers::swarm(const Request& request) {
+    (void)filters_param(request);
+    no_swarm();
+}
+
+// GET /services
+Response AbsentHandlers::services(const Request& request) {
+    (void)filters_param(request);
+    if (request.version >= http::ApiVersion{1, 41}) check_bool_param(request, "status");
+    no_swarm();
+}
+
+// GET /services/{id}
+Response AbsentHandlers::service(const Request& request) {
+    check_bool_param(request, "insertDefaults");
+    no_swarm();
+}
+
+// POST /services/create, /secrets/create, /configs/create, /swarm/unlock
+Response AbsentHandlers::swarm_create(const Request& request) {
+    check_json(request);
+    codec::check_document(request.body);
+    no_swarm();
+}
 
 // POST /swarm/init, /swarm/join
 Response AbsentHandlers::swarm_join(const Request& request) {
@@ -104,7 +149,13 @@ Response AbsentHandlers::service_logs(const Request& request) {
 }
 
 // GET /plugins
-Response AbsentHandlers::plugins(const Request& /*request*/) { return Response::json(200, "[]"); }
+Response AbsentHandlers::plugins(const Request& request) {
+    const auto filters = filters_param(request);
+    // Source: moby plugin/backend_linux.go, acceptedPluginFilterTags.
+    filters.validate({"enabled", "capability"});
+    (void)filters.get_bool("enabled", false);
+    return Response::json(200, "[]");
+}
 
 // GET, POST, DELETE /plugins/{name} and below
 Response AbsentHandlers::plugin(const Request& request) {
@@ -122,8 +173,29 @@ Response AbsentHandlers::plugin_enable(const Request& request) {
     return plugin(request);
 }
 
-// POST /plugins/pull, /plugins/create, GET /plugins/privileges
-Response AbsentHandlers::plugin_install(const Request& /*request*/) {
+// POST /plugins/{name}/set
+Response AbsentHandlers::plugin_set(const Request& request) {
+    check_json(request);
+    codec::check_document(request.body);
+    return plugin(request);
+}
+
+// POST /plugins/{name}/upgrade
+Response AbsentHandlers::plugin_upgrade(const Request& request) {
+    check_json(request);
+    codec::check_document(request.body);
+    check_remote(request);
+    return plugin(request);
+}
+
+// POST /plugins/pull, GET /plugins/privileges
+Response AbsentHandlers::plugin_install(const Request& request) {
+    check_remote(request);
+    not_supported("installing managed plugins");
+}
+
+// POST /plugins/create
+Response AbsentHandlers::plugin_create(const Request& /*request*/) {
     not_supported("installing managed plugins");
 }
 
@@ -137,8 +209,10 @@ Response AbsentHandlers::checkpoints(const Request& /*request*/) {
 
 // POST /session
 Response AbsentHandlers::session(const Request& request) {
-    if (!request.headers.contains("Upgrade")) {
-        fail(ErrorKind::invalid_argument, "no upgrade proto in request");
+    const std::string_view protocol = request.headers.get("Upgrade");
+    if (protocol.empty()) fail(ErrorKind::invalid_argument, "no upgrade proto in request");
+    if (protocol != "h2c") {
+        fail(ErrorKind::invalid_argument, fmt::format("protocol {} not supported", protocol));
     }
     not_supported("BuildKit's session protocol");
 }
@@ -157,7 +231,20 @@ Response AbsentHandlers::grpc(const Request& request) {
 Response AbsentHandlers::build(const Request& /*request*/) { not_supported("building images"); }
 
 // POST /build/prune: there is no cache, so nothing to prune.
-Response AbsentHandlers::build_prune(const Request& /*request*/) {
+Response AbsentHandlers::build_prune(const Request& request) {
+    const auto filters = filters_param(request);
+    if (request.version >= http::ApiVersion{1, 48}) {
+        if (check_bytes(request, "reserved-space") == 0) check_bytes(request, "keep-storage");
+        check_bytes(request, "max-used-space");
+        check_bytes(request, "min-free-space");
+    } else {
+        check_bytes(request, "keep-storage");
+    }
+    base::in_context("failed to prune build cache", [&] {
+        // Source: moby builder/builder-next/builder.go, cacheFields and Prune.
+        filters.validate({"unused-for", "until", "label", "label!", "id", "parent", "type",
+                          "description", "inuse", "shared", "private"});
+    });
     return Response::json(200, R"({"CachesDeleted":null,"SpaceReclaimed":0})");
 }
 

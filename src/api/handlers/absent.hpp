@@ -10,6 +10,9 @@ class AbsentHandlers {
 public:
     /// The swarm family while swarm is inactive.
     http::Response swarm(const http::Request& request);
+    http::Response services(const http::Request& request);
+    http::Response service(const http::Request& request);
+    http::Response swarm_create(const http::Request& request);
     http::Response swarm_join(const http::Request& request);
     http::Response swarm_leave(const http::Request& request);
     http::Response swarm_update(const http::Request& request);
@@ -22,7 +25,10 @@ public:
     http::Response plugins(const http::Request& request);
     http::Response plugin(const http::Request& request);
     http::Response plugin_enable(const http::Request& request);
+    http::Response plugin_set(const http::Request& request);
+    http::Response plugin_upgrade(const http::Request& request);
     http::Response plugin_install(const http::Request& request);
+    http::Response plugin_create(const http::Request& request);
 
     http::Response checkpoints(const http::Request& request);
     http::Response session(const http::Request& request);

@@ -42,8 +42,8 @@ Response NetworkHandlers::connect(const Request& request) {
 
 // POST /networks/{id}/disconnect
 Response NetworkHandlers::disconnect(const Request& request) {
-    const auto call = read_json<model::NetworkConnect>(request);
-    networks_.disconnect(request.path_param("id"), call.value_or(model::NetworkConnect{}));
+    const auto call = read_json<model::NetworkDisconnect>(request);
+    networks_.disconnect(request.path_param("id"), call.value_or(model::NetworkDisconnect{}));
     return Response{};
 }
 

@@ -25,6 +25,12 @@ Response VolumeHandlers::inspect(const Request& request) {
 // POST /volumes/create
 Response VolumeHandlers::create(const Request& request) {
     const auto call = read_json<model::VolumeCreate>(request).value_or(model::VolumeCreate{});
+    if (call.cluster_volume_spec && request.version >= http::ApiVersion{1, 42}) {
+        // Source: moby daemon/cluster/errors.go, errNoSwarm.
+        base::fail(base::ErrorKind::unavailable,
+                   "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm "
+                   "join\" to connect this node to swarm and try again.");
+    }
     return Response::json(201, codec::encode_volume(volumes_.create(call)));
 }
 

@@ -25,6 +25,18 @@ void require_own_network(const Container& container, const net::NetworkRecord& n
     }
 }
 
+/// By force a name may also be that of an endpoint whose container is gone: none is left here.
+/// Source: moby daemon/container_operations.go, ForceEndpointDelete.
+ContainerRef find_to_disconnect(const ContainerIndex& index,
+                                const model::NetworkDisconnect& request) {
+    try {
+        return index.get(request.container);
+    } catch (const base::Error&) {
+        if (!request.force) throw;
+        base::fail(ErrorKind::not_found, fmt::format("endpoint {} not found", request.container));
+    }
+}
+
 }  // namespace
 
 // Source: moby daemon/container_operations.go, ConnectToNetwork.
@@ -77,11 +89,12 @@ void Containers::connect_network(const net::NetworkRecord& network,
 
 // Source: moby daemon/container_operations.go, DisconnectFromNetwork.
 void Containers::disconnect_network(const net::NetworkRecord& network,
-                                    const model::NetworkConnect& request) {
-    const auto container = index_.get(request.container);
+                                    const model::NetworkDisconnect& request) {
+    const auto container = find_to_disconnect(index_, request);
     const base::Lock lock(container->operation);
     auto& record = container->record;
-    if (record.host_config.network_mode == "host") {
+    if (record.state.running && record.host_config.network_mode == "host" &&
+        network.driver == "host") {
         base::fail(ErrorKind::invalid_argument,
                    "container cannot be disconnected from host network or connected to host "
                    "network");

@@ -119,7 +119,7 @@ public:
     /// Connects a container to a network, or takes it off; running ones at once.
     void connect_network(const net::NetworkRecord& network, const model::NetworkConnect& request);
     void disconnect_network(const net::NetworkRecord& network,
-                            const model::NetworkConnect& request);
+                            const model::NetworkDisconnect& request);
     /// Names of the networks that containers refer to, each as often as it is.
     [[nodiscard]] std::vector<std::string> used_networks() const;
 
@@ -131,6 +131,7 @@ private:
     // create.cpp
     void verify_create(model::ContainerCreate& request, std::vector<std::string>& warnings) const;
     void check_links(const model::HostConfig& host) const;
+    void check_shared_namespaces(const model::HostConfig& host) const;
     void fill_host_config(model::HostConfig& host) const;
     std::string reserve_name(const std::string& wanted, const std::string& id);
     void build_on_disk(const ContainerRef& container, const std::string& chain_id,

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 
 #include <dockerd/base/id.hpp>
@@ -86,6 +87,9 @@ CreateResult Containers::create(std::string name, const std::string& platform,
     std::string variant;
     if (!config.image.empty()) {
         const auto image = parts_.images.get(config.image);
+        if (request.networking_config && request.host_config) {
+            validate_networking(*request.networking_config, parts_.networks);
+        }
         require_platform(*image, config.image, platform);
         chain_id = image->chain_id;
         image_id = image->id;
@@ -102,6 +106,7 @@ CreateResult Containers::create(std::string name, const std::string& platform,
     }
     check_log_config(host.log_config, options_.log_driver, options_.log_options);
     check_links(host);
+    check_shared_namespaces(host);
 
     store::ContainerRecord record;
     record.id = base::random_id();
@@ -142,7 +147,6 @@ void Containers::verify_create(model::ContainerCreate& request,
     const auto more = runtime::verify_host_config(host, parts_.sysinfo, {});
     warnings.insert(warnings.end(), more.begin(), more.end());
     check_runtime(host.runtime);
-    if (request.networking_config) validate_networking(*request.networking_config, host);
 }
 
 // Source: moby daemon/daemon_unix.go, registerLinks.
@@ -151,12 +155,33 @@ void Containers::check_links(const model::HostConfig& host) const {
     if (!predefined) return;
     for (const auto& link : host.links) {
         const std::string name = link.substr(0, link.find(':'));
+        // Source: moby opts/opts.go, ParseLink.
+        if (link.empty()) base::fail(ErrorKind::internal, "empty string specified for links");
+        if (base::split(link, ':').size() > 2) {
+            base::fail(ErrorKind::internal, "bad format for links: " + link);
+        }
         try {
             (void)index_.get(name);
         } catch (const Error& error) {
             if (error.kind() != ErrorKind::not_found) throw;
             base::fail(ErrorKind::invalid_argument,
                        fmt::format("could not get container for {}: {}", name, error.what()));
+        }
+    }
+}
+
+// Source: moby daemon/create.go, generateSecurityOpt.
+void Containers::check_shared_namespaces(const model::HostConfig& host) const {
+    const bool labelled = std::ranges::any_of(host.security_opt, [](const std::string& option) {
+        return option.substr(0, option.find('=')) == "label";
+    });
+    if (labelled || host.privileged || host.ipc_mode == "host" || host.pid_mode == "host") return;
+    for (const std::string& mode : {host.ipc_mode, host.pid_mode}) {
+        if (!mode.starts_with("container:") || mode.size() == 10) continue;
+        try {
+            (void)index_.get(mode.substr(10));
+        } catch (const Error& error) {
+            throw Error(ErrorKind::invalid_argument, error.what());
         }
     }
 }
@@ -213,7 +238,12 @@ void Containers::build_on_disk(const ContainerRef& container, const std::string&
     const base::Lock lock(container->operation);
     auto& record = container->record;
     if (!record.host_config.storage_opt.empty()) {
-        // Source: moby daemon/graphdriver/overlay2/overlay.go, Create.
+        // Source: moby daemon/graphdriver/overlay2/overlay.go, CreateReadWrite, parseStorageOpt.
+        const auto& options = record.host_config.storage_opt;
+        if (!options.contains("size")) {
+            base::fail(ErrorKind::internal,
+                       "Unknown option " + base::to_lower(options.begin()->first));
+        }
         base::fail(
             ErrorKind::internal,
             "--storage-opt is supported only for overlay over xfs with 'pquota' mount option");

@@ -14,6 +14,9 @@ Error no_such_container(std::string_view reference) {
     return Error(ErrorKind::not_found, fmt::format("No such container: {}", reference));
 }
 
+// Source: moby daemon/errors.go, invalidIdentifier.
+Error no_name() { return Error(ErrorKind::invalid_argument, "invalid name or ID supplied: \"\""); }
+
 // Source: moby pkg/truncindex (now daemon/container.go), ErrAmbiguousPrefix.
 Error ambiguous_prefix(std::string_view prefix) {
     return Error(ErrorKind::invalid_argument,

@@ -9,6 +9,7 @@
 namespace dockerd::engine::errors {
 
 base::Error no_such_container(std::string_view reference);
+base::Error no_name();
 base::Error ambiguous_prefix(std::string_view prefix);
 base::Error name_in_use(std::string_view name, std::string_view container_id);
 base::Error invalid_name(std::string_view name);

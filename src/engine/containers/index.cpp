@@ -8,6 +8,7 @@ namespace dockerd::engine {
 
 // Source: moby daemon/container.go, GetContainer.
 ContainerRef ContainerIndex::get(std::string_view reference) const {
+    if (reference.empty()) throw errors::no_name();
     const std::shared_lock lock(mutex_);
     if (const auto exact = by_id_.find(reference); exact != by_id_.end()) return exact->second;
     std::string_view name = reference;
@@ -17,7 +18,6 @@ ContainerRef ContainerIndex::get(std::string_view reference) const {
             return found->second;
         }
     }
-    if (reference.empty()) throw errors::no_such_container(reference);
     const auto first = by_id_.lower_bound(reference);
     if (first == by_id_.end() || !first->first.starts_with(reference)) {
         throw errors::no_such_container(reference);

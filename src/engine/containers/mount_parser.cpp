@@ -116,6 +116,16 @@ void validate_tmpfs(const model::Mount& mount) {
     refuse_extra(mount, mount.bind_options.has_value(), "BindOptions");
     refuse_extra(mount, mount.image_options.has_value(), "ImageOptions");
     refuse_extra(mount, !mount.source.empty(), "Source");
+    if (!mount.tmpfs_options) return;
+    // Source: moby volume/mounts/linux_parser.go, validateTmpfsOptions.
+    for (const auto& option : mount.tmpfs_options->options) {
+        if (option.empty() || option.size() > 2) {
+            invalid_mount(mount, "invalid option array length");
+        }
+        if (option[0] != "exec" && option[0] != "noexec") {
+            invalid_mount(mount, "invalid option: " + option[0]);
+        }
+    }
 }
 
 }  // namespace

@@ -15,9 +15,16 @@ using base::ErrorKind;
 void Containers::remove(std::string_view reference, const RemoveOptions& options) {
     const auto container = index_.get(reference);
     if (options.link) {
-        base::fail(ErrorKind::invalid_argument,
-                   "conflict: links cannot be removed by themselves: the default bridge's links "
-                   "end with their container");
+        // Source: moby daemon/delete.go, rmLink.
+        std::string_view name = reference;
+        if (name.starts_with('/')) name.remove_prefix(1);
+        const auto slash = name.rfind('/');
+        if (slash == std::string_view::npos) {
+            base::fail(ErrorKind::internal,
+                       "Conflict, cannot remove the default link name of the container");
+        }
+        base::fail(ErrorKind::internal, fmt::format("Cannot get parent /{} for link name /{}",
+                                                    name.substr(0, slash), name));
     }
     remove_container(container, options, reference);
 }

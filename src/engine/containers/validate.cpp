@@ -50,12 +50,14 @@ void validate_ports(const model::PortMap& ports) {
             invalid("invalid port specification: " + base::quote(number));
         }
         for (const auto& binding : bindings) {
+            std::int64_t lowest = 0;
             for (const auto& part : base::split(binding.host_port, '-')) {
                 if (part.empty() && binding.host_port.empty()) continue;
                 const auto host = base::parse_int(part.substr(0, part.find('/')));
-                if (!host || *host < 0 || *host > 65535) {
+                if (!host || *host < lowest || *host > 65535) {
                     invalid("invalid port specification: " + base::quote(binding.host_port));
                 }
+                lowest = *host;
             }
         }
     }
@@ -63,7 +65,7 @@ void validate_ports(const model::PortMap& ports) {
 
 // Source: moby opts/hosts.go, ValidateExtraHost.
 void validate_extra_host(const std::string& text) {
-    const auto colon = text.find_first_of(":=");
+    const auto colon = text.find(':');
     if (colon == std::string::npos || colon == 0) {
         invalid("bad format for add-host: " + base::quote(text));
     }
@@ -75,6 +77,83 @@ void validate_extra_host(const std::string& text) {
     if (!net::IpAddress::parse(address)) {
         invalid("invalid IP address in add-host: " + base::quote(text.substr(colon + 1)));
     }
+}
+
+// Source: moby internal/multierror, Join.
+std::string join_problems(const std::vector<std::string>& problems) {
+    if (problems.size() == 1) return problems.front();
+    std::string text;
+    for (const std::string& problem : problems) {
+        text += text.empty() ? "* " : "\n* ";
+        for (const char c : problem) text += c == '\n' ? std::string("\n\t") : std::string(1, c);
+    }
+    return text;
+}
+
+// Source: moby api/types/network/endpoint.go, Validate.
+void check_addresses(const model::EndpointIpamConfig& config, std::vector<std::string>& problems) {
+    const auto is_address = [](const std::string& text, std::optional<bool> v4) {
+        const auto address = net::IpAddress::parse(text);
+        if (!address || text == "0.0.0.0" || text == "::") return false;
+        return !v4 || address->is_v4() == *v4;
+    };
+    if (!config.ipv4_address.empty() && !is_address(config.ipv4_address, true)) {
+        problems.push_back("invalid IPv4 address: " + config.ipv4_address);
+    }
+    if (!config.ipv6_address.empty() && !is_address(config.ipv6_address, false)) {
+        problems.push_back("invalid IPv6 address: " + config.ipv6_address);
+    }
+    for (const auto& link_local : config.link_local_ips) {
+        if (!is_address(link_local, std::nullopt)) {
+            problems.push_back("invalid link-local IP address: " + link_local);
+        }
+    }
+}
+
+// Source: moby api/types/network/endpoint.go, validateEndpointIPAddress.
+void check_in_range(const std::string& text, bool v4, const net::NetworkRecord& network,
+                    std::vector<std::string>& problems) {
+    if (text.empty()) return;
+    const auto address = net::IpAddress::parse(text);
+    bool has_static = false;
+    for (const auto& prefix : network.static_subnets) {
+        const auto subnet = net::IpPrefix::parse(prefix);
+        if (!subnet || subnet->address.is_v4() != v4) continue;
+        has_static = true;
+        if (address && subnet->contains(*address)) return;
+    }
+    problems.push_back(has_static
+                           ? "no configured subnet or ip-range contain the IP address " + text
+                           : "user specified IP address is supported only when connecting to "
+                             "networks with user configured subnets");
+}
+
+/// What is wrong with the settings for one network, empty when nothing is.
+/// Source: moby daemon/container_operations.go, validateEndpointSettings.
+std::string endpoint_problem(const std::string& name, const model::EndpointSettings& settings,
+                             const net::Networks& networks) {
+    std::vector<std::string> problems;
+    const auto config = settings.ipam_config.value_or(model::EndpointIpamConfig{});
+    if (name == "default" || name == "bridge" || name == "host" || name == "none") {
+        if (!config.ipv4_address.empty() || !config.ipv6_address.empty()) {
+            problems.emplace_back(
+                "user specified IP address is supported on user defined networks only");
+        }
+        if (!settings.aliases.empty()) {
+            problems.emplace_back(
+                "network-scoped alias is supported only for containers in user defined networks");
+        }
+    }
+    check_addresses(config, problems);
+    if (const auto network = networks.find(name)) {
+        check_in_range(config.ipv4_address, true, *network, problems);
+        check_in_range(config.ipv6_address, false, *network, problems);
+    }
+    if (!settings.mac_address.empty() && !net::MacAddress::parse(settings.mac_address)) {
+        return "invalid MAC address " + settings.mac_address;
+    }
+    if (problems.empty()) return {};
+    return "invalid endpoint settings:\n" + join_problems(problems);
 }
 
 }  // namespace
@@ -142,37 +221,13 @@ void validate_host_config(const model::HostConfig& host, std::vector<std::string
     }
 }
 
-void validate_networking(const model::NetworkingConfig& networking,
-                         const model::HostConfig& /*host*/) {
+void validate_networking(const model::NetworkingConfig& networking, const net::Networks& networks) {
     std::vector<std::string> problems;
     for (const auto& [name, settings] : networking.endpoints_config) {
-        const bool predefined =
-            name == "default" || name == "bridge" || name == "host" || name == "none";
-        const bool has_address =
-            settings.ipam_config && (!settings.ipam_config->ipv4_address.empty() ||
-                                     !settings.ipam_config->ipv6_address.empty());
-        if (predefined && has_address) {
-            problems.emplace_back(
-                "user specified IP address is supported on user defined networks "
-                "only");
-        }
-        if (predefined && !settings.aliases.empty()) {
-            problems.emplace_back(
-                "network-scoped aliases are only supported for user-defined networks");
-        }
-        if (settings.ipam_config && !settings.ipam_config->ipv4_address.empty() &&
-            !net::IpAddress::parse(settings.ipam_config->ipv4_address)) {
-            problems.push_back("invalid IPv4 address: " + settings.ipam_config->ipv4_address);
-        }
-        if (!settings.mac_address.empty() && !net::MacAddress::parse(settings.mac_address)) {
-            invalid(fmt::format("invalid config for network {}: invalid MAC address {}", name,
-                                settings.mac_address));
-        }
-        if (!problems.empty()) {
-            invalid(fmt::format("invalid config for network {}: invalid endpoint settings:\n{}",
-                                name, base::join(problems, "\n")));
-        }
+        const auto text = endpoint_problem(name, settings, networks);
+        if (!text.empty()) problems.push_back("invalid config for network " + name + ": " + text);
     }
+    if (!problems.empty()) invalid(join_problems(problems));
 }
 
 void check_log_config(model::LogConfig& config, const std::string& default_driver,

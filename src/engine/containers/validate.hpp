@@ -8,6 +8,7 @@
 
 #include <dockerd/model/container.hpp>
 #include <dockerd/model/network.hpp>
+#include <dockerd/net/networks.hpp>
 
 /// Checks of a create request that need no kernel: pure functions with Docker's texts.
 namespace dockerd::engine {
@@ -19,8 +20,9 @@ void validate_config(model::ContainerConfig& config);
 /// Throws: invalid_argument. Source: moby daemon/container.go, validateHostConfig.
 void validate_host_config(const model::HostConfig& host, std::vector<std::string>& warnings);
 
-/// Throws: invalid_argument. Source: moby daemon/container_operations.go, validateEndpointSettings.
-void validate_networking(const model::NetworkingConfig& networking, const model::HostConfig& host);
+/// Networks that do not exist yet are checked as far as that goes.
+/// Throws: invalid_argument. Source: moby daemon/create.go, validateNetworkingConfig.
+void validate_networking(const model::NetworkingConfig& networking, const net::Networks& networks);
 
 /// Throws: invalid_argument. Source: moby api/types/container/hostconfig.go, ValidateRestartPolicy.
 void validate_restart_policy(const model::RestartPolicy& policy);

@@ -63,7 +63,10 @@ Platform Platform::parse(std::string_view text) {
         base::fail(base::ErrorKind::invalid_argument,
                    base::quote(text) + ": " + what + ": invalid argument");
     };
-    if (parts.size() > 3 || std::ranges::find(parts, std::string()) != parts.end()) {
+    if (parts.size() > 3 && std::ranges::find(parts, std::string()) == parts.end()) {
+        unknown("cannot parse platform specifier");
+    }
+    if (std::ranges::find(parts, std::string()) != parts.end()) {
         base::fail(base::ErrorKind::invalid_argument,
                    base::quote(text) + " is an invalid component of " + base::quote(text) +
                        ": platform specifier component must match \"^[A-Za-z0-9_.-]+$\": invalid "

@@ -9,6 +9,8 @@
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 
+#include "../prune_filter.hpp"
+
 namespace dockerd::engine {
 namespace {
 
@@ -87,7 +89,7 @@ void KvNetworkStore::save(const std::map<std::string, std::string>& records) {
     if (!changes.empty()) file_.update(changes);
 }
 
-void NetworkManager::set_endpoint_changes(ChangeEndpoint connect, ChangeEndpoint disconnect) {
+void NetworkManager::set_endpoint_changes(ChangeEndpoint connect, RemoveEndpoint disconnect) {
     connect_ = std::move(connect);
     disconnect_ = std::move(disconnect);
 }
@@ -136,13 +138,15 @@ void NetworkManager::connect(std::string_view reference, const model::NetworkCon
     connect_(networks_.get(reference), request);
 }
 
-void NetworkManager::disconnect(std::string_view reference, const model::NetworkConnect& request) {
+void NetworkManager::disconnect(std::string_view reference,
+                                const model::NetworkDisconnect& request) {
     disconnect_(networks_.get(reference), request);
 }
 
 // Source: moby daemon/prune.go, localNetworksPrune.
 std::vector<std::string> NetworkManager::prune(const model::Filters& filters) {
     filters.validate({"label", "label!", "until"});
+    const auto until = prune_until(filters);
     std::set<std::string> used;
     if (used_network_names_) {
         for (auto& name : used_network_names_()) used.insert(std::move(name));
@@ -151,6 +155,7 @@ std::vector<std::string> NetworkManager::prune(const model::Filters& filters) {
     for (const auto& network : networks_.list()) {
         if (net::is_predefined_network(network.name)) continue;
         if (!network.members.empty() || used.contains(network.name)) continue;
+        if (until && network.created > *until) continue;
         if (!filters.match_labels("label", network.labels)) continue;
         if (filters.contains("label!") && filters.match_labels("label!", network.labels)) continue;
         try {

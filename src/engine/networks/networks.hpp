@@ -33,7 +33,9 @@ public:
     /// Connecting and disconnecting change containers: whoever keeps those does it.
     using ChangeEndpoint =
         std::function<void(const net::NetworkRecord& network, const model::NetworkConnect&)>;
-    void set_endpoint_changes(ChangeEndpoint connect, ChangeEndpoint disconnect);
+    using RemoveEndpoint =
+        std::function<void(const net::NetworkRecord& network, const model::NetworkDisconnect&)>;
+    void set_endpoint_changes(ChangeEndpoint connect, RemoveEndpoint disconnect);
     /// Names of networks that existing containers refer to, for the `dangling` filter and prune.
     void set_usage(std::function<std::vector<std::string>()> used_network_names);
 
@@ -42,14 +44,14 @@ public:
     CreateResult create(const model::NetworkCreate& request) override;
     void remove(std::string_view reference) override;
     void connect(std::string_view reference, const model::NetworkConnect& request) override;
-    void disconnect(std::string_view reference, const model::NetworkConnect& request) override;
+    void disconnect(std::string_view reference, const model::NetworkDisconnect& request) override;
     std::vector<std::string> prune(const model::Filters& filters) override;
 
 private:
     net::Networks& networks_;
     Events& events_;
     ChangeEndpoint connect_;
-    ChangeEndpoint disconnect_;
+    RemoveEndpoint disconnect_;
     std::function<std::vector<std::string>()> used_network_names_;
 };
 

@@ -91,6 +91,7 @@ SystemInfo System::fixed_part() const {
     info.log_plugins = options_.log_drivers;
     info.memory_limit = sys.memory_limit;
     info.swap_limit = sys.swap_limit;
+    info.kernel_memory = sys.kernel_memory;
     info.kernel_memory_tcp = sys.kernel_memory_tcp;
     info.cpu_cfs_period = info.cpu_cfs_quota = sys.cpu_cfs;
     info.cpu_shares = sys.cpu_shares;

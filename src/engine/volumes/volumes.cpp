@@ -23,7 +23,8 @@ constexpr std::string_view driver_name = "local";
 constexpr const char* anonymous_label = "com.docker.volume.anonymous";
 
 base::Error no_such_volume(std::string_view name) {
-    return {ErrorKind::not_found, "get " + std::string(name) + ": no such volume"};
+    return {ErrorKind::not_found,
+            (name.empty() ? "get" : "get " + std::string(name)) + ": no such volume"};
 }
 
 Volume to_volume(const store::VolumeRecord& record) {
