@@ -94,7 +94,7 @@ TEST(Absent, PluginsAreNone) {
                     {"GET /plugins/privileges", 500, "invalid reference format"},
                     {"GET /plugins/privileges?remote=a/b", 501,
                      "installing managed plugins is not supported by this daemon yet"},
-                    {"POST /plugins/pull", 501,
+                    {"POST /plugins/pull?remote=a/b", 501,
                      "installing managed plugins is not supported by this daemon yet"},
                     {"POST /plugins/create", 501,
                      "installing managed plugins is not supported by this daemon yet"}});

@@ -55,11 +55,15 @@ class DaemonTestCase(unittest.TestCase):
         cls.daemon.cli("run", "-d", "--name", "warm", "kit", "/payload", "sleep", "1")
         cls.daemon.cli("logs", "-f", "warm")
         cls.daemon.remove_containers()
+        cls.warm_pid = cls.daemon.pid
 
     def setUp(self):
         self.addCleanup(self.daemon.check_reports)
         self.target = snapshot.Target(self.daemon.pid, self.daemon.base, self.daemon.cgroup)
         if self.check_leaks:
+            # A daemon that a test started anew opens its pools of sockets again.
+            if self.daemon.pid != type(self).warm_pid:
+                DaemonTestCase.warm_up.__func__(type(self))
             # Interfaces of the last test's containers go with their namespaces, a moment later.
             snapshot.wait_without_veths(self.target, 15)
             self.before = snapshot.take_settled(self.target, 15)
