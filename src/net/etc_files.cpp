@@ -34,6 +34,12 @@ std::vector<std::string> fields_of(const std::string& line) {
     return out;
 }
 
+/// What of a name can stand in these files: all up to a line's end, so that nothing in a request
+/// becomes a line of its own.
+std::string_view first_line(std::string_view text) {
+    return text.substr(0, text.find_first_of(std::string_view("\n\r\0", 3)));
+}
+
 /// Whether an option of that name ("ndots" of "ndots:2") is there.
 bool has_option(const std::vector<std::string>& options, std::string_view name) {
     return std::ranges::any_of(options, [&](std::string_view option) {
@@ -91,11 +97,14 @@ void override_with(Resolver& resolver, const DnsOverrides& overrides) {
         resolver.search.clear();
         for (const std::string& domain : overrides.search) {
             // "." alone asks for no search domain at all.
-            if (domain != ".") resolver.search.push_back(domain);
+            if (domain != ".") resolver.search.emplace_back(first_line(domain));
         }
     }
     if (!overrides.options.empty()) {
-        resolver.options = overrides.options;
+        resolver.options.clear();
+        for (const std::string& option : overrides.options) {
+            resolver.options.emplace_back(first_line(option));
+        }
         resolver.ndots_from = has_option(resolver.options, "ndots") ? "override" : "";
     }
 }
@@ -164,18 +173,22 @@ std::string hosts_text(const HostsFile& file) {
     }
     for (const auto& [name, address] : file.extra_hosts) {
         if (address.is_v6() && !file.ipv6) continue;
-        out += fmt::format("{}\t{}\n", address.str(), name);
+        out += hosts_line(address, name);
     }
-    std::string names = file.hostname;
+    std::string names(first_line(file.hostname));
     if (!file.domainname.empty()) names += "." + file.domainname;
     if (const auto dot = names.find('.'); dot != std::string::npos) {
         names += " " + names.substr(0, dot);
     }
     for (const IpAddress& address : file.addresses) {
         if (address.is_v6() && !file.ipv6) continue;
-        out += fmt::format("{}\t{}\n", address.str(), names);
+        out += hosts_line(address, names);
     }
     return out;
+}
+
+std::string hosts_line(const IpAddress& address, std::string_view names) {
+    return fmt::format("{}\t{}\n", address.str(), first_line(names));
 }
 
 std::vector<std::pair<std::string, IpAddress>> parse_extra_hosts(
@@ -208,7 +221,9 @@ std::vector<std::pair<std::string, IpAddress>> parse_extra_hosts(
     return out;
 }
 
-std::string hostname_text(std::string_view hostname) { return std::string(hostname) + "\n"; }
+std::string hostname_text(std::string_view hostname) {
+    return std::string(first_line(hostname)) + "\n";
+}
 
 ResolvConf resolv_conf(std::string_view host_text, std::string_view source_path,
                        const DnsOverrides& overrides, ResolverKind kind, bool ipv6) {

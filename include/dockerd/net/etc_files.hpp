@@ -19,9 +19,12 @@ struct HostsFile {
     bool ipv6 = true;  ///< false leaves the IPv6 lines out
 };
 
-/// The text of /etc/hosts.
+/// The text of /etc/hosts. Names end where their first line does.
 /// Source: moby libnetwork/etchosts, Build and BuildNoIPv6; sandbox_dns_unix.go, makeHostsRecs.
 std::string hosts_text(const HostsFile& file);
+
+/// One line of it.
+std::string hosts_line(const IpAddress& address, std::string_view names);
 
 /// "name:address" and "name:host-gateway" (also "name=address") of --add-host as hosts lines.
 ///
@@ -31,7 +34,7 @@ std::string hosts_text(const HostsFile& file);
 std::vector<std::pair<std::string, IpAddress>> parse_extra_hosts(
     const std::vector<std::string>& extra_hosts, const std::vector<IpAddress>& gateways);
 
-/// The text of /etc/hostname: the name and a line end.
+/// The text of /etc/hostname: the name, up to its first line end, and a line end.
 std::string hostname_text(std::string_view hostname);
 
 /// --dns, --dns-search and --dns-option, container's or daemon's; an empty list is no override.

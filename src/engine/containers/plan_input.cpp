@@ -79,7 +79,7 @@ std::string host_hosts_text(const store::ContainerRecord& record,
     if (!text.empty() && text.back() != '\n') text += '\n';
     for (const auto& [name, address] :
          net::parse_extra_hosts(record.host_config.extra_hosts, gateways)) {
-        text += address.str() + "\t" + name + "\n";
+        text += net::hosts_line(address, name);
     }
     return text;
 }

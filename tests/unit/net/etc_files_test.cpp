@@ -48,6 +48,32 @@ TEST(ExtraHosts, ReplacesHostGateway) {
     }
 }
 
+// Docker takes such names and writes what they say; a request is no way to add lines here.
+TEST(EtcFiles, NoNameAddsALine) {
+    HostsFile file;
+    file.ipv6 = false;
+    file.hostname = "web\n6.6.6.6 bank";
+    file.addresses = {ip("172.17.0.2")};
+    file.extra_hosts = {{"db\r\n6.6.6.6\tbank", ip("10.0.0.5")},
+                        {std::string("nul\0tail", 8), ip("10.0.0.6")}};
+    EXPECT_EQ(hosts_text(file),
+              "127.0.0.1\tlocalhost\n10.0.0.5\tdb\n10.0.0.6\tnul\n172.17.0.2\tweb\n");
+    file.hostname = "web";
+    file.domainname = "a\n6.6.6.6 b";
+    file.extra_hosts.clear();
+    EXPECT_EQ(hosts_text(file), "127.0.0.1\tlocalhost\n172.17.0.2\tweb.a\n");
+    EXPECT_EQ(hostname_text("web\nsecond"), "web\n");
+
+    const DnsOverrides overrides{.servers = {"10.0.0.1"},
+                                 .search = {"a\nnameserver 6.6.6.6", "b"},
+                                 .options = {"edns0\r\nnameserver 6.6.6.6", "ndots:2"}};
+    for (const auto kind : {ResolverKind::host, ResolverKind::legacy, ResolverKind::internal}) {
+        const std::string text = resolv_conf("", "/etc/resolv.conf", overrides, kind, false).text;
+        EXPECT_EQ(text.find("6.6.6.6"), std::string::npos) << text;
+        EXPECT_NE(text.find("search a b\noptions edns0 ndots:2\n"), std::string::npos) << text;
+    }
+}
+
 TEST(ResolvConf, LegacyDropsLoopbackServers) {
     const ResolvConf out = resolv_conf(
         "# comment\nnameserver 127.0.0.1\nnameserver 10.0.0.1\nnameserver fd00::1\n"
