@@ -162,15 +162,27 @@ private:
         if (size < 0 || ::symlinkat(text.data(), target, name.c_str()) != 0) fail(path);
     }
 
+    /// fchmodat(2) follows links, and what was made may be one by now: another container can have
+    /// the volume, too.
+    static int change_mode(int directory, const std::string& name, mode_t mode) {
+        const base::Fd made(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+        struct stat info {};
+        if (!made || ::fstat(made.get(), &info) != 0) return -1;
+        if (S_ISLNK(info.st_mode)) {
+            errno = ELOOP;
+            return -1;
+        }
+        return ::chmod(by_descriptor(made.get(), "").c_str(), mode);
+    }
+
     /// Owner first: a change of owner takes setuid bits and capabilities away.
     static void attributes(int source, const std::string& from, int target, const std::string& to,
                            const struct stat& found, const std::string& path) {
         const int flags = AT_SYMLINK_NOFOLLOW | (to.empty() ? AT_EMPTY_PATH : 0);
         if (::fchownat(target, to.c_str(), found.st_uid, found.st_gid, flags) != 0) fail(path);
         if (!S_ISLNK(found.st_mode)) {
-            const int result = to.empty()
-                                   ? ::fchmod(target, found.st_mode & 07777)
-                                   : ::fchmodat(target, to.c_str(), found.st_mode & 07777, 0);
+            const mode_t mode = found.st_mode & 07777;
+            const int result = to.empty() ? ::fchmod(target, mode) : change_mode(target, to, mode);
             if (result != 0) fail(path);
         }
         extended_attributes(by_descriptor(source, from), by_descriptor(target, to), from.empty(),
