@@ -17,11 +17,14 @@ namespace dockerd::sys {
 
 using base::Fd;
 
-Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode) noexcept {
+namespace {
+
+Fd try_open(int root, const std::string& path, int flags, mode_t mode,
+            std::uint64_t resolve) noexcept {
     open_how how{};
     how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
     how.mode = mode;
-    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    how.resolve = resolve;
     // EAGAIN: a rename raced with the look-up; the kernel asks to try again.
     for (int tries = 0; tries < 64; ++tries) {
         const long fd = ::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how);
@@ -29,6 +32,16 @@ Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode) n
         if (errno != EAGAIN && errno != EINTR) break;
     }
     return {};
+}
+
+}  // namespace
+
+Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode) noexcept {
+    return try_open(root, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+Fd try_open_beneath(int root, const std::string& path, int flags) noexcept {
+    return try_open(root, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 namespace {

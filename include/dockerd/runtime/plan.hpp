@@ -162,7 +162,8 @@ struct ContainerPlan {
     std::string state_directory;  ///< absolute, below the exec root, 0700; made if absent
     ProcessPlan process;
 
-    base::Fd rootfs;  ///< detached mount (fsmount, or open_tree with OPEN_TREE_CLONE)
+    base::Fd rootfs;          ///< detached mount (fsmount, or open_tree with OPEN_TREE_CLONE)
+    std::string rootfs_path;  ///< its path on the host, for messages only
     bool read_only_rootfs = false;
     Propagation rootfs_propagation = Propagation::make_slave;
     std::string hostname;

@@ -33,7 +33,8 @@ SecurityOptions parse_security_options(const std::vector<std::string>& options,
 /// A mount of the container after the engine has resolved volumes and binds.
 struct ResolvedMount {
     std::string destination;
-    std::string source;  ///< host path; unused for a tmpfs
+    std::string source;   ///< host path; unused for a tmpfs
+    std::string subpath;  ///< of a volume: what of `source` is shown; empty: all of it
     bool tmpfs = false;
     std::string tmpfs_options;  ///< "size=64m,exec"
     bool writable = true;
@@ -58,6 +59,7 @@ struct PlanInput {
     std::vector<std::string> linked_env;  ///< of legacy links
 
     base::Fd rootfs;
+    std::string rootfs_path;  ///< on the host, for messages
     /// Volumes, binds and tmpfs of the user, in any order.
     std::vector<ResolvedMount> mounts;
     /// hosts, hostname and resolv.conf of the container; mounted after `mounts`, in this order.
@@ -90,6 +92,7 @@ struct SourceToOpen {
     std::size_t mount = 0;                 ///< index into plan.mounts
     std::optional<std::size_t> hierarchy;  ///< index into its hierarchies
     std::string path;
+    std::string subpath;  ///< relative to `path`, never leading out of it; empty: the whole
     bool recursive = true;
     std::string required_propagation;  ///< "shared", "slave" or empty
 };
@@ -106,7 +109,7 @@ struct PlannedContainer {
 /// Touches nothing outside memory.
 /// Throws: invalid_argument, "Duplicate mount point: <destination>"; internal, with Docker's or
 /// runc's words, for options that contradict each other, unknown ulimits, sysctls that are not
-/// the container's own, and tmpfs options.
+/// the container's own, tmpfs options, and mounts that would cover /proc.
 /// Source: moby daemon/oci_linux.go, createSpec; oci/defaults.go.
 PlannedContainer plan_container(PlanInput input);
 

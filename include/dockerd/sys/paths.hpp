@@ -14,6 +14,12 @@ namespace dockerd::sys {
 /// Returns an empty Fd with errno set on failure. Source: openat2(2), RESOLVE_IN_ROOT.
 base::Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode = 0) noexcept;
 
+/// Opens `path` below `root`. Unlike with try_open_in_root a symbolic link that leads out of
+/// `root`, absolute ones included, is an error: EXDEV.
+/// The descriptor is close-on-exec.
+/// Returns an empty Fd with errno set on failure. Source: openat2(2), RESOLVE_BENEATH.
+base::Fd try_open_beneath(int root, const std::string& path, int flags) noexcept;
+
 /// What a part of a path that is not there means.
 enum class Missing { is_error, is_kept };
 

@@ -25,7 +25,7 @@ runtime::ResolvedMount resolved(const store::MountPointRecord& point) {
     mount.propagation = point.propagation;
     if (point.type == "volume" && point.spec.volume_options &&
         !point.spec.volume_options->subpath.empty()) {
-        mount.source += "/" + point.spec.volume_options->subpath;
+        mount.subpath = point.spec.volume_options->subpath;
     }
     if (point.type == "tmpfs") {
         mount.tmpfs = true;
@@ -71,6 +71,7 @@ runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources s
     input.args.push_back(record.path);
     input.args.insert(input.args.end(), record.args.begin(), record.args.end());
     input.rootfs = std::move(sources.rootfs_tree);
+    input.rootfs_path = std::move(sources.rootfs_path);
     for (const auto& [destination, point] : record.mount_points) {
         input.mounts.push_back(resolved(point));
         // Source: moby daemon/oci_linux.go, withMounts: the fallback for the daemon's own root.

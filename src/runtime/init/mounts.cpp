@@ -1,17 +1,21 @@
 #include "init/report.hpp"
 #include "init/root_file_system.hpp"
 #include "paths/in_root.hpp"
+#include "paths/proc_rule.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -61,6 +65,41 @@ int set_attributes(const base::Fd& tree, std::uint64_t set, std::uint64_t propag
     return ::mount_setattr(tree.get(), "", flags, &attributes, sizeof attributes) == 0 ? 0 : errno;
 }
 
+bool is_procfs(const Mount& mount) {
+    if (mount.kind == MountKind::proc) return true;
+    struct statfs system {};
+    return mount.kind == MountKind::bind && ::fstatfs(mount.tree.get(), &system) == 0 &&
+           system.f_type == PROC_SUPER_MAGIC;
+}
+
+/// The path of an open place in this mount namespace; empty when it cannot be told.
+std::string path_of(const base::Fd& place) {
+    char path[PATH_MAX];
+    const std::string link = "/proc/self/fd/" + std::to_string(place.get());
+    const ssize_t size = ::readlink(link.c_str(), path, sizeof path);
+    return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string{};
+}
+
+/// Refuses to cover /proc, whichever way the destination leads there. What is looked at is the
+/// opened place, not a path that another container could change meanwhile.
+void check_proc_safety(const Rootfs& rootfs, const Mount& mount, const base::Fd& place) {
+    const bool procfs = is_procfs(mount);
+    const std::string top = path_of(rootfs.root);
+    const std::string found = path_of(place);
+    if (top.empty() || !found.starts_with(top) ||
+        (found.size() > top.size() && found[top.size()] != '/')) {
+        fail_mount(mount, 0,
+                   "create mountpoint for " + mount.destination + " mount: mountpoint " +
+                       quoted(found) + " is outside of rootfs " + quoted(rootfs.plan.rootfs_path));
+    }
+    const std::string inside = found.substr(top.size());
+    for (const std::string& path : {mount.destination, inside}) {
+        const std::string text = proc_refusal(proc_place(path), procfs, mount.destination,
+                                              rootfs.plan.rootfs_path + path);
+        if (!text.empty()) fail_mount(mount, 0, text);
+    }
+}
+
 /// Where `mount` goes. proc and sysfs only go on real directories: a link there is an attempt to
 /// have labels and masks written elsewhere (CVE-2019-19921).
 base::Fd open_destination(const Rootfs& rootfs, const Mount& mount) {
@@ -88,6 +127,7 @@ base::Fd open_destination(const Rootfs& rootfs, const Mount& mount) {
                    "create mountpoint for " + mount.destination + " mount: make mountpoint " +
                        quoted(mount.destination));
     }
+    check_proc_safety(rootfs, mount, place);
     return place;
 }
 

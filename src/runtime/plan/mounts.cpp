@@ -12,6 +12,9 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
+#include "launch/failure.hpp"
+#include "paths/proc_rule.hpp"
+
 namespace dockerd::runtime {
 
 using base::Error;
@@ -220,6 +223,7 @@ void add_bind(const PlanInput& input, const ResolvedMount& wish, PlannedContaine
     SourceToOpen source{.mount = planned.plan.mounts.size(),
                         .hierarchy = std::nullopt,
                         .path = wish.source,
+                        .subpath = wish.subpath,
                         .recursive = !wish.non_recursive};
     Propagation& root = planned.plan.rootfs_propagation;
     if (choice.kind == Propagation::make_shared) {
@@ -293,6 +297,23 @@ void plan_mounts(const PlanInput& input, PlannedContainer& planned) {
         } else {
             add_bind(input, mount, planned);
         }
+    }
+}
+
+void refuse_mounts_over_proc(const PlanInput& input, const ContainerPlan& plan) {
+    for (const Mount& mount : plan.mounts) {
+        // A bind may be a procfs: its source is opened later, and looked at by the init.
+        const bool may_be_procfs = mount.kind == MountKind::proc || mount.kind == MountKind::bind;
+        const std::string text =
+            proc_refusal(proc_place(mount.destination), may_be_procfs, mount.destination,
+                         input.rootfs_path + mount.destination);
+        if (text.empty()) continue;
+        throw launch::start_failure(
+            launch::Attempt::container,
+            {.step = "mount",
+             .error = 0,
+             .text = fmt::format("error mounting \"{}\" to rootfs at \"{}\": {}", mount.source,
+                                 mount.destination, text)});
     }
 }
 

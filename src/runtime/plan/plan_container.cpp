@@ -187,7 +187,9 @@ PlannedContainer plan_container(PlanInput input) {
 
     plan.id = std::move(input.id);
     plan.state_directory = std::move(input.state_directory);
+    refuse_mounts_over_proc(input, plan);  // after all that Docker finds out before it mounts
     plan.rootfs = std::move(input.rootfs);
+    plan.rootfs_path = std::move(input.rootfs_path);
     plan.read_only_rootfs = host.readonly_rootfs;
     if (plan.namespaces.uts.mode != NamespaceMode::host) {
         plan.hostname = input.config->hostname;

@@ -209,10 +209,10 @@ void visit(V& v, T& x) {
 }
 template <typename V, Is<ContainerPlan> T>
 void visit(V& v, T& x) {
-    v(x.id, x.state_directory, x.process, x.rootfs, x.read_only_rootfs, x.rootfs_propagation,
-      x.hostname, x.domainname, x.namespaces, x.uid_mappings, x.gid_mappings, x.mounts, x.devices,
-      x.masked_paths, x.read_only_paths, x.sysctls, x.cgroup_procs, x.use_init, x.stdin_once,
-      x.log);
+    v(x.id, x.state_directory, x.process, x.rootfs, x.rootfs_path, x.read_only_rootfs,
+      x.rootfs_propagation, x.hostname, x.domainname, x.namespaces, x.uid_mappings, x.gid_mappings,
+      x.mounts, x.devices, x.masked_paths, x.read_only_paths, x.sysctls, x.cgroup_procs, x.use_init,
+      x.stdin_once, x.log);
 }
 template <typename V, Is<ExecPlan> T>
 void visit(V& v, T& x) {

@@ -46,6 +46,28 @@ TEST_F(Hardening, LinkedSysIsRefused) {
                   "must be mounted on ordinary directory");
 }
 
+// Whatever leads there: the place that was opened decides.
+TEST_F(Hardening, LinksToProcAreNoWayToCoverIt) {
+    replace_by_link("door", "/proc");
+    for (const auto& [destination, words] :
+         {std::pair{"/door", "is not of type proc"}, {"/door/sys/kernel", "is inside /proc"}}) {
+        for (const bool tmpfs : {false, true}) {
+            ContainerPlan covering = plan({"true"});
+            Mount mount;
+            mount.kind = tmpfs ? MountKind::tmpfs : MountKind::bind;
+            if (!tmpfs) {
+                mount.tree.reset(
+                    ::open_tree(AT_FDCWD, canary.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+            }
+            mount.source = "source";
+            mount.destination = destination;
+            covering.mounts.push_back(std::move(mount));
+            const std::string text = failure(std::move(covering));
+            EXPECT_NE(text.find(words), std::string::npos) << destination << ": " << text;
+        }
+    }
+}
+
 // 2024-45310, 2021-30465
 TEST_F(Hardening, LinkedDevStaysInside) {
     for (const std::string& target : {canary.string(), "../../../.." + canary.string()}) {

@@ -78,6 +78,31 @@ TEST_F(OpenSources, NamesWhatIsMissing) {
                           folder));
 }
 
+TEST_F(OpenSources, SubpathsStayInTheVolume) {
+    namespace fs = std::filesystem;
+    fs::create_directories(folder + "/volume/in");
+    fs::create_symlink("in", folder + "/volume/good");
+    fs::create_symlink(folder, folder + "/volume/absolute");
+    fs::create_symlink("../..", folder + "/volume/up");
+    fs::create_symlink("/proc/self/root", folder + "/volume/magic");
+    const auto answer = [&](const std::string& subpath) {
+        PlannedContainer planned = plan(folder + "/volume");
+        planned.sources.back().subpath = subpath;
+        return error_of(std::move(planned));
+    };
+    EXPECT_EQ(answer("in"), "no error");
+    EXPECT_EQ(answer("good"), "no error");
+    for (const char* leaves : {"absolute", "absolute/file", "up", "magic", "in/../.."}) {
+        EXPECT_EQ(answer(leaves),
+                  fmt::format("path concatenation escapes the base directory, base: {}/volume, "
+                              "subpath: {}",
+                              folder, leaves));
+    }
+    EXPECT_EQ(
+        answer("in/none"),
+        fmt::format("cannot access path {}/volume/in/none: no such file or directory", folder));
+}
+
 TEST_F(OpenSources, SharedNeedsASharedMount) {
     EXPECT_EQ(error_of(plan(folder + "/dir", "rshared")),
               fmt::format("path {0}/dir is mounted on {0} but it is not a shared mount", folder));

@@ -58,6 +58,7 @@ protected:
         input.args = {"/bin/sh", "-c", "true"};
         input.mounts = mounts;
         input.network_files = network_files;
+        input.rootfs_path = "/data-root/overlay2/x/merged";
         input.shm_path = shm_path;
         input.capabilities = default_capabilities();
         input.cgroup_version = cgroup_version;
@@ -181,6 +182,36 @@ TEST_F(Plan, UserDevCoversEverythingBelowIt) {
     const auto all = lines();
     EXPECT_TRUE(std::ranges::none_of(
         all, [](const std::string& text) { return text.find(" /dev/") != std::string::npos; }));
+}
+
+// CVE-2019-19921, CVE-2023-27561. Source: runc libcontainer/rootfs_linux.go, checkProcMount.
+TEST_F(Plan, RefusesWhatWouldCoverProc) {
+    const std::string prefix =
+        "failed to create task for container: failed to create shim task: OCI runtime create "
+        "failed: runc create failed: unable to start container process: error during container "
+        "init: error mounting ";
+    mounts = {{.destination = "/proc/./sys//", .source = "/a"}};
+    EXPECT_EQ(error(), prefix + R"("/a" to rootfs at "/proc/sys": create mountpoint for /proc/sys )"
+                                R"(mount: check proc-safety of /proc/sys mount: )"
+                                R"("/data-root/overlay2/x/merged/proc/sys" cannot be mounted )"
+                                R"(because it is inside /proc)");
+    EXPECT_EQ(kind, base::ErrorKind::internal);
+    mounts = {{.destination = "/proc", .source = {}, .tmpfs = true}};
+    EXPECT_EQ(error(), prefix +
+                           R"("tmpfs" to rootfs at "/proc": create mountpoint for /proc mount: )"
+                           R"(check proc-safety of /proc mount: )"
+                           R"("/data-root/overlay2/x/merged/proc" cannot be mounted because it )"
+                           R"(is not of type proc)");
+    for (const char* inside : {"/proc/self", "/proc/net/dev", "/proc/cpuinfo/x", "/x/../proc/1"}) {
+        mounts = {{.destination = inside, .source = "/a"}};
+        EXPECT_NE(error().find("because it is inside /proc"), std::string::npos) << inside;
+    }
+    // What a bind on /proc is, the init sees; the rest is not in /proc, or is what lxcfs replaces.
+    for (const char* allowed : {"/proc", "/processes", "/x/proc/sys", "/proc/cpuinfo",
+                                "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled"}) {
+        mounts = {{.destination = allowed, .source = "/a"}};
+        EXPECT_EQ(error(), "no error") << allowed;
+    }
 }
 
 TEST_F(Plan, RefusesTwoMountsOnOnePlace) {
