@@ -57,6 +57,12 @@ static const struct {
     {"listen", cmd_listen, "PORT [COUNT]: TCP server on all addresses that echoes lines with the peer's address"},
     {"connect", cmd_connect, "ADDRESS PORT [TEXT]: sends the text, prints the answer"},
     {"udp-listen", cmd_udp_listen, "PORT [COUNT]: answers datagrams with the peer's address"},
+    {"watch-processes", cmd_watch_processes,
+     "[look|attach]: prints once each what it sees of other processes, until SIGTERM"},
+    {"swap", cmd_swap, "A B: exchanges the two names without end, until SIGTERM"},
+    {"replace", cmd_replace, "FOLDER TARGET: replaces every file that appears there by a link, until SIGTERM"},
+    {"write-into", cmd_write_into, "FILE TEXT: writes into an existing file, prints done or the error"},
+    {"hold-output", cmd_hold_output, "ends at once and leaves a process behind that keeps the output open"},
     {"udp-send", cmd_udp_send, "ADDRESS PORT TEXT: sends a datagram, prints the answer"},
 };
 

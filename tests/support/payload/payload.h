@@ -1,5 +1,9 @@
 #pragma once
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // Every sub-command takes the arguments behind its name and returns the exit code.
 int cmd_exit(int argc, char **argv);
 int cmd_signal_self(int argc, char **argv);
@@ -47,8 +51,17 @@ int cmd_listen(int argc, char **argv);
 int cmd_connect(int argc, char **argv);
 int cmd_udp_listen(int argc, char **argv);
 int cmd_udp_send(int argc, char **argv);
+int cmd_watch_processes(int argc, char **argv);
+int cmd_swap(int argc, char **argv);
+int cmd_replace(int argc, char **argv);
+int cmd_write_into(int argc, char **argv);
+int cmd_hold_output(int argc, char **argv);
 
 // Shared: prints "WHAT: errno NAME" to standard error and returns 1.
 int fail(const char *what);
 // The number at index, or the default when there is none.
 long number(int argc, char **argv, int index, long otherwise);
+
+#ifdef __cplusplus
+}
+#endif
