@@ -34,6 +34,32 @@ TEST_F(Containers, ListTakesFiltersInBothForms) {
     EXPECT_FALSE(seen.filters.contains("before"));  // a filter only, since API 1.22
 }
 
+TEST_F(Containers, ListsOfOneSnapshotDifferWhereTheyMust) {
+    auto container = std::make_shared<ContainerSnapshot>();
+    container->id = "1234";
+    container->name = "/web";
+    container->path = "sh";
+    container->args = {"-c", "a b"};
+    container->host_config.annotations["note"] = "x";
+    engine::ContainerSummary row{.container = container, .image = "one", .status_text = "Up 1 second"};
+    containers.on_list = [&](const engine::ListOptions&) {
+        return std::vector<engine::ContainerSummary>{row};
+    };
+    const std::string old = api.ask("GET /v1.45/containers/json").body;
+    EXPECT_NE(old.find(R"("Names":["/web"],"Image":"one","ImageID":"","Command":"sh -c 'a b'",)"),
+              std::string::npos) << old;
+    EXPECT_NE(old.find(R"("Status":"Up 1 second","HostConfig":{},"NetworkSettings")"),
+              std::string::npos) << old;
+    row.image = "two";
+    row.status_text = "Up 2 seconds";
+    row.size_rw = 5;
+    const std::string next = api.ask("GET /v1.46/containers/json").body;
+    EXPECT_NE(next.find(R"("Image":"two",)"), std::string::npos) << next;
+    EXPECT_NE(next.find(R"(,"SizeRw":5,"Labels":)"), std::string::npos) << next;
+    EXPECT_NE(next.find(R"("Status":"Up 2 seconds","HostConfig":{"Annotations":{"note":"x"}},)"),
+              std::string::npos) << next;
+}
+
 TEST_F(Containers, ListRefusesBadLimitsAndFilters) {
     const Answer limit = api.ask("GET /containers/json?limit=x");
     EXPECT_EQ(limit.status, 500);

@@ -112,6 +112,8 @@ std::vector<engine::ContainerSummary> read_list(const std::string& text) {
     for (const Json& json : Json::parse(text)) {
         auto container = std::make_shared<engine::ContainerSnapshot>();
         container->id = json["Id"];
+        container->name = json["Names"][0];
+        container->path = json["Command"];
         container->image_id = json["ImageID"];
         container->created = {json["Created"].get<std::int64_t>(), 0};
         container->state.status = read_status(json["State"]);
@@ -132,8 +134,6 @@ std::vector<engine::ContainerSummary> read_list(const std::string& text) {
         row.container = container;
         row.image = json["Image"];
         row.status_text = json["Status"];
-        row.names = json["Names"].get<std::vector<std::string>>();
-        row.command = json["Command"];
         if (json.contains("SizeRootFs")) row.size_root_fs = json["SizeRootFs"].get<std::int64_t>();
         rows.push_back(std::move(row));
     }

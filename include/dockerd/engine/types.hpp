@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <dockerd/base/memo.hpp>
 #include <dockerd/base/time.hpp>
 #include <dockerd/model/container.hpp>
 #include <dockerd/model/network.hpp>
@@ -151,6 +152,8 @@ struct ContainerSnapshot {
     NetworkState network;
     std::optional<std::int64_t> size_rw;
     std::optional<std::int64_t> size_root_fs;
+    /// What lists repeat for as long as the snapshot stands, in pieces: theirs who write lists.
+    base::Memo<std::vector<std::string>> list_pieces;
 };
 using ContainerPtr = std::shared_ptr<const ContainerSnapshot>;
 
@@ -159,8 +162,6 @@ struct ContainerSummary {
     ContainerPtr container;
     std::string image;        ///< the name to show: as given, or the id when the tag moved on
     std::string status_text;  ///< "Up 2 hours (healthy)"
-    std::vector<std::string> names;
-    std::string command;
     std::optional<std::int64_t> size_rw;
     std::optional<std::int64_t> size_root_fs;
 };

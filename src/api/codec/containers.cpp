@@ -1,6 +1,7 @@
 #include "containers.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/strings.hpp>
@@ -237,30 +238,75 @@ void put_listed_networks(Text& out, const engine::NetworkState& network) {
     }
 }
 
+/// Arguments with spaces stand in single quotes. Source: moby container/view.go, transform.
+std::string command_line(const engine::ContainerSnapshot& container) {
+    std::string line = container.path;
+    for (const auto& arg : container.args) {
+        line += arg.find(' ') == std::string::npos ? " " + arg : " '" + arg + "'";
+    }
+    return line;
+}
+
+/// What stands between the values that differ from list to list.
+enum Piece : std::size_t { before_image, before_sizes, before_status, host_old, host, to_end };
+
+std::vector<std::string> list_pieces(const engine::ContainerSnapshot& container) {
+    std::vector<std::string> pieces;
+    Text out;
+    const auto cut = [&] { pieces.push_back(std::exchange(out, Text()).take()); };
+    const auto field = [&](std::string_view name, const auto& value) {
+        out.key(',', name);
+        put(out, value);
+    };
+    out.key('{', "Id");
+    put(out, container.id);
+    field("Names", std::vector<std::string>{container.name});
+    out.key(',', "Image");
+    cut();
+    field("ImageID", container.image_id);
+    field("Command", command_line(container));
+    field("Created", container.created.seconds());
+    field("Ports", container.ports);
+    cut();
+    field("Labels", container.config.labels);
+    field("State", state_text(container.state.status));
+    out.key(',', "Status");
+    cut();
+    for (const bool with_annotations : {false, true}) {
+        out.key(',', "HostConfig");
+        {
+            Object host_config(out);
+            host_config.some("NetworkMode", container.host_config.network_mode);
+            if (with_annotations) {
+                host_config.some("Annotations", container.host_config.annotations);
+            }
+        }
+        cut();
+    }
+    out.key(',', "NetworkSettings");
+    put_listed_networks(out, container.network);
+    field("Mounts", container.mounts);
+    out.raw('}');
+    cut();
+    return pieces;
+}
+
 void put_summary(Text& out, const engine::ContainerSummary& summary, ApiVersion version) {
     const engine::ContainerSnapshot& container = *summary.container;
-    Object object(out);
-    object("Id", container.id);
-    object("Names", summary.names);
-    object("Image", summary.image);
-    object("ImageID", container.image_id);
-    object("Command", summary.command);
-    object("Created", container.created.seconds());
-    object("Ports", container.ports);
-    object.some("SizeRw", summary.size_rw.value_or(0));
-    object.some("SizeRootFs", summary.size_root_fs.value_or(0));
-    object("Labels", container.config.labels);
-    object("State", state_text(container.state.status));
-    object("Status", summary.status_text);
-    {
-        Object host(object.key("HostConfig"));
-        host.some("NetworkMode", container.host_config.network_mode);
-        if (version >= annotations_listed) {
-            host.some("Annotations", container.host_config.annotations);
-        }
+    const auto& pieces = container.list_pieces.get([&] { return list_pieces(container); });
+    out.raw(pieces[before_image]);
+    put(out, summary.image);
+    out.raw(pieces[before_sizes]);
+    for (const auto& [name, size] : {std::pair("SizeRw", summary.size_rw.value_or(0)),
+                                     std::pair("SizeRootFs", summary.size_root_fs.value_or(0))}) {
+        if (size == 0) continue;
+        out.key(',', name);
+        put(out, size);
     }
-    put_listed_networks(object.key("NetworkSettings"), container.network);
-    object("Mounts", container.mounts);
+    out.raw(pieces[before_status]);
+    put(out, summary.status_text);
+    out.raw(pieces[version >= annotations_listed ? host : host_old]);
+    out.raw(pieces[to_end]);
 }
 
 }  // namespace

@@ -240,14 +240,8 @@ std::string Containers::listed_image(const ContainerSnapshot& container, ImageNa
 ContainerSummary Containers::summarize(const ContainerPtr& container, ImageNames& names) const {
     ContainerSummary row;
     row.container = container;
-    row.names = {container->name};
     row.status_text = status_text(container->state);
     row.image = listed_image(*container, names);
-    row.command = container->path;
-    // Source: moby container/view.go: arguments with spaces are quoted in single quotes.
-    for (const auto& arg : container->args) {
-        row.command += arg.find(' ') == std::string::npos ? " " + arg : " '" + arg + "'";
-    }
     return row;
 }
 
