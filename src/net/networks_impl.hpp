@@ -93,7 +93,8 @@ void decode_sandbox(std::string_view text, SandboxState& sandbox);
 /// What Networks is made of. The files networks_*.cpp hold its parts.
 ///
 /// Locks, in this order: change_mutex_ (one creation or removal at a time), then one of mutex_
-/// (records and address pools, never held over a system call) and links_mutex_.
+/// (records and address pools, never held over a system call) and links_mutex_ (held over what the
+/// kernel does one at a time anyway: changes of links in any namespace).
 class NetworksImpl {
 public:
     NetworksImpl(NetworksOptions options, NetworkStore& store);

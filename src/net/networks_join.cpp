@@ -217,6 +217,9 @@ void NetworksImpl::configure(Joining& joining) {
     {
         NetnsVisit visit(home_);
         visit.enter(joining.sandbox.netns);
+        // Under the lock: while another thread holds the kernel's lock of all links, this write does
+        // not wait for it but is begun again and again, and burns a processor (addrconf_disable_ipv6).
+        const base::Lock lock(links_mutex_);
         // The file is missing when the kernel has no IPv6: then there is nothing to switch.
         (void)write_sysctl(fmt::format("net/ipv6/conf/{}/disable_ipv6", info.interface),
                            info.ipv6 ? "0" : "1");
@@ -237,6 +240,7 @@ void NetworksImpl::configure(Joining& joining) {
             }
         }
     }
+    const base::Lock lock(links_mutex_);
     const auto link = joining.sandbox.links->find(info.interface);
     if (!link) base::throw_errno(ENODEV, "find interface " + info.interface);
     const bool first = joining.sandbox.endpoints.empty();
