@@ -168,6 +168,7 @@ void serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
         server->add_listener(std::move(socket.fd), socket.tcp_like ? tls : nullptr);
     }
     server->start();
+    (void)::malloc_trim(0);  // what only the start needed
     notify_systemd("READY=1");
     base::log::info("Daemon has completed initialization");
     for (const std::string& name : names) base::log::info("API listen on {}", name);

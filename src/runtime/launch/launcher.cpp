@@ -39,6 +39,10 @@ base::Fd open_program() {
         if (n <= 0) base::throw_errno(errno, "start launcher: write memfd");
         at += n;
     }
+    // Read once: an idle daemon need not hold these pages. Should the launcher have to be started
+    // again, the kernel reads them from the file anew.
+    const auto size = static_cast<std::size_t>(dockerd_launcher_end - dockerd_launcher_begin);
+    (void)::madvise(const_cast<char*>(dockerd_launcher_begin), size, MADV_DONTNEED);
     constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
     if (::fchmod(file.get(), 0500) != 0 || ::fcntl(file.get(), F_ADD_SEALS, seals) != 0) {
         base::throw_errno(errno, "start launcher: seal memfd");
