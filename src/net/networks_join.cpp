@@ -210,6 +210,37 @@ void NetworksImpl::plug(Joining& joining) {
     if (!options_.userland_proxy) links_.set_hairpin(info.host_interface);
 }
 
+namespace {
+
+/// Writes "net.ipv4.conf.IFNAME.forwarding=1" for the interface in this thread's network
+/// namespace. Nothing but settings of that interface: all others are the host's, whichever
+/// namespace this is.
+/// Source: moby libnetwork/osl/interface_linux.go, setSysctls, and its errors.
+void set_interface_sysctl(const std::string& setting, const std::string& interface) {
+    const auto equals = setting.find('=');
+    if (equals == std::string::npos) {
+        base::fail(base::ErrorKind::internal,
+                   fmt::format("expected sysctl '{}' to have format name=value", setting));
+    }
+    std::vector<std::string> path = base::split(setting.substr(0, equals), '.');
+    if (path.size() != 5 || path[0] != "net") {
+        base::fail(base::ErrorKind::internal,
+                   fmt::format("expected sysctl '{}' to have format net.X.Y.IFNAME.Z", setting));
+    }
+    path[3] = interface;
+    const std::string name = base::join(path, "/");
+    // A dot separates, so no part is "..": what is named lies below net/X/Y/interface.
+    if (!write_sysctl(name, setting.substr(equals + 1).c_str())) {
+        base::fail(base::ErrorKind::internal,
+                   errno == ENOENT
+                       ? fmt::format("/proc/sys/{} is not a sysctl file", name)
+                       : fmt::format("unable to write to '/proc/sys/{}': open /proc/sys/{}: {}",
+                                     name, name, base::errno_text(errno)));
+    }
+}
+
+}  // namespace
+
 /// Sets up the container's end: IPv6 off unless wanted, addresses, up, default route.
 /// Source: moby libnetwork/osl/interface_linux.go, AddInterface.
 void NetworksImpl::configure(Joining& joining) {
@@ -227,16 +258,7 @@ void NetworksImpl::configure(Joining& joining) {
         if (const auto sysctls = options.find("com.docker.network.endpoint.sysctls");
             sysctls != options.end()) {
             for (const std::string& setting : base::split(sysctls->second, ',')) {
-                const auto equals = setting.find('=');
-                std::vector<std::string> path = base::split(setting.substr(0, equals), '.');
-                for (std::string& part : path) {
-                    if (part == "IFNAME") part = info.interface;
-                }
-                if (equals == std::string::npos ||
-                    !write_sysctl(base::join(path, "/"), setting.substr(equals + 1).c_str())) {
-                    base::fail(base::ErrorKind::invalid_argument,
-                               fmt::format("failed to set sysctl {}", setting));
-                }
+                set_interface_sysctl(setting, info.interface);
             }
         }
     }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <initializer_list>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
@@ -128,6 +129,27 @@ void check_in_range(const std::string& text, bool v4, const net::NetworkRecord& 
                              "networks with user configured subnets");
 }
 
+/// Settings of the interface in the container, and of nothing else.
+// Source: moby daemon/container_operations.go, validateEndpointSettings.
+void check_sysctls(const model::EndpointSettings& settings, std::vector<std::string>& problems) {
+    const auto found = settings.driver_opts.find("com.docker.network.endpoint.sysctls");
+    if (found == settings.driver_opts.end()) return;
+    for (const std::string& sysctl : base::split(found->second, ',')) {
+        const std::vector<std::string> parts = base::split(sysctl, '.');
+        const auto is = [&](std::size_t part, std::initializer_list<std::string_view> words) {
+            return std::ranges::find(words, parts[part]) != words.end();
+        };
+        // Docker's command line makes small letters of it.
+        if (parts.size() >= 5 && is(1, {"ipv4", "ipv6", "mpls"}) && is(3, {"IFNAME", "ifname"})) {
+            continue;
+        }
+        problems.push_back(fmt::format(
+            "unrecognised network interface sysctl '{}'; represent 'net.X.Y.ethN.Z=V' as "
+            "'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'",
+            sysctl));
+    }
+}
+
 /// What is wrong with the settings for one network, empty when nothing is.
 /// Source: moby daemon/container_operations.go, validateEndpointSettings.
 std::string endpoint_problem(const std::string& name, const model::EndpointSettings& settings,
@@ -152,6 +174,7 @@ std::string endpoint_problem(const std::string& name, const model::EndpointSetti
     if (!settings.mac_address.empty() && !net::MacAddress::parse(settings.mac_address)) {
         return "invalid MAC address " + settings.mac_address;
     }
+    check_sysctls(settings, problems);
     if (problems.empty()) return {};
     return "invalid endpoint settings:\n" + join_problems(problems);
 }

@@ -181,9 +181,17 @@ SysInfo read_sysinfo(const CgroupHost& cgroups) {
     return info;
 }
 
-std::set<int> parse_cpu_list(std::string_view text, int maximum) {
-    std::set<int> numbers;
-    if (text.empty()) return numbers;
+namespace {
+
+struct CpuRange {
+    int first = 0;
+    int last = 0;
+};
+
+/// The ranges of "0-3,7", as they stand there: a short text may name very many numbers.
+std::vector<CpuRange> parse_cpu_ranges(std::string_view text, int maximum) {
+    std::vector<CpuRange> ranges;
+    if (text.empty()) return ranges;
     const auto parse = [&](std::string_view part) {
         const auto number = base::parse_int(part);
         if (!number) {
@@ -191,27 +199,30 @@ std::set<int> parse_cpu_list(std::string_view text, int maximum) {
         }
         return static_cast<int>(std::clamp<std::int64_t>(*number, -0x7fffffff, 0x7fffffff));
     };
-    const auto check = [&](int number) {
-        if (maximum != 0 && number > maximum) {
+    for (const std::string& part : base::split(text, ',')) {
+        const std::size_t dash = part.find('-');
+        CpuRange range;
+        range.first = parse(std::string_view(part).substr(0, dash));
+        range.last = dash == std::string::npos ? range.first
+                                               : parse(std::string_view(part).substr(dash + 1));
+        if (range.last < range.first) {
+            throw Error(ErrorKind::invalid_argument, fmt::format("invalid format: {}", text));
+        }
+        if (maximum != 0 && range.last > maximum) {
             throw Error(ErrorKind::invalid_argument,
                         fmt::format("value of out range, maximum is {}", maximum));
         }
-    };
-    for (const std::string& part : base::split(text, ',')) {
-        const std::size_t dash = part.find('-');
-        if (dash == std::string::npos) {
-            const int number = parse(part);
-            check(number);
-            numbers.insert(number);
-            continue;
-        }
-        const int first = parse(std::string_view(part).substr(0, dash));
-        const int last = parse(std::string_view(part).substr(dash + 1));
-        if (last < first) {
-            throw Error(ErrorKind::invalid_argument, fmt::format("invalid format: {}", text));
-        }
-        check(last);
-        for (int number = first; number <= last; ++number) numbers.insert(number);
+        ranges.push_back(range);
+    }
+    return ranges;
+}
+
+}  // namespace
+
+std::set<int> parse_cpu_list(std::string_view text, int maximum) {
+    std::set<int> numbers;
+    for (const CpuRange& range : parse_cpu_ranges(text, maximum)) {
+        for (int number = range.first; number <= range.last; ++number) numbers.insert(number);
     }
     return numbers;
 }
@@ -219,7 +230,13 @@ std::set<int> parse_cpu_list(std::string_view text, int maximum) {
 bool is_cpu_list_available(std::string_view requested, const std::set<int>& available) {
     const int maximum =
         available.empty() ? default_max_cpus : std::max(default_max_cpus, *available.rbegin());
-    return std::ranges::includes(available, parse_cpu_list(requested, maximum));
+    // CVE-2018-20699: not longer than up to the first number that is missing.
+    return std::ranges::all_of(parse_cpu_ranges(requested, maximum), [&](const CpuRange& range) {
+        for (int number = range.first; number <= range.last; ++number) {
+            if (!available.contains(number)) return false;
+        }
+        return true;
+    });
 }
 
 }  // namespace dockerd::runtime

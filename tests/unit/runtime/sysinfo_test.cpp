@@ -37,6 +37,10 @@ TEST(CpuList, KnowsWhatIsAvailable) {
     EXPECT_TRUE(is_cpu_list_available("0-1", {0, 1}));
     EXPECT_TRUE(is_cpu_list_available("", {0, 1}));
     EXPECT_FALSE(is_cpu_list_available("0-9", {0, 1}));
+    // Five billion numbers, were they counted (CVE-2018-20699).
+    std::string many = "0";
+    for (int i = 0; i < 600'000; ++i) many += ",0-8192";
+    EXPECT_FALSE(is_cpu_list_available(many, {0, 1}));
 }
 
 class SysInfoV1 : public RecordedCgroups {};
