@@ -63,7 +63,7 @@ class Tree:
         return out.getvalue()
 
 
-APPLETS = set("sh cat echo ls head wc grep mkdir mv ln rm touch true sleep id stat mount umount sort".split())
+APPLETS = set("sh cp tail truncate env readlink cat echo ls head wc grep mkdir mv ln rm touch true sleep id stat mount umount sort".split())
 
 
 def slim(tar):
@@ -168,14 +168,19 @@ class AttackTestCase(testcase.DaemonTestCase):
             answer = client.request("POST", "/containers/%s/start" % container)
         return None if answer.status == 204 else answer.message()
 
+    def logs(self, container):
+        """What a container has printed until now."""
+        with self.daemon.client() as client:
+            data = client.get("/containers/%s/logs?stdout=1&stderr=1" % container)
+            tty = client.get("/containers/%s/json" % container)["Config"]["Tty"]
+        out = data if tty else b"".join(part for _, part in rawhttp.frames(data or b""))
+        return out.decode(errors="replace")
+
     def finish(self, container):
         """Waits for the end of a started container: exit code and output."""
         with self.daemon.client() as client:
             code = client.post("/containers/%s/wait" % container)["StatusCode"]
-            data = client.get("/containers/%s/logs?stdout=1&stderr=1" % container)
-            tty = client.get("/containers/%s/json" % container)["Config"]["Tty"]
-        out = data if tty else b"".join(part for _, part in rawhttp.frames(data or b""))
-        return Outcome(code, out.decode(errors="replace"), None)
+        return Outcome(code, self.logs(container), None)
 
     def remove(self, container):
         with self.daemon.client() as client:

@@ -78,7 +78,7 @@ void look_at_descriptors(const std::string& process, Sightings& sightings) {
         const std::string target = link_of(path);
         struct stat info {};
         if (!target.empty()) sightings.add("fd " + without_numbers(target));
-        if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+        if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && !is_own_root(info)) {
             sightings.add("folder fd " + target);
         }
     }
@@ -98,9 +98,10 @@ void look_at_program(const std::string& process, Sightings& sightings) {
 
 /// Takes a process over while it is being prepared, if the kernel lets us.
 void attach_to(pid_t pid, Sightings& sightings) {
-    if (ptrace(PTRACE_ATTACH, pid, nullptr, nullptr) != 0) return;
+    if (ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) != 0) return;
     int status = 0;
-    if (waitpid(pid, &status, __WALL) == pid) {
+    if (ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) == 0 &&
+        waitpid(pid, &status, __WALL) == pid) {
         const std::string process = "/proc/" + std::to_string(pid);
         const std::string program = link_of(process + "/exe");
         // Only what is still one of the engine's processes is a find.
@@ -155,6 +156,25 @@ int cmd_watch_processes(int argc, char** argv) {
     fflush(stdout);
     while (told_to_end == 0) seen += look_around(mode, sightings);
     printf("processes %s\n", seen > 0 ? "seen" : "none");
+    return 0;
+}
+
+int cmd_freeze(int argc, char** argv) {
+    (void)argc, (void)argv;
+    end_politely();
+    puts("ready");
+    fflush(stdout);
+    std::set<pid_t> frozen;
+    while (told_to_end == 0) {
+        DIR* all = opendir("/proc");
+        while (const dirent* entry = all == nullptr ? nullptr : readdir(all)) {
+            const pid_t pid = atoi(entry->d_name);
+            if (pid <= 1 || pid == getpid() || kill(pid, SIGSTOP) != 0) continue;
+            if (frozen.insert(pid).second) puts("frozen");
+        }
+        if (all != nullptr) closedir(all);
+        fflush(stdout);
+    }
     return 0;
 }
 

@@ -59,6 +59,7 @@ static const struct {
     {"udp-listen", cmd_udp_listen, "PORT [COUNT]: answers datagrams with the peer's address"},
     {"watch-processes", cmd_watch_processes,
      "[look|attach]: prints once each what it sees of other processes, until SIGTERM"},
+    {"freeze", cmd_freeze, "stops every other process as soon as it is there, until SIGTERM"},
     {"swap", cmd_swap, "A B: exchanges the two names without end, until SIGTERM"},
     {"replace", cmd_replace, "FOLDER TARGET: replaces every file that appears there by a link, until SIGTERM"},
     {"write-into", cmd_write_into, "FILE TEXT: writes into an existing file, prints done or the error"},
