@@ -45,20 +45,21 @@ class Races(AttackTestCase):
         return out
 
     # -- CVE-2021-30465, CVE-2025-52881, CVE-2019-19921 ------------------------
-    # Exit codes say what went wrong: 3 the setting, 4 something on /proc, 5 the host's secret, 6 a mount outside of /v.
+    # Exit codes say what went wrong: 3 the setting, 4 something on /proc, 5 the host's secret, 6 a mount that is not here.
     VICTIM = ("[ $(cat /proc/sys/net/ipv4/ip_default_ttl) = 33 ] || exit 3;"
               "grep -E '^([^ ]+ ){4}/proc' /proc/self/mountinfo | grep -qvE ' - (proc|tmpfs|devtmpfs) ' && exit 4;"
-              "cat %s/secret /v/a/sys/secret /v/link/sys/secret 2>/dev/null && exit 5; exit 0")
+              "for p in %s /v/a /v/link /v/a/* /v/link/*; do cat $p/secret 2>/dev/null && exit 5; done;"
+              "grep -q /volumes/other/_data /proc/self/mountinfo || exit 6; exit 0")
 
-    def race_mount_point(self, target, rounds):
+    def race_mount_point(self, target, name, rounds):
         """Starts victims whose mount point's parent is now a folder, now a link to the target; what became of them."""
         volume = "race%x" % abs(hash(target))
-        attacker = self.background("sh", "-c", "mkdir -p /v/a/sys; ln -s %s /v/link; exec /payload swap /v/a /v/link" % target,
+        attacker = self.background("sh", "-c", "mkdir -p /v/a/%s; ln -s %s /v/link; exec /payload swap /v/a /v/link" % (name, target),
                                    host={"Binds": [volume + ":/v"]})
         started = refused = 0
         for _ in range(rounds):
             outcome = self.shell(self.VICTIM % self.canary,
-                                 host={"Binds": [volume + ":/v", "other:/v/a/sys"],
+                                 host={"Binds": [volume + ":/v", "other:/v/a/" + name],
                                        "Sysctls": {"net.ipv4.ip_default_ttl": "33"}})
             if outcome.error is None:
                 started += 1
@@ -71,15 +72,15 @@ class Races(AttackTestCase):
         return started, refused
 
     def test_mount_point_becomes_a_link_to_the_root(self):
-        started, _ = self.race_mount_point("/", ROUNDS // 4)
+        started, _ = self.race_mount_point("/", "var", ROUNDS // 4)
         self.assertGreater(started, 0)
 
     def test_mount_point_becomes_a_link_to_the_host(self):
-        started, _ = self.race_mount_point("../../../../../../../.." + self.canary, ROUNDS // 4)
+        started, _ = self.race_mount_point("../../../../../../../.." + self.canary, "pts", ROUNDS // 4)
         self.assertGreater(started, 0)
 
     def test_mount_point_becomes_a_link_to_proc(self):
-        started, refused = self.race_mount_point("/proc", ROUNDS // 2)
+        started, refused = self.race_mount_point("/proc", "sys", ROUNDS // 2)
         # Both were there, or there was no race.
         self.assertGreater(started, 0)
         self.assertGreater(refused, 0)

@@ -119,13 +119,20 @@ class Rights(AttackTestCase):
             self.assertEqual(outcome.out, "/\n", folder)  # inside
 
     def test_image_working_directory_is_no_descriptor(self):
-        for number in (7, 8, 9):
-            tree = Tree().link("way", "/proc/self/fd/%d" % number)
-            for folder in ("/proc/self/fd/%d" % number, "/way", "/way/../.."):
-                name = self.make_image("cwd", tree, ["WORKDIR " + folder])
-                outcome = self.shell("cd ..; cat .%s/secret ../..%s/secret" % (self.canary, self.canary), image_name=name)
+        tree = Tree()
+        for number in range(3, 41):
+            tree.link("way%d" % number, "/proc/self/fd/%d" % number)
+        script = "cd ..; cat .%s/secret ../..%s/secret" % (self.canary, self.canary)
+        name = self.make_image("cwd", tree)
+        for number in range(3, 41):
+            for folder in ("/way%d" % number, "/way%d/../.." % number):
+                outcome = self.shell(script, image_name=name, WorkingDir=folder)
                 self.assertNotEqual(outcome.code, 0, folder)
                 self.assertNotIn(self.SECRET, outcome.out)
+        for folder in ("/proc/self/fd/7", "/way8"):
+            outcome = self.shell(script, image_name=self.make_image("cwd", tree, ["WORKDIR " + folder]))
+            # Where an image's own working directory is not there, it is made at create: not through such a link.
+            self.assertRegex(outcome.error, "chdir to cwd \\(\"%s\"\\) set in config.json failed|mkdir %s: " % (folder, folder))
 
     def test_only_streams_are_open(self):
         streams = ["0", "1", "2"]
@@ -183,17 +190,20 @@ class Rights(AttackTestCase):
         if child == 0:
             answer = b"served"
             try:
-                os.chdir(folder)
-                os.chmod(name, 0o777)  # as if that was not enough
+                # As if folder and mode were not enough.
+                place = os.open(os.path.join(folder, name), os.O_PATH)
+                os.chmod(os.path.join(folder, name), 0o777)
                 os.setresgid(uid, uid, uid)
                 os.setresuid(uid, uid, uid)
                 client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                client.connect("/proc/self/fd/%d" % place)
                 client.settimeout(10)
-                client.connect(name)
                 if client.recv(1) == b"":
                     answer = b"refused"
-            except OSError:
-                answer = b"refused"
+            except socket.timeout:
+                pass  # it waits for a question
+            except OSError as error:
+                answer = str(error).encode()
             os.write(write, answer)
             os._exit(0)
         os.close(write)
