@@ -12,6 +12,8 @@ from daemon import descendants, wait_for
 from testcase import main
 
 ORACLE = bool(os.environ.get("DOCKERD_ORACLE"))
+# Docker's own engine starts nothing with every capability where the machine's root lacks one.
+ALL = ["NET_ADMIN", "SYS_PTRACE", "SYS_ADMIN"] if ORACLE else ["ALL"]
 RANGE = "uids and gids must be in range 0-2147483647"
 
 
@@ -24,22 +26,21 @@ class Rights(AttackTestCase):
         self.assertEqual(lines["CapAmb"], "0" * 16, what)
 
     def test_no_capability_is_inherited(self):
-        hosts = [{}, {"CapAdd": ["ALL"]}, {"CapAdd": ["NET_ADMIN", "SYS_PTRACE"]}, {"CapDrop": ["ALL"]},
+        hosts = [{}, {"CapAdd": ALL}, {"CapAdd": ["NET_ADMIN", "SYS_PTRACE"]}, {"CapDrop": ["ALL"]},
                  {"SecurityOpt": ["no-new-privileges"]}, {"Init": True}]
-        # Docker's own engine cannot start a privileged container without every capability there is.
         hosts += [] if ORACLE else [{"Privileged": True}]
         for host in hosts:
             for user in ("", "alice"):
                 outcome = self.try_run("/payload", "caps", host=host, User=user)
                 self.assertEqual(outcome.code, 0, outcome)
                 self.assertNothingInherited(outcome.out, (host, user))
-        container = self.background("/payload", "pause", host={"CapAdd": ["ALL"]})
+        container = self.background("/payload", "pause", host={"CapAdd": ALL})
         for config in ({}, {"User": "alice"}, {"User": "1000:2000"}, {"Privileged": not ORACLE}, {"Tty": True}):
             outcome = self.execute(container, "/payload", "caps", **config)
             self.assertNothingInherited(outcome.out.replace("\r", ""), config)
 
     def test_health_checks_inherit_no_capability(self):
-        container = self.create("/payload", "pause", host={"CapAdd": ["ALL"]}, Healthcheck={
+        container = self.create("/payload", "pause", host={"CapAdd": ALL}, Healthcheck={
             "Test": ["CMD", "/payload", "caps"], "Interval": 10 ** 8, "Timeout": 10 ** 10})
         self.assertIsNone(self.start(container))
 
@@ -96,7 +97,7 @@ class Rights(AttackTestCase):
                 outcome = self.execute(container, "/payload", "ids", User=user)
                 self.assertNotIn("uid=", outcome.out)
                 self.assertIn(text, outcome.error or outcome.out)
-        for user in ("wrap", "minus", "group", "4294967296", "-1"):
+        for user in () if ORACLE else ("wrap", "minus", "group", "4294967296", "-1"):  # 20.10 is open to this
             outcome = self.try_run("/payload", "ids", User=user, image_name=entries)
             self.assertEqual((outcome.code, outcome.out), (None, ""), user)
             self.assertIn(RANGE, outcome.error)
@@ -113,7 +114,8 @@ class Rights(AttackTestCase):
             for outcome in (self.try_run("/payload", "cwd", WorkingDir=folder),
                             self.execute(container, "/payload", "cwd", WorkingDir=folder)):
                 self.assertNotEqual(outcome.code, 0, outcome.out)
-                self.assertIn('chdir to cwd ("%s") set in config.json failed' % folder, outcome.error or outcome.out)
+                if number > 2 or not ORACLE:
+                    self.assertIn('chdir to cwd ("%s") set in config.json failed' % folder, outcome.error or outcome.out)
         for folder in ("/proc/1/cwd/../..", "/proc/self/root/../../..", "/proc/thread-self/cwd"):
             outcome = self.execute(container, "/payload", "cwd", WorkingDir=folder)
             self.assertEqual(outcome.out, "/\n", folder)  # inside
@@ -146,6 +148,7 @@ class Rights(AttackTestCase):
             self.assertEqual(of(self.execute(container, "/payload", "fds", **config).out), streams, config)
 
     # -- I7: what a container can hold up is its own ---------------------------------------
+    @unittest.skipIf(ORACLE, "20.10 hangs")
     def test_frozen_execs_hold_nothing_else_up(self):
         # Before its program is executed, the process of an exec is one that root in the container may stop.
         container = self.background("/payload", "freeze")
@@ -167,13 +170,12 @@ class Rights(AttackTestCase):
             connection.close()
 
     # -- CVE-2020-15257 ---------------------------------------------------------------
+    @unittest.skipIf(ORACLE, "Go's resolver has one of its own")
     def test_no_socket_is_abstract_or_open_to_others(self):
         container = self.background("/payload", "pause", host={"NetworkMode": "host"})
         listed = self.execute(container, "cat", "/proc/net/unix").out
         ours = [line for line in listed.splitlines() if "@" in line]
         self.assertEqual(ours, [])  # the daemon's network namespace is its own: whoever is there is of the daemon
-        if ORACLE:
-            return
         folders = [path for path, _, names in os.walk(self.daemon.exec_root) if container in path
                    for name in names if stat.S_ISSOCK(os.lstat(os.path.join(path, name)).st_mode)]
         self.assertEqual(len(folders), 1)
@@ -234,7 +236,8 @@ class Rights(AttackTestCase):
                  "fsopen": "430 0 0", "reboot": "169 0 0 0", "swapon": "167 0 0", "init_module": "175 0 0 0",
                  "pivot_root": "155 0 0", "iopl": "172 3", "settimeofday": "164 0 0", "clock_settime": "227 0 0"}
         if ORACLE:
-            del calls["socket AF_ALG"], calls["io_uring_setup"]  # let through by 20.10
+            for name in ("socket AF_ALG", "socket AF_VSOCK", "io_uring_setup"):  # let through by 20.10
+                del calls[name]
         outcome = self.output(";".join("/payload syscall " + call for call in calls.values()))
         expected = ["syscall %s errno EPERM" % call.split()[0] for call in calls.values()]
         self.assertEqual(outcome.splitlines(), expected)
