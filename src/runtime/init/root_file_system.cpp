@@ -46,6 +46,13 @@ int bind_device(const DeviceNode& node, const base::Fd& parent, const std::strin
     const base::Fd tree{
         ::open_tree(AT_FDCWD, node.path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)};
     if (!tree) return errno;
+    // The path is the container's: on the host something else may be there.
+    struct stat info {};
+    if (::fstat(tree.get(), &info) != 0) return errno;
+    if ((info.st_mode & S_IFMT) != type_bits(node.type) ||
+        info.st_rdev != makedev(node.major, node.minor)) {
+        return EPERM;
+    }
     {
         const base::Fd made{
             ::openat(parent.get(), name.c_str(), O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0)};

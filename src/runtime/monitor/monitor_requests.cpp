@@ -1,5 +1,6 @@
 #include "monitor/monitor.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -89,8 +90,9 @@ void Monitor::reply(std::uint32_t serial, const wire::Reply& answer) {
 
 void Monitor::welcome(std::uint32_t serial) {
     wire::Welcome answer;
-    answer.started = {started_.pid, started_.start_time,
-                      base::Fd{started_.pidfd ? ::dup(started_.pidfd.get()) : -1}};
+    answer.started = {
+        started_.pid, started_.start_time,
+        base::Fd{started_.pidfd ? ::fcntl(started_.pidfd.get(), F_DUPFD_CLOEXEC, 3) : -1}};
     answer.has_exited = reported_;
     answer.exited = exit_;
     for (const auto& exec : execs_) {
