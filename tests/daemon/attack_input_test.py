@@ -5,10 +5,13 @@ import unittest
 
 import support  # noqa: F401  (makes tests/support importable)
 
+import reports
 from attack import AttackTestCase, Tree
 from testcase import main
 
 ORACLE = bool(os.environ.get("DOCKERD_ORACLE"))
+# KiB by which a daemon may have grown; a sanitized one keeps what it has freed for a while.
+SMALL = 4096 if reports.PATIENCE == 1 else 256 << 10
 
 
 class Input(AttackTestCase):
@@ -73,8 +76,8 @@ class Input(AttackTestCase):
                 self.assertEqual(answer.status, 400, cpus[:40])
                 if not ORACLE:
                     self.assertIn(text, answer.message(), cpus[:40])
-                self.assertLess(min(took), 0.010, cpus[:40])
-            self.assertLess(self.resident() - before, 4096)  # KiB
+                self.assertLess(min(took), 0.010 * reports.PATIENCE, cpus[:40])
+            self.assertLess(self.resident() - before, SMALL)
 
     # -- moby#38972, CVE-2026-47262, CVE-2024-9676 ----------------------------------
     def test_monstrous_user_files(self):
@@ -103,8 +106,8 @@ class Input(AttackTestCase):
                 outcome = self.shell("true", image_name=name, User="absent")
                 self.assertIsNone(outcome.code)
                 self.assertIn("unable to find user absent: no matching entries in passwd file", outcome.error)
-                self.assertLess(time.monotonic() - began, 20)
-                self.assertLess(self.resident() - before, 40 << 10)  # KiB; the import before it holds some
+                self.assertLess(time.monotonic() - began, 20 * reports.PATIENCE)
+                self.assertLess(self.resident() - before, 10 * SMALL)
 
     def test_a_passwd_that_grows_to_gigabytes(self):
         container = self.background("sh", "-c", "if [ -e /big ]; then exec /payload ids; fi; touch /big; "
@@ -113,7 +116,7 @@ class Input(AttackTestCase):
         outcome = self.execute(container, "/payload", "ids", User="absent")
         self.assertIn("unable to find user absent", outcome.error or outcome.out)
         self.assertEqual(self.execute(container, "/payload", "ids", User="alice").out.split()[0], "uid=1000")
-        self.assertLess(self.resident() - before, 4096)
+        self.assertLess(self.resident() - before, SMALL)
         self.end(container)
         self.assertIsNone(self.start(container))
         self.assertEqual(self.finish(container).code, 0)

@@ -153,12 +153,15 @@ class Rights(AttackTestCase):
         # Before its program is executed, the process of an exec is one that root in the container may stop.
         container = self.background("/payload", "freeze")
         hanging = []
-        with self.daemon.client() as client:
-            for _ in range(8):
+
+        def enough_are_frozen():
+            with self.daemon.client() as client:
                 made = client.post("/containers/%s/exec" % container, {"Cmd": ["/payload", "echo", "x"]})["Id"]
-                hanging.append(self.daemon.client().open())
-                hanging[-1].send("POST", "/exec/%s/start" % made, {"Detach": True})
-        wait_for(lambda: self.logs(container).count("frozen") >= 4, what="frozen execs")
+            hanging.append(self.daemon.client().open())
+            hanging[-1].send("POST", "/exec/%s/start" % made, {"Detach": True})
+            return self.logs(container).count("frozen") >= 4
+
+        wait_for(enough_are_frozen, what="frozen execs")
         self.assertEqual(self.output("echo other"), "other\n")
         with self.daemon.client(timeout=10) as client:
             self.assertTrue(client.get("/containers/%s/json" % container)["State"]["Running"])
