@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 import threading
+import time
 
 import support
 
@@ -109,15 +110,15 @@ class CommitCase(DaemonTestCase):
         with open("%s/image/overlay2/imagedb/content/sha256/%s" % (self.daemon.root, image.split(":")[-1])) as file:
             return file.read()
 
-    def events(self, since, *filters):
-        """Type, action and chosen attributes of everything since the moment."""
-        arguments = [word for item in filters for word in ("--filter", item)]
-        text = self.out("events", "--since", since, "--until", self.now(), "--format", "{{json .}}", *arguments)
-        return [json.loads(line) for line in text.splitlines()]
-
-    def now(self):
+    def events(self, since):
+        """All events since the moment. Not by the CLI: up to API 1.45, which an older one speaks, no image's create is told."""
         with self.daemon.client() as connection:
-            return connection.get("/info")["SystemTime"]
+            body = connection.request("GET", "/events?since=%s&until=%s" % (since, self.now())).body
+        return [json.loads(line) for line in body.splitlines()]
+
+    @staticmethod
+    def now():
+        return "%.9f" % time.time()
 
 
 class Diff(CommitCase):
@@ -297,7 +298,8 @@ class Commit(CommitCase):
 
     def test_refusals_change_nothing(self):
         self.assertCli(0, "create", "--name", "c8", "tree", "sh")
-        before = self.out("images", "-a", "--no-trunc")
+        images = ("images", "-a", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}} {{.CreatedAt}} {{.Size}}")
+        before = self.out(*images)
         cases = [
             ("container=none", 404, "No such container: none"),
             ("container=c8&repo=UP", 400, "invalid reference format: repository name (library/UP) must be lowercase"),
@@ -317,7 +319,7 @@ class Commit(CommitCase):
             self.assertEqual((answer.status, answer.message()), (400, "invalid JSON: unexpected EOF"))
             answer = connection.request("POST", "/commit?container=c8", b"x", headers=[("Content-Type", "text/plain")])
             self.assertEqual(answer.status, 400)
-        self.assertEqual(self.out("images", "-a", "--no-trunc"), before)
+        self.assertEqual(self.out(*images), before)
 
     def test_running_container_is_paused_meanwhile(self):
         self.daemon.run("/payload", "pause", image_name="tree", name="c9")

@@ -177,10 +177,12 @@ class CommandLine(CopyTest):
             done = self.assertCli(1, "cp", self.path(source), "box:" + target)
             self.assertTrue(done.stderr.decode().endswith(message), done.stderr)
         done = self.assertCli(1, "cp", "box:/none", self.path("x"))
-        self.assertEqual(done.stderr.decode(),
-                         "Error response from daemon: Could not find the file /none in container box\n")
+        # The second ones are what Debian's older CLI makes of a 404, whatever the daemon said.
+        self.assertIn(done.stderr.decode(), ("Error response from daemon: Could not find the file /none in container box\n",
+                                             "Error: No such container:path: box:/none\n"))
         done = self.assertCli(1, "cp", self.path("tree/top"), "none:/x")
-        self.assertIn("No such container: none", done.stderr.decode())
+        self.assertIn(done.stderr.decode(), ("Error response from daemon: No such container: none\n",
+                                             "Error: No such container:path: none:/\n"))
 
     def test_every_state_of_a_container(self):
         source = self.write("in", b"hello")

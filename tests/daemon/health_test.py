@@ -83,16 +83,18 @@ class Checks(DaemonTestCase):
 class Health(Checks):
     def test_states_log_and_events(self):
         since = time.time()
-        self.start("web", ["CMD-SHELL", "echo checked; test ! -e /tmp/bad"], Interval=100, Retries=2)
+        check = "until test -e /tmp/go; do sleep 0.02; done; echo checked; test ! -e /tmp/bad"
+        self.start("web", ["CMD-SHELL", check], Interval=100, Retries=2)
         first = self.inspect("web")["State"]["Health"]
         self.assertEqual(first, {"Status": "starting", "FailingStreak": 0, "Log": []})
         self.assertRegex(self.cli("ps", "--format", "{{.Status}}").stdout.decode(), r" \(health: starting\)\n$")
+        self.write("web", "/tmp/go")
         good = self.wait_status("web", "healthy")
         self.assertEqual((good["FailingStreak"], good["Log"][0]["ExitCode"], good["Log"][0]["Output"]),
                          (0, 0, "checked\n"))
         self.assertLess(good["Log"][0]["Start"], good["Log"][0]["End"])
         self.assertRegex(self.cli("ps", "--format", "{{.Status}}").stdout.decode(), r" \(healthy\)\n$")
-        command = "/bin/sh -c echo checked; test ! -e /tmp/bad"
+        command = "/bin/sh -c " + check
         self.wait_events("web", since, [
             ("create", None), ("start", None), ("exec_create: " + command, None), ("exec_start: " + command, None),
             ("exec_die", "0"), ("health_status: healthy", None)])

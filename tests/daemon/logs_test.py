@@ -58,7 +58,10 @@ class LogsTestCase(DaemonTestCase):
         arguments = ["--log-driver", driver]
         for key, value in options.items():
             arguments += ["--log-opt", "%s=%s" % (key, value)]
-        done = self.cli("create" if not starts else "run", "--network", "none", *arguments, "kit", "/payload", "echo")
+        done = self.cli("create", "--network", "none", *arguments, "kit", "/payload", "echo")
+        if starts:  # not by `run`, whose words around the daemon's text are not the same in every CLI
+            self.assertEqual(done.returncode, 0, done.stderr)
+            done = self.cli("start", done.stdout.decode().strip())
         self.assertNotEqual(done.returncode, 0, options)
         return re.search(r"Error response from daemon: (.*)", done.stderr.decode()).group(1)
 
