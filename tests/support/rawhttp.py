@@ -243,15 +243,16 @@ class Connection:
 
 def frames(data):
     """Splits stdcopy framing: a list of (stream number, bytes)."""
-    out = []
-    while data:
-        if len(data) < 8:
-            raise HttpError("cut frame header %r" % data)
-        stream, size = struct.unpack(">BxxxI", data[:8])
-        if len(data) < 8 + size:
+    out, at = [], 0
+    while at < len(data):
+        if len(data) < at + 8:
+            raise HttpError("cut frame header %r" % data[at:])
+        stream, size = struct.unpack_from(">BxxxI", data, at)
+        at += 8
+        if len(data) < at + size:
             raise HttpError("cut frame")
-        out.append((stream, data[8:8 + size]))
-        data = data[8 + size:]
+        out.append((stream, data[at:at + size]))
+        at += size
     return out
 
 
