@@ -2,8 +2,9 @@
 import os
 import tempfile
 
-import support
+import support  # noqa: F401  (makes tests/support importable)
 
+import own_mounts
 from testcase import DaemonTestCase, main
 
 # Makes every top folder of the host appear below $1, which stays a plain folder, and executes the rest there.
@@ -23,7 +24,7 @@ class Chroot(DaemonTestCase):
     def setUpClass(cls):
         cls.root = tempfile.mkdtemp(prefix="dockerd-chroot-")
         cls.addClassCleanup(cls.remove_root)
-        cls.prefix = ["unshare", "--mount", "--propagation", "private", "bash", "-c", ENTER, "enter", cls.root]
+        cls.prefix = [*own_mounts.PREFIX, "bash", "-c", ENTER, "enter", cls.root]
         super().setUpClass()
 
     @classmethod

@@ -16,6 +16,7 @@ import support  # noqa: F401  (makes tests/support importable)
 
 import daemon
 import logpeers
+import own_mounts
 from daemon import wait_for
 from testcase import DaemonTestCase, main
 
@@ -537,7 +538,7 @@ class Journald(LogsTestCase):
         os.makedirs("/run/systemd", exist_ok=True)
         # A journal's socket where the daemon looks for it, in a mount namespace of its own.
         script = "mount --bind %s /run/systemd && exec \"$@\"" % cls.folder
-        cls.prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
+        cls.prefix = (*own_mounts.PREFIX, "sh", "-c", script, "sh")
         super().setUpClass()
 
     def test_fields(self):

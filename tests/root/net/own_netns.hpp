@@ -5,7 +5,6 @@
 #include <netinet/ip_icmp.h>
 #include <poll.h>
 #include <sched.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 #include "net/link.hpp"
 #include "net/netns.hpp"
 #include "net/socket_address.hpp"
+#include "support/own_mounts.hpp"
 
 namespace dockerd::net {
 
@@ -29,12 +29,7 @@ namespace dockerd::net {
 class OwnNetns : public ::testing::Test {
 protected:
     void SetUp() override {
-        const bool required = std::getenv("DOCKERD_REQUIRE") != nullptr;
-        if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) {
-            if (required) FAIL() << "unshare: needs root";
-            GTEST_SKIP() << "needs root";
-        }
-        ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+        DOCKERD_TEST_NEEDS(::unshare(CLONE_NEWNET) == 0 && test_support::own_mounts(), "needs root");
         char name[] = "/tmp/dockerd-net-XXXXXX";
         ASSERT_NE(::mkdtemp(name), nullptr);
         root_ = name;

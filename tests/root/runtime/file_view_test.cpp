@@ -1,7 +1,6 @@
 #include <dockerd/runtime/file_view.hpp>
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +15,8 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/sys/paths.hpp>
+
+#include "support/own_mounts.hpp"
 
 namespace dockerd::runtime {
 namespace {
@@ -33,8 +34,7 @@ std::string slurp(const std::string& path) {
 class FileView : public testing::Test {
 protected:
     void SetUp() override {
-        if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0) GTEST_SKIP() << "needs root";
-        ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+        DOCKERD_TEST_NEEDS(::geteuid() == 0 && test_support::own_mounts(), "needs root");
         std::string name = testing::TempDir() + "viewXXXXXX";
         ASSERT_NE(::mkdtemp(name.data()), nullptr);
         folder = name;

@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +14,8 @@
 #include <dockerd/runtime/host_facts.hpp>
 #include <dockerd/runtime/plan_container.hpp>
 
+#include "support/own_mounts.hpp"
+
 namespace dockerd::runtime {
 namespace {
 
@@ -22,8 +23,7 @@ namespace {
 class OpenSources : public testing::Test {
 protected:
     void SetUp() override {
-        if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0) GTEST_SKIP() << "needs root";
-        ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+        DOCKERD_TEST_NEEDS(::geteuid() == 0 && test_support::own_mounts(), "needs root");
         std::string name = testing::TempDir() + "sourcesXXXXXX";
         ASSERT_NE(::mkdtemp(name.data()), nullptr);
         folder = name;

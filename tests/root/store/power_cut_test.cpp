@@ -25,7 +25,7 @@ protected:
         if (root_.empty()) return;
         const std::string command =
             "truncate -s 256M " + root_ + "/disk && mkfs.ext4 -q " + root_ + "/disk";
-        if (std::system(command.c_str()) != 0) GTEST_SKIP() << "needs mkfs.ext4";
+        DOCKERD_TEST_NEEDS(std::system(command.c_str()) == 0, "needs mkfs.ext4");
         const base::Fd control{::open("/dev/loop-control", O_RDWR | O_CLOEXEC)};
         const int number = control ? ::ioctl(control.get(), LOOP_CTL_GET_FREE) : -1;
         if (number < 0) GTEST_SKIP() << "needs loop devices";

@@ -16,17 +16,16 @@
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/archive/tar.hpp>
 
+#include "support/own_mounts.hpp"
+
 namespace dockerd::store {
 
 /// A data root in a mount namespace of its own.
 class StoreFixture : public ::testing::Test {
 protected:
     void SetUp() override {
-        if (::geteuid() != 0) GTEST_SKIP() << "needs root";
-        if (::unshare(CLONE_NEWNS) != 0 ||
-            ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-            GTEST_SKIP() << "needs a mount namespace";
-        }
+        DOCKERD_TEST_NEEDS(::geteuid() == 0 && test_support::own_mounts(),
+                           "needs root and a mount namespace");
         const char* const base = std::getenv("DOCKERD_TEST_DIR");
         std::string pattern =
             std::string(base != nullptr ? base : "/var/tmp") + "/store-test-XXXXXX";

@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 
 #include "engine/volumes/options.hpp"
 #include "engine/volumes/volumes.hpp"
+#include "support/own_mounts.hpp"
 
 namespace dockerd::engine {
 namespace {
@@ -22,10 +22,8 @@ namespace fs = std::filesystem;
 class VolumeMountTest : public testing::Test {
 protected:
     void SetUp() override {
-        if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0 ||
-            ::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-            GTEST_SKIP() << "needs root and a mount namespace";
-        }
+        DOCKERD_TEST_NEEDS(::geteuid() == 0 && test_support::own_mounts(),
+                           "needs root and a mount namespace");
         std::string name = (fs::temp_directory_path() / "mounts-XXXXXX").string();
         root_ = ::mkdtemp(name.data());
         store_ = std::make_unique<store::VolumesDb>(root_);
