@@ -57,7 +57,7 @@ class Input(AttackTestCase):
 
     # -- CVE-2018-20699 -----------------------------------------------------------
     def test_ranges_of_processors_cost_nothing(self):
-        many = ",".join(["0-8192"] * 20000)
+        many = ",".join(["0-8192"] * (1 if ORACLE else 20000))  # 20.10 takes five seconds
         with self.daemon.client() as client:
             client.get("/version")
             before = self.resident()
@@ -80,6 +80,7 @@ class Input(AttackTestCase):
             self.assertLess(self.resident() - before, SMALL)
 
     # -- moby#38972, CVE-2026-47262, CVE-2024-9676 ----------------------------------
+    @unittest.skipIf(ORACLE, "20.10 waits for a fifo for ever")
     def test_monstrous_user_files(self):
         lines = b"".join(b"group%d:x:%d:alice,root\n" % (number, number + 10000) for number in range(500000))
         trees = {"fifo": Tree().fifo("etc/passwd").fifo("etc/group"),
@@ -109,6 +110,7 @@ class Input(AttackTestCase):
                 self.assertLess(time.monotonic() - began, 20 * reports.PATIENCE)
                 self.assertLess(self.resident() - before, 10 * SMALL)
 
+    @unittest.skipIf(ORACLE, "20.10 cannot start an exec any more")
     def test_a_passwd_that_grows_to_gigabytes(self):
         container = self.background("sh", "-c", "if [ -e /big ]; then exec /payload ids; fi; touch /big; "
                                     "cp /etc/passwd /etc/old; truncate -s 10G /etc/passwd; exec /payload pause")
