@@ -104,6 +104,7 @@ class Races(AttackTestCase):
             if not ORACLE:
                 self.assertGreater(started, 0)
 
+    @unittest.skipIf(ORACLE, "runc 1.1.5 is open to this")
     def test_null_becomes_a_link(self):
         attacker = self.background(
             "sh", "-c", "cp /bin/busybox /v/null; ln -s /proc/1/environ /v/link; exec /payload swap /v/null /v/link",
