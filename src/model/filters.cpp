@@ -62,7 +62,6 @@ bool Filters::exact_match(const std::string& key, std::string_view value) const 
 bool Filters::match(const std::string& key, std::string_view value) const {
     if (exact_match(key, value)) return true;
     return std::ranges::any_of(get(key), [&](const std::string& pattern) {
-        if (value.find(pattern) != std::string_view::npos) return true;
         const re2::RE2 expression(pattern, re2::RE2::Quiet);
         return expression.ok() &&
                re2::RE2::PartialMatch(re2::StringPiece(value.data(), value.size()), expression);

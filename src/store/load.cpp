@@ -33,12 +33,20 @@ bool can_be_parent(const ImageConfig& child, const ImageConfig& parent) {
 
 class Loader {
 public:
-    Loader(Images& images, ArchiveContents& contents, const LoadProgressSink& progress)
-        : images_(images), contents_(contents), progress_(progress) {}
+    using Choice = std::function<bool(const ImageConfig& config)>;
+    Loader(Images& images, ArchiveContents& contents, const LoadProgressSink& progress,
+           const Choice& wanted)
+        : images_(images), contents_(contents), progress_(progress), wanted_(wanted) {}
 
-    std::vector<LoadedImage> run(const std::vector<ArchivedImage>& found) {
+    std::vector<LoadedImage> run(const std::vector<ArchivedImage>& all) {
+        std::vector<ArchivedImage> found;
         std::vector<LoadedImage> out;
-        for (const ArchivedImage& image : found) out.push_back(load(image));
+        for (const ArchivedImage& image : all) {
+            auto loaded = load(image);
+            if (!loaded) continue;
+            found.push_back(image);
+            out.push_back(*std::move(loaded));
+        }
         for (std::size_t i = 0; i < found.size(); ++i) link_parent(found, out, i);
         if (!out.empty() && out.back().names.empty()) {
             for (const LoadedImage& image : out) tell(progress_, "Loaded image ID: " + image.id);
@@ -47,7 +55,7 @@ public:
     }
 
 private:
-    LoadedImage load(const ArchivedImage& image);
+    std::optional<LoadedImage> load(const ArchivedImage& image);
     void place_layers(const ArchivedImage& image, const ImageConfig& config,
                       std::vector<LayerHold>& holds);
     void set_tag(const std::string& text, LoadedImage& loaded);
@@ -57,9 +65,11 @@ private:
     Images& images_;
     ArchiveContents& contents_;
     const LoadProgressSink& progress_;
+    const Choice& wanted_;
 };
 
-LoadedImage Loader::load(const ArchivedImage& image) {
+/// Nothing when the image is not wanted.
+std::optional<LoadedImage> Loader::load(const ArchivedImage& image) {
     const std::string& json = contents_.document(image.config_path);
     if (!image.config_digest.empty() && archive::sha256_digest(json) != image.config_digest) {
         invalid(fmt::format("failed to verify: {}", image.config_digest));
@@ -68,6 +78,7 @@ LoadedImage Loader::load(const ArchivedImage& image) {
     if (!config.os.empty() && !base::iequals(config.os, "linux")) {
         invalid(fmt::format("cannot load {} image on linux", config.os));
     }
+    if (wanted_ && !wanted_(config)) return std::nullopt;
     if (image.layers.size() != config.diff_ids.size()) {
         invalid(fmt::format("invalid manifest, layers length mismatch: expected {}, got {}",
                             image.layers.size(), config.diff_ids.size()));
@@ -126,13 +137,14 @@ void Loader::link_parent(const std::vector<ArchivedImage>& found,
 }  // namespace
 
 std::vector<LoadedImage> load_images(Images& images, archive::ByteSource stream,
-                                     const LoadProgressSink& progress) {
+                                     const LoadProgressSink& progress,
+                                     const std::function<bool(const ImageConfig&)>& wanted) {
     ArchiveContents contents(images.layers(), progress);
     contents.read(std::move(stream));
     // Both may be there, as in what Docker 28 saves; manifest.json has the names.
     const bool is_oci = !contents.has_document("manifest.json") &&
                         contents.has_document("index.json") && contents.has_document("oci-layout");
-    return Loader(images, contents, progress)
+    return Loader(images, contents, progress, wanted)
         .run(is_oci ? read_oci_index(contents) : read_docker_manifest(contents));
 }
 

@@ -245,8 +245,10 @@ void Saver::write_layer(const Member& member, archive::TarWriter& tar) const {
 
 }  // namespace
 
-void check_save(const Images& images, const std::vector<std::string>& names) {
-    (void)Selection(images).select(names);
+std::vector<ImagePtr> check_save(const Images& images, const std::vector<std::string>& names) {
+    std::vector<ImagePtr> out;
+    for (const Wanted& item : Selection(images).select(names)) out.push_back(item.image);
+    return out;
 }
 
 void save_images(const Images& images, const std::vector<std::string>& names,

@@ -112,18 +112,19 @@ engine::ContainerService::PruneResult FakeContainers::prune(const model::Filters
 std::vector<engine::ImageSummary> FakeImages::list(const ListOptions& options) {
     return answer(on_list, "list", options);
 }
-engine::ImageDetails FakeImages::inspect(std::string_view name) {
-    return answer(on_inspect, "inspect", name);
+engine::ImageDetails FakeImages::inspect(std::string_view name, const std::string& platform) {
+    return answer(on_inspect, "inspect", name, platform);
 }
-std::vector<engine::ImageHistoryItem> FakeImages::history(std::string_view name) {
-    return answer(on_history, "history", name);
+std::vector<engine::ImageHistoryItem> FakeImages::history(std::string_view name,
+                                                          const std::string& platform) {
+    return answer(on_history, "history", name, platform);
 }
 void FakeImages::tag(std::string_view name, const std::string& repository, const std::string& tag) {
     return answer(on_tag, "tag", name, repository, tag);
 }
-std::vector<engine::ImageDeleteItem> FakeImages::remove(std::string_view name, bool force,
-                                                        bool prune_parents) {
-    return answer(on_remove, "remove", name, force, prune_parents);
+std::vector<engine::ImageDeleteItem> FakeImages::remove(std::string_view name,
+                                                        const RemoveOptions& options) {
+    return answer(on_remove, "remove", name, options);
 }
 engine::ImagePruneResult FakeImages::prune(const model::Filters& filters) {
     return answer(on_prune, "prune", filters);
@@ -132,12 +133,12 @@ void FakeImages::import(const engine::ByteReader& source, const engine::ImportOp
                         const engine::ProgressSink& progress) {
     return answer(on_import, "import", source, options, progress);
 }
-void FakeImages::load(const engine::ByteReader& source, bool quiet,
+void FakeImages::load(const engine::ByteReader& source, const LoadOptions& options,
                       const engine::ProgressSink& progress) {
-    return answer(on_load, "load", source, quiet, progress);
+    return answer(on_load, "load", source, options, progress);
 }
-void FakeImages::check_save(const std::vector<std::string>& names) {
-    return answer(on_check_save, "check_save", names);
+void FakeImages::check_save(const std::vector<std::string>& names, const std::string& platform) {
+    return answer(on_check_save, "check_save", names, platform);
 }
 void FakeImages::save(const std::vector<std::string>& names, const engine::ByteWriter& sink) {
     return answer(on_save, "save", names, sink);

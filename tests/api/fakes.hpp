@@ -116,30 +116,34 @@ public:
 class FakeImages : public engine::ImageService {
 public:
     std::function<std::vector<engine::ImageSummary>(const ListOptions&)> on_list;
-    std::function<engine::ImageDetails(std::string_view)> on_inspect;
-    std::function<std::vector<engine::ImageHistoryItem>(std::string_view)> on_history;
+    std::function<engine::ImageDetails(std::string_view, const std::string&)> on_inspect;
+    std::function<std::vector<engine::ImageHistoryItem>(std::string_view, const std::string&)>
+        on_history;
     std::function<void(std::string_view, const std::string&, const std::string&)> on_tag;
-    std::function<std::vector<engine::ImageDeleteItem>(std::string_view, bool, bool)> on_remove;
+    std::function<std::vector<engine::ImageDeleteItem>(std::string_view, const RemoveOptions&)>
+        on_remove;
     std::function<engine::ImagePruneResult(const model::Filters&)> on_prune;
     std::function<void(const engine::ByteReader&, const engine::ImportOptions&,
                        const engine::ProgressSink&)>
         on_import;
-    std::function<void(const engine::ByteReader&, bool, const engine::ProgressSink&)> on_load;
-    std::function<void(const std::vector<std::string>&)> on_check_save;
+    std::function<void(const engine::ByteReader&, const LoadOptions&, const engine::ProgressSink&)>
+        on_load;
+    std::function<void(const std::vector<std::string>&, const std::string&)> on_check_save;
     std::function<void(const std::vector<std::string>&, const engine::ByteWriter&)> on_save;
 
     std::vector<engine::ImageSummary> list(const ListOptions& options) override;
-    engine::ImageDetails inspect(std::string_view name) override;
-    std::vector<engine::ImageHistoryItem> history(std::string_view name) override;
+    engine::ImageDetails inspect(std::string_view name, const std::string& platform) override;
+    std::vector<engine::ImageHistoryItem> history(std::string_view name,
+                                                  const std::string& platform) override;
     void tag(std::string_view name, const std::string& repository, const std::string& tag) override;
-    std::vector<engine::ImageDeleteItem> remove(std::string_view name, bool force,
-                                                bool prune_parents) override;
+    std::vector<engine::ImageDeleteItem> remove(std::string_view name,
+                                                const RemoveOptions& options) override;
     engine::ImagePruneResult prune(const model::Filters& filters) override;
     void import(const engine::ByteReader& source, const engine::ImportOptions& options,
                 const engine::ProgressSink& progress) override;
-    void load(const engine::ByteReader& source, bool quiet,
+    void load(const engine::ByteReader& source, const LoadOptions& options,
               const engine::ProgressSink& progress) override;
-    void check_save(const std::vector<std::string>& names) override;
+    void check_save(const std::vector<std::string>& names, const std::string& platform) override;
     void save(const std::vector<std::string>& names, const engine::ByteWriter& sink) override;
 };
 

@@ -70,7 +70,7 @@ const char* const config_rest =
     R"(,"Image":"","Volumes":null,"WorkingDir":"","Entrypoint":null,"OnBuild":null,"Labels":null})";
 
 TEST_F(Images, InspectFollowsTheVersion) {
-    images.on_inspect = [](std::string_view name) {
+    images.on_inspect = [](std::string_view name, const std::string&) {
         EXPECT_EQ(name, "library/busybox:latest");
         return details();
     };
@@ -113,8 +113,56 @@ TEST_F(Images, InspectRefusesConflictingOptions) {
               message("conflicting options: manifests and platform options cannot both be set"));
 }
 
+/// Which platform is asked for, from the version on that has the parameter.
+TEST_F(Images, PlatformsAreReadFromTheirVersionOn) {
+    std::vector<std::string> seen;
+    images.on_inspect = [&](std::string_view, const std::string& platform) {
+        seen.push_back("inspect " + platform);
+        return details();
+    };
+    images.on_history = [&](std::string_view, const std::string& platform) {
+        seen.push_back("history " + platform);
+        return std::vector<engine::ImageHistoryItem>();
+    };
+    images.on_remove = [&](std::string_view, const engine::ImageService::RemoveOptions& options) {
+        seen.push_back("remove " + options.platform);
+        return std::vector<engine::ImageDeleteItem>();
+    };
+    images.on_check_save = [&](const std::vector<std::string>&, const std::string& platform) {
+        seen.push_back("save " + platform);
+        throw Error(ErrorKind::internal, "no suitable export target found for platform x");
+    };
+    images.on_load = [&](const engine::ByteReader&,
+                         const engine::ImageService::LoadOptions& options,
+                         const engine::ProgressSink&) {
+        seen.push_back("load " + options.platform);
+    };
+    const std::string arm =
+        "=%7B%22os%22:%22linux%22,%22architecture%22:%22arm%22,%22variant%22:%22v7%22%7D";
+    for (const char* version : {"1.48", "1.49"}) {
+        const std::string start = std::string(" /v") + version + "/images/";
+        api.ask("GET" + start + "x/json?platform" + arm);
+        api.ask("GET" + start + "x/history?platform" + arm);
+        EXPECT_EQ(api.ask("GET" + start + "x/get?platform" + arm).status, 500);
+        api.ask("POST" + start + "load?platform" + arm, "tar");
+        api.ask("DELETE" + start + "x?platforms" + arm);
+    }
+    api.ask("DELETE /v1.50/images/x?platforms" + arm);
+    api.ask("GET /v1.47/images/x/history?platform=x");
+    EXPECT_EQ(seen, (std::vector<std::string>{
+                        "inspect ", "history linux/arm/v7", "save linux/arm/v7",
+                        "load linux/arm/v7", "remove ",  //
+                        "inspect linux/arm/v7", "history linux/arm/v7", "save linux/arm/v7",
+                        "load linux/arm/v7", "remove ",  //
+                        "remove linux/arm/v7", "history "}));
+    EXPECT_EQ(api.ask("DELETE /v1.50/images/x?platforms" + arm + "&platforms" + arm).body,
+              message("multiple platforms are not supported"));
+    EXPECT_EQ(api.ask("GET /v1.48/images/x/get?platform" + arm + "&platform" + arm).body,
+              message("multiple platform parameters not supported"));
+}
+
 TEST_F(Images, HistoryTagRemoveAndPrune) {
-    images.on_history = [](std::string_view) {
+    images.on_history = [](std::string_view, const std::string&) {
         return std::vector{engine::ImageHistoryItem{.id = "<missing>", .created = 1,
                                                     .created_by = "ADD <x>", .tags = {},
                                                     .size = 2, .comment = ""}};
@@ -133,10 +181,10 @@ TEST_F(Images, HistoryTagRemoveAndPrune) {
     EXPECT_EQ(tagged.headers.at("content-length"), "0");
     EXPECT_EQ(api.ask("POST /images/x/tag").status, 200);
 
-    images.on_remove = [](std::string_view name, bool force, bool prune) {
+    images.on_remove = [](std::string_view name, const engine::ImageService::RemoveOptions& options) {
         EXPECT_EQ(name, "a/b:c");
-        EXPECT_TRUE(force);
-        EXPECT_FALSE(prune);
+        EXPECT_TRUE(options.force);
+        EXPECT_FALSE(options.prune_parents);
         return std::vector<engine::ImageDeleteItem>{{.untagged = "a/b:c", .deleted = ""},
                                                     {.untagged = "", .deleted = "sha256:80"}};
     };
@@ -201,11 +249,12 @@ TEST_F(Images, CreateWithoutASourceIsDockersError) {
 
 TEST_F(Images, LoadReportsProgressAndErrorsInBand) {
     bool fails = false;
-    images.on_load = [&](const engine::ByteReader& source, bool quiet,
+    images.on_load = [&](const engine::ByteReader& source,
+                         const engine::ImageService::LoadOptions& options,
                          const engine::ProgressSink& progress) {
         read_source(source);
         if (fails) throw Error(ErrorKind::internal, "archive/tar: invalid tar header");
-        EXPECT_FALSE(quiet);
+        EXPECT_FALSE(options.quiet);
         progress({.status = "Loading layer", .id = "abc", .current = 512, .total = 1024});
         progress({.status = "Waiting", .id = "abc", .current = 0});
         progress({.stream = "Loaded image: x:latest\n"});
@@ -227,7 +276,7 @@ TEST_F(Images, LoadReportsProgressAndErrorsInBand) {
 
 TEST_F(Images, SaveStreamsATar) {
     std::vector<std::string> checked;
-    images.on_check_save = [&](const std::vector<std::string>& names) {
+    images.on_check_save = [&](const std::vector<std::string>& names, const std::string&) {
         checked = names;
         if (names[0] == "nope") throw Error(ErrorKind::not_found, "No such image: nope");
     };

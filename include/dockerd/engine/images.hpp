@@ -95,9 +95,12 @@ struct ImportOptions {
     std::string platform;
 };
 
-/// Everything the API asks about images. `name` is a reference, an id or an id prefix.
+/// Everything the API asks about images. `name` is a reference, an id or an id prefix; `platform`
+/// is which one of it is meant, as "linux/arm64", or empty.
 ///
-/// Throws: not_found "No such image: x" and what each operation says in Docker's words.
+/// Throws: not_found "No such image: x", "image with reference x was found but its platform
+///         (linux/amd64) does not match the specified platform (linux/arm64)"; and what each
+///         operation says in Docker's words.
 class ImageService {
 public:
     virtual ~ImageService() = default;
@@ -107,22 +110,34 @@ public:
         bool shared_size = false;
         model::Filters filters;
     };
+    struct RemoveOptions {
+        bool force = false;
+        bool prune_parents = true;
+        std::string platform;
+    };
+    struct LoadOptions {
+        bool quiet = false;
+        std::string platform;  ///< images for others are passed over
+    };
     /// Each as the API operation of its name.
     virtual std::vector<ImageSummary> list(const ListOptions& options) = 0;
-    virtual ImageDetails inspect(std::string_view name) = 0;
-    virtual std::vector<ImageHistoryItem> history(std::string_view name) = 0;
+    virtual ImageDetails inspect(std::string_view name, const std::string& platform) = 0;
+    virtual std::vector<ImageHistoryItem> history(std::string_view name,
+                                                  const std::string& platform) = 0;
     virtual void tag(std::string_view name, const std::string& repository,
                      const std::string& tag) = 0;
-    virtual std::vector<ImageDeleteItem> remove(std::string_view name, bool force,
-                                                bool prune_parents) = 0;
+    virtual std::vector<ImageDeleteItem> remove(std::string_view name,
+                                                const RemoveOptions& options) = 0;
     virtual ImagePruneResult prune(const model::Filters& filters) = 0;
 
     /// Reports the new image's id as the last status.
     virtual void import(const ByteReader& source, const ImportOptions& options,
                         const ProgressSink& progress) = 0;
-    virtual void load(const ByteReader& source, bool quiet, const ProgressSink& progress) = 0;
+    virtual void load(const ByteReader& source, const LoadOptions& options,
+                      const ProgressSink& progress) = 0;
     /// Checks every name first, so that an error can still be an HTTP error.
-    virtual void check_save(const std::vector<std::string>& names) = 0;
+    /// Throws: internal, "no suitable export target found for platform linux/arm64".
+    virtual void check_save(const std::vector<std::string>& names, const std::string& platform) = 0;
     virtual void save(const std::vector<std::string>& names, const ByteWriter& sink) = 0;
 };
 

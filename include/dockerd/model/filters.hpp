@@ -29,7 +29,7 @@ public:
 
     /// True when the key is absent or `value` is one of its values.
     [[nodiscard]] bool exact_match(const std::string& key, std::string_view value) const;
-    /// Like exact_match, but a value also matches as a substring or as a regular expression.
+    /// Like exact_match, but a value also matches as a regular expression, if it is one.
     [[nodiscard]] bool match(const std::string& key, std::string_view value) const;
     /// True when every `k` or `k=v` given under `key` holds for `labels`.
     [[nodiscard]] bool match_labels(const std::string& key,

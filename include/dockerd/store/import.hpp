@@ -45,11 +45,14 @@ struct LoadedImage {
 /// reading the stream once. Layers are verified against the configuration. On an error nothing
 /// new stays visible that was not complete before it.
 /// Source: moby image/tarexport/load.go for texts and order.
-std::vector<LoadedImage> load_images(Images& images, archive::ByteSource stream,
-                                     const LoadProgressSink& progress);
+/// `wanted` may pass images over.
+std::vector<LoadedImage> load_images(
+    Images& images, archive::ByteSource stream, const LoadProgressSink& progress,
+    const std::function<bool(const ImageConfig& config)>& wanted = {});
 
-/// Checks names as save_images will. Throws: not_found, "No such image: x"; invalid_argument.
-void check_save(const Images& images, const std::vector<std::string>& names);
+/// Checks names as save_images will, and returns what they mean.
+/// Throws: not_found, "No such image: x"; invalid_argument.
+std::vector<ImagePtr> check_save(const Images& images, const std::vector<std::string>& names);
 
 /// Writes images as Docker 28 does: one tar that is both docker-archive and OCI layout, members
 /// in lexical order, streamed without temporary files. `saved` is told every image's id.

@@ -191,7 +191,7 @@ std::string text_member(const base::Json& json, const char* name) {
 }
 
 /// Source: moby api/server/httputils/form.go, DecodePlatform.
-void check_platform(const std::string& text) {
+std::string read_platform(const std::string& text) {
     if (const auto error = model::scan_go_json(text).error; !error.empty()) {
         fail(ErrorKind::invalid_argument, "failed to parse platform: " + error);
     }
@@ -207,28 +207,43 @@ void check_platform(const std::string& text) {
     if (os.empty() || architecture.empty()) {
         fail(ErrorKind::invalid_argument, "both OS and Architecture must be provided");
     }
+    const std::string variant = text_member(json, "variant");
+    return os + "/" + architecture + (variant.empty() ? "" : "/" + variant);
 }
 
 }  // namespace
 
-void check_image_inspect(const http::Request& request) {
+std::string decode_platform(const http::Request& request, ApiVersion since) {
+    const std::string text = request.param("platform", "");
+    return request.version < since || text.empty() ? "" : read_platform(text);
+}
+
+std::string decode_image_inspect(const http::Request& request) {
     const bool manifests = request.version >= ApiVersion{1, 48} && bool_param(request, "manifests");
-    const std::string platform = request.param("platform", "");
-    if (request.version < ApiVersion{1, 49} || platform.empty()) return;
-    check_platform(platform);
-    if (manifests) {
+    std::string platform = decode_platform(request, {1, 49});
+    if (manifests && !platform.empty()) {
         fail(ErrorKind::invalid_argument,
              "conflicting options: manifests and platform options cannot both be set");
     }
+    return platform;
 }
 
-void check_one_platform(const http::Request& request) {
-    if (request.version < ApiVersion{1, 48}) return;
-    const auto platforms = request.params("platform");
-    if (platforms.size() > 1) {
+std::string decode_one_platform(const http::Request& request) {
+    if (request.version >= ApiVersion{1, 48} && request.params("platform").size() > 1) {
         fail(ErrorKind::invalid_argument, "multiple platform parameters not supported");
     }
-    if (!platforms.empty() && !platforms.front().empty()) check_platform(platforms.front());
+    return decode_platform(request, {1, 48});
+}
+
+std::string decode_removed_platform(const http::Request& request) {
+    if (request.version < ApiVersion{1, 50}) return {};
+    std::string platform;
+    const auto texts = request.params("platforms");
+    for (const auto& text : texts) platform = read_platform(text);
+    if (texts.size() > 1) {
+        fail(ErrorKind::invalid_argument, "multiple platforms are not supported");
+    }
+    return platform;
 }
 
 engine::ImportOptions decode_import(const http::Request& request, const std::string& source) {

@@ -25,12 +25,17 @@ std::string encode_deleted(const std::vector<engine::ImageDeleteItem>& items);
 std::string encode_image_prune(const engine::ImagePruneResult& result);
 
 engine::ImageService::ListOptions decode_image_list(const http::Request& request);
-/// Refuses combinations of `manifests` and `platform` and a platform that cannot be read.
-/// Throws: invalid_argument, "failed to parse platform: ...".
-void check_image_inspect(const http::Request& request);
-/// Refuses several platforms. Throws: invalid_argument, "multiple platform parameters not
-/// supported".
-void check_one_platform(const http::Request& request);
+/// The `platform` parameter, JSON of an OCI platform, as "linux/arm64"; empty before API `since`.
+/// Throws: invalid_argument, "failed to parse platform: ...", "both OS and Architecture must be
+///         provided".
+std::string decode_platform(const http::Request& request, ApiVersion since);
+/// The same for inspect, which refuses it beside `manifests`.
+std::string decode_image_inspect(const http::Request& request);
+/// The same for save and load, which refuse several of them.
+/// Throws: invalid_argument, "multiple platform parameters not supported".
+std::string decode_one_platform(const http::Request& request);
+/// The `platforms` of a removal. Throws: invalid_argument, "multiple platforms are not supported".
+std::string decode_removed_platform(const http::Request& request);
 engine::ImportOptions decode_import(const http::Request& request, const std::string& source);
 
 /// One line of a progress stream, with its "\r\n". Source: moby pkg/jsonmessage, JSONMessage.

@@ -26,14 +26,16 @@ Response ImageHandlers::list(const Request& request) {
 
 // GET /images/{name}/json
 Response ImageHandlers::inspect(const Request& request) {
-    codec::check_image_inspect(request);
-    const auto image = images_.inspect(request.path_param("name"));
+    const auto image =
+        images_.inspect(request.path_param("name"), codec::decode_image_inspect(request));
     return Response::json(200, codec::encode_image(image, request.version));
 }
 
 // GET /images/{name}/history
 Response ImageHandlers::history(const Request& request) {
-    return Response::json(200, codec::encode_history(images_.history(request.path_param("name"))));
+    const std::string platform = codec::decode_platform(request, {1, 48});
+    const auto items = images_.history(request.path_param("name"), platform);
+    return Response::json(200, codec::encode_history(items));
 }
 
 // POST /images/{name}/tag
@@ -49,8 +51,9 @@ Response ImageHandlers::tag(const Request& request) {
 Response ImageHandlers::remove(const Request& request) {
     const std::string& name = request.path_param("name");
     if (base::trim(name).empty()) fail(ErrorKind::invalid_argument, "image name cannot be blank");
-    const auto items =
-        images_.remove(name, bool_param(request, "force"), !bool_param(request, "noprune"));
+    const auto items = images_.remove(name, {.force = bool_param(request, "force"),
+                                             .prune_parents = !bool_param(request, "noprune"),
+                                             .platform = codec::decode_removed_platform(request)});
     return Response::json(200, codec::encode_deleted(items));
 }
 
@@ -122,11 +125,12 @@ void ImageHandlers::import(const Request& request, const std::string& source, Bo
 
 // POST /images/load
 void ImageHandlers::load(Request& request, BodyReader& in, ResponseWriter& out) {
-    codec::check_one_platform(request);
-    const bool quiet = bool_param_or(request, "quiet", true);
+    const engine::ImageService::LoadOptions options{
+        .quiet = bool_param_or(request, "quiet", true),
+        .platform = codec::decode_one_platform(request)};
     ProgressWriter progress(out);
     try {
-        images_.load(reader(in), quiet, std::ref(progress));
+        images_.load(reader(in), options, std::ref(progress));
     } catch (const Error& error) {
         // Always within the stream. Source: moby image_routes.go, postImagesLoad.
         progress.send(codec::encode_stream_error(error.what()));
@@ -135,10 +139,10 @@ void ImageHandlers::load(Request& request, BodyReader& in, ResponseWriter& out) 
 
 // GET /images/get, /images/{name}/get
 void ImageHandlers::save(Request& request, BodyReader& /*in*/, ResponseWriter& out) {
-    codec::check_one_platform(request);
+    const std::string platform = codec::decode_one_platform(request);
     std::vector<std::string> names = request.params("names");
     if (const std::string& name = request.path_param("name"); !name.empty()) names = {name};
-    images_.check_save(names);
+    images_.check_save(names, platform);
     out.head(200, {{"Content-Type", "application/x-tar"}});
     try {
         images_.save(names, [&](std::string_view bytes) { out.write(bytes); });

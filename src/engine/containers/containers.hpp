@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -132,15 +133,21 @@ private:
     void verify_create(model::ContainerCreate& request, std::vector<std::string>& warnings) const;
     void check_links(const model::HostConfig& host) const;
     void check_shared_namespaces(const model::HostConfig& host) const;
+    void name_shared_by_id(model::HostConfig& host) const;
     void fill_host_config(model::HostConfig& host) const;
     std::string reserve_name(const std::string& wanted, const std::string& id);
     void build_on_disk(const ContainerRef& container, const std::string& chain_id,
                        const model::ContainerCreate& request);
-    void prepare_rootfs(const ContainerRef& container);
+    void prepare_rootfs(const ContainerRef& container, const std::set<std::string>& of_others);
     // mounts.cpp
-    void register_mounts(store::ContainerRecord& record);
+    void take_mounts_of_others(store::ContainerRecord& record);
+    /// Whether what is mounted below a read-only bind is made read-only too.
+    enum class ReadOnlyBinds { recursive, top_only };
+    std::set<std::string> register_mounts(store::ContainerRecord& record,
+                                          ReadOnlyBinds read_only_binds);
     void register_image_volumes(store::ContainerRecord& record, const std::string& rootfs);
-    void populate_volumes(const store::ContainerRecord& record, const std::string& rootfs);
+    void populate_volumes(const store::ContainerRecord& record, const std::string& rootfs,
+                          const std::set<std::string>& of_others);
     void release_volumes(const store::ContainerRecord& record, bool remove) noexcept;
     // start.cpp
     StartOutcome start_container(const ContainerRef& container);
@@ -234,6 +241,8 @@ private:
     void probe_exited(const ContainerRef& container, const std::shared_ptr<Exec>& exec, int code);
     void take_probe_result(const ContainerRef& container, const Exec& exec, std::int64_t code,
                            std::string output);
+    // list.cpp
+    [[nodiscard]] std::vector<std::string> with_children(const std::string& image) const;
     // snapshot.cpp
     void publish(Container& container);
     /// What a name of an image means during one list: many containers share few names.

@@ -186,12 +186,27 @@ void Containers::check_shared_namespaces(const model::HostConfig& host) const {
     }
 }
 
+/// Whose namespaces a container shares is kept by id: names may move on.
+// Source: moby daemon/daemon_unix.go, adaptSharedNamespaceContainer.
+void Containers::name_shared_by_id(model::HostConfig& host) const {
+    constexpr std::string_view prefix = "container:";
+    for (std::string* mode : {&host.pid_mode, &host.ipc_mode, &host.network_mode}) {
+        if (!mode->starts_with(prefix)) continue;
+        try {
+            *mode = std::string(prefix) + index_.get(mode->substr(prefix.size()))->id;
+        } catch (const Error&) {
+            // Refused where the mode is used, in the words for that.
+        }
+    }
+}
+
 void Containers::fill_host_config(model::HostConfig& host) const {
     runtime::adapt_host_config(host, parts_.sysinfo,
                                {.shm_size = options_.shm_size,
                                 .ipc_mode = options_.ipc_mode,
                                 .cgroupns_mode = options_.cgroupns_mode});
     if (host.network_mode.empty() || host.network_mode == "default") host.network_mode = "bridge";
+    name_shared_by_id(host);
     if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
     if (host.runtime.empty()) host.runtime = "runc";
     // Source: moby daemon/create.go, generateSecurityOpt.
@@ -234,7 +249,7 @@ std::string Containers::reserve_name(const std::string& wanted, const std::strin
 
 /// Writable layer, volumes and both files; one flush makes all of it durable. Undone as a whole.
 void Containers::build_on_disk(const ContainerRef& container, const std::string& chain_id,
-                               const model::ContainerCreate& /*request*/) {
+                               const model::ContainerCreate& request) {
     const base::Lock lock(container->operation);
     auto& record = container->record;
     if (!record.host_config.storage_opt.empty()) {
@@ -258,9 +273,11 @@ void Containers::build_on_disk(const ContainerRef& container, const std::string&
             // The first failure is the one reported; the layer is swept at the next start.
         }
     });
-    register_mounts(record);
     base::Undo drop_volumes([&] { release_volumes(record, /*remove=*/true); });
-    prepare_rootfs(container);
+    const auto of_others =
+        register_mounts(record, request.default_read_only_non_recursive ? ReadOnlyBinds::top_only
+                                                                        : ReadOnlyBinds::recursive);
+    prepare_rootfs(container, of_others);
 
     const std::string directory = parts_.files.path(container->id);
     record.log_path.clear();
@@ -279,7 +296,8 @@ void Containers::build_on_disk(const ContainerRef& container, const std::string&
 }
 
 /// What has to be done inside the new root file system; mounted only if there is something.
-void Containers::prepare_rootfs(const ContainerRef& container) {
+void Containers::prepare_rootfs(const ContainerRef& container,
+                                const std::set<std::string>& of_others) {
     auto& record = container->record;
     const auto& config = record.config;
     bool needs_mount = !config.volumes.empty();
@@ -308,7 +326,7 @@ void Containers::prepare_rootfs(const ContainerRef& container) {
         }
     }
     register_image_volumes(record, mounted.path);
-    populate_volumes(record, mounted.path);
+    populate_volumes(record, mounted.path, of_others);
 }
 
 }  // namespace dockerd::engine

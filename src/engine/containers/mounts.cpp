@@ -37,6 +37,15 @@ void attach_volume(Volumes& volumes, const std::string& container, store::MountP
     if (point.mode.empty()) point.mode = "z";
 }
 
+/// Docker marks an anonymous volume in the labels that were asked for, where there are any: they
+/// are shown so in HostConfig.Mounts.
+// Source: moby volume/service/service.go, Create.
+void mark_anonymous(model::Mount& mount) {
+    if (mount.type != "volume" || !mount.source.empty() || !mount.volume_options) return;
+    auto& labels = mount.volume_options->labels;
+    if (!labels.is_null()) labels.emplace(anonymous_label, "");
+}
+
 /// Docker answers what is wrong with a text of Binds as a failure of its own: 500.
 store::MountPointRecord requested_bind(const std::string& text, const std::string& driver) {
     try {
@@ -68,10 +77,9 @@ void check_data_root(store::MountPointRecord& point, const std::string& data_roo
 
 }  // namespace
 
-// Source: moby daemon/volumes.go, registerMountPoints.
-void Containers::register_mounts(store::ContainerRecord& record) {
-    const auto& host = record.host_config;
-    for (const auto& text : host.volumes_from) {
+/// The mounts of `--volumes-from`; what the container asks for itself comes in their place later.
+void Containers::take_mounts_of_others(store::ContainerRecord& record) {
+    for (const auto& text : record.host_config.volumes_from) {
         const auto [reference, mode] = parse_volumes_from(text);
         ContainerRef source;
         try {
@@ -83,16 +91,31 @@ void Containers::register_mounts(store::ContainerRecord& record) {
         for (auto [destination, point] : source->record.mount_points) {
             point.rw = point.rw && is_read_write(mode);
             point.spec.read_only = !point.rw;
+            point.mode.clear();
+            point.skip_mountpoint_creation = false;
             if (point.type == "volume") parts_.volumes.restore_hold(point.name, record.id);
             record.mount_points[destination] = point;
         }
     }
+}
+
+/// Returns where mounts of other containers are: nothing of the image is copied into those.
+// Source: moby daemon/volumes.go, registerMountPoints.
+std::set<std::string> Containers::register_mounts(store::ContainerRecord& record,
+                                                  ReadOnlyBinds read_only_binds) {
+    take_mounts_of_others(record);
+    auto& host = record.host_config;
+    const auto others = record.mount_points;
     std::set<std::string> taken;
     const auto add = [&](store::MountPointRecord point) {
         if (!taken.insert(point.destination).second) {
             throw errors::duplicate_mount_point(point.destination);
         }
         if (point.type == "volume") attach_volume(parts_.volumes, record.id, point);
+        if (point.type == "bind" && !point.rw && read_only_binds == ReadOnlyBinds::top_only) {
+            if (!point.spec.bind_options) point.spec.bind_options.emplace();
+            point.spec.bind_options->read_only_non_recursive = true;
+        }
         record.mount_points[point.destination] = std::move(point);
     };
     for (const auto& text : host.binds) {
@@ -103,17 +126,36 @@ void Containers::register_mounts(store::ContainerRecord& record) {
         }
         add(std::move(point));
     }
-    for (const auto& mount : host.mounts) {
+    for (auto& mount : host.mounts) {
         auto point = parse_mount(mount, CheckSource::yes);
         if (point.type == "image") {
+            (void)parts_.images.get(point.source);
             base::fail(base::ErrorKind::not_implemented,
                        "mounts of type \"image\" are not supported by this engine yet");
         }
         check_data_root(point, options_.data_root);
         const bool creates = mount.bind_options && mount.bind_options->create_mountpoint;
         point.skip_mountpoint_creation = point.type == "bind" && !creates;
-        add(std::move(point));
+        mark_anonymous(mount);
+        mark_anonymous(point.spec);
+        const std::string& destination = point.destination;
+        add(point);
+        // What was decided is shown in HostConfig.Mounts where options were given, as Docker does.
+        if (mount.bind_options) {
+            mount.bind_options = record.mount_points.at(destination).spec.bind_options;
+        }
     }
+    std::set<std::string> in_use;
+    for (const auto& [destination, point] : record.mount_points) in_use.insert(point.name);
+    std::set<std::string> left;
+    for (const auto& [destination, point] : others) {
+        if (!taken.contains(destination)) {
+            left.insert(destination);
+        } else if (point.type == "volume" && !in_use.contains(point.name)) {
+            parts_.volumes.release(point.name, record.id);
+        }
+    }
+    return left;
 }
 
 /// Anonymous volumes for VOLUME of the image, where nothing is mounted yet.
@@ -141,10 +183,11 @@ void Containers::register_image_volumes(store::ContainerRecord& record, const st
 }
 
 /// Copies what the image has at a volume's place into the volume, if that is empty.
-void Containers::populate_volumes(const store::ContainerRecord& record, const std::string& rootfs) {
+void Containers::populate_volumes(const store::ContainerRecord& record, const std::string& rootfs,
+                                  const std::set<std::string>& of_others) {
     const base::Fd root{::open(rootfs.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
     for (const auto& [destination, point] : record.mount_points) {
-        if (point.type != "volume") continue;
+        if (point.type != "volume" || of_others.contains(destination)) continue;
         if (point.spec.volume_options && point.spec.volume_options->no_copy) continue;
         const base::Fd source =
             sys::try_open_in_root(root.get(), destination, O_RDONLY | O_DIRECTORY);

@@ -76,6 +76,15 @@ std::vector<PublishedPort> ports_of(const store::ContainerRecord& record) {
     return out;
 }
 
+/// The address asked for on the network the container is created in; older clients look for it in
+/// the container's configuration. Source: moby daemon/inspect.go, getInspectData.
+std::string main_mac_address(const store::ContainerRecord& record) {
+    const std::string& mode = record.host_config.network_mode;
+    if (mode != "bridge" && net::is_predefined_network(mode)) return {};
+    const auto found = record.network.networks.find(mode);
+    return found == record.network.networks.end() ? "" : found->second.desired_mac_address;
+}
+
 }  // namespace
 
 const char* status_name(ContainerStatus status) {
@@ -108,6 +117,7 @@ void Containers::publish(Container& container) {
     out->path = record.path;
     out->args = record.args;
     out->config = record.config;
+    if (out->config.mac_address.empty()) out->config.mac_address = main_mac_address(record);
     out->host_config = record.host_config;
     out->state = state_of(record.state, container.removing);
     out->image_id = record.image_id;

@@ -156,6 +156,7 @@ void Containers::connect_networks(const ContainerRef& container) {
     record.network.sandbox_key = sandbox.key();
     const auto ports = wanted_ports(record);
     std::vector<net::PublishedPort> published;
+    bool reachable = false;  // on a bridge that leads outside
     for (auto& [name, endpoint] : record.network.networks) {
         net::JoinRequest request;
         request.network = name;
@@ -170,8 +171,10 @@ void Containers::connect_networks(const ContainerRef& container) {
                                            [&] { return parts_.networks.join(sandbox, request); });
         info.fill(endpoint.settings);
         published.insert(published.end(), info.ports.begin(), info.ports.end());
+        reachable = reachable || info.gateway || info.ipv6_gateway;
     }
-    record.network.ports = net::port_map(published, exposed_ports(record));
+    record.network.ports =
+        net::port_map(published, reachable ? exposed_ports(record) : std::vector<std::string>());
     record.network.ports.given = true;
 }
 

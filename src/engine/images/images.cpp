@@ -44,8 +44,9 @@ void Images::log_event(std::string_view action, const std::string& id, const std
     log_image_event(store_, events_, action, id, name);
 }
 
-ImageDetails Images::inspect(std::string_view name) {
+ImageDetails Images::inspect(std::string_view name, const std::string& platform) {
     const auto image = store_.get(name);
+    require_platform(*image, name, platform);
     const auto& config = *image->config;
     ImageDetails details;
     details.id = image->id;
@@ -78,8 +79,9 @@ ImageDetails Images::inspect(std::string_view name) {
     return details;
 }
 
-std::vector<ImageHistoryItem> Images::history(std::string_view name) {
+std::vector<ImageHistoryItem> Images::history(std::string_view name, const std::string& platform) {
     auto image = store_.get(name);
+    require_platform(*image, name, platform);
     const auto& config = *image->config;
     // Chain ids from the top layer down, so that sizes can be read from the bottom up.
     std::vector<std::int64_t> sizes;

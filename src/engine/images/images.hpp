@@ -38,16 +38,18 @@ public:
     void set_users(ImageUsers users) { users_ = std::move(users); }
 
     std::vector<ImageSummary> list(const ListOptions& options) override;
-    ImageDetails inspect(std::string_view name) override;
-    std::vector<ImageHistoryItem> history(std::string_view name) override;
+    ImageDetails inspect(std::string_view name, const std::string& platform) override;
+    std::vector<ImageHistoryItem> history(std::string_view name,
+                                          const std::string& platform) override;
     void tag(std::string_view name, const std::string& repository, const std::string& tag) override;
-    std::vector<ImageDeleteItem> remove(std::string_view name, bool force,
-                                        bool prune_parents) override;
+    std::vector<ImageDeleteItem> remove(std::string_view name,
+                                        const RemoveOptions& options) override;
     ImagePruneResult prune(const model::Filters& filters) override;
     void import(const ByteReader& source, const ImportOptions& options,
                 const ProgressSink& progress) override;
-    void load(const ByteReader& source, bool quiet, const ProgressSink& progress) override;
-    void check_save(const std::vector<std::string>& names) override;
+    void load(const ByteReader& source, const LoadOptions& options,
+              const ProgressSink& progress) override;
+    void check_save(const std::vector<std::string>& names, const std::string& platform) override;
     void save(const std::vector<std::string>& names, const ByteWriter& sink) override;
 
     /// The image a container is to be created from. `platform` as "linux/arm64", or empty.

@@ -109,13 +109,28 @@ bool Platform::accepts(const Platform& other) const {
     return no_variant || own.variant == theirs.variant || theirs.variant < own.variant;
 }
 
+namespace {
+
+Platform platform_of(const store::ImageConfig& config) {
+    return {config.os.empty() ? "linux" : config.os, config.architecture, config.variant};
+}
+
+}  // namespace
+
+bool is_exactly_for(const store::ImageConfig& config, const std::string& platform) {
+    if (platform.empty()) return true;
+    const Platform wanted = Platform::parse(platform);
+    Platform own = platform_of(config);
+    normalise(own);
+    return own.os == wanted.os && own.architecture == wanted.architecture &&
+           own.variant == wanted.variant;
+}
+
 void require_platform(const store::Image& image, std::string_view name,
                       const std::string& platform) {
     if (platform.empty()) return;
     const Platform wanted = Platform::parse(platform);
-    const auto& config = *image.config;
-    const Platform own{config.os.empty() ? "linux" : config.os, config.architecture,
-                       config.variant};
+    const Platform own = platform_of(*image.config);
     if (wanted.accepts(own)) return;
     base::fail(base::ErrorKind::not_found,
                "image with reference " + std::string(name) + " was found but its platform (" +

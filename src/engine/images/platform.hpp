@@ -31,4 +31,8 @@ struct Platform {
 void require_platform(const store::Image& image, std::string_view name,
                       const std::string& platform);
 
+/// Whether an image is for this platform and no other one, the variant included; empty asks for
+/// nothing. Source: containerd/platforms, OnlyStrict.
+bool is_exactly_for(const store::ImageConfig& config, const std::string& platform);
+
 }  // namespace dockerd::engine

@@ -8,6 +8,7 @@
 #include <dockerd/model/reference.hpp>
 
 #include "images/images.hpp"
+#include "images/platform.hpp"
 #include "images/moment.hpp"
 
 namespace dockerd::engine {
@@ -113,9 +114,11 @@ void Images::check_conflicts(const store::Image& image, unsigned mask) const {
     }
 }
 
-std::vector<ImageDeleteItem> Images::remove(std::string_view name, bool force, bool prune_parents) {
+std::vector<ImageDeleteItem> Images::remove(std::string_view name, const RemoveOptions& options) {
     const auto image = store_.get(name);
-    Removal removal{image->id, force, prune_parents, {}};
+    require_platform(*image, name, options.platform);
+    const bool force = options.force;
+    Removal removal{image->id, force, options.prune_parents, {}};
     try {
         bool quiet = false;
         if (!is_id_prefix(image->id, name)) {
@@ -243,7 +246,7 @@ ImagePruneResult Images::prune(const model::Filters& filters) {
     ImagePruneResult result;
     for (const auto& name : prune_candidates(store_, filters, dangling_only)) {
         try {
-            auto items = remove(name, /*force=*/false, /*prune_parents=*/true);
+            auto items = remove(name, {});
             std::ranges::move(items, std::back_inserter(result.deleted));
         } catch (const base::Error& error) {
             if (error.kind() == ErrorKind::conflict || error.kind() == ErrorKind::not_found)

@@ -36,9 +36,10 @@ void Images::import(const ByteReader& source, const ImportOptions& options,
     progress(done);
 }
 
-void Images::load(const ByteReader& source, bool quiet, const ProgressSink& progress) {
-    const auto loaded = store::load_images(store_, source, [&](const store::LoadProgress& step) {
-        if (quiet && step.stream.empty()) return;
+void Images::load(const ByteReader& source, const LoadOptions& options,
+                  const ProgressSink& progress) {
+    const auto show = [&](const store::LoadProgress& step) {
+        if (options.quiet && step.stream.empty()) return;
         Progress shown;
         shown.stream = step.stream;
         shown.status = step.status;
@@ -46,11 +47,22 @@ void Images::load(const ByteReader& source, bool quiet, const ProgressSink& prog
         shown.current = step.current;
         shown.total = step.total;
         progress(shown);
-    });
+    };
+    const auto wanted = [&](const store::ImageConfig& config) {
+        return is_exactly_for(config, options.platform);
+    };
+    const auto loaded = store::load_images(store_, source, show, wanted);
     for (const auto& image : loaded) log_event("load", image.id, image.id);
 }
 
-void Images::check_save(const std::vector<std::string>& names) { store::check_save(store_, names); }
+// Source: moby image/tarexport/save.go, takeLayerReference.
+void Images::check_save(const std::vector<std::string>& names, const std::string& platform) {
+    for (const auto& image : store::check_save(store_, names)) {
+        if (is_exactly_for(*image->config, platform)) continue;
+        base::fail(base::ErrorKind::internal, "no suitable export target found for platform " +
+                                                  Platform::parse(platform).text());
+    }
+}
 
 void Images::save(const std::vector<std::string>& names, const ByteWriter& sink) {
     store::save_images(store_, names, sink,

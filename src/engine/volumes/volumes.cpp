@@ -20,7 +20,6 @@ using base::ErrorKind;
 namespace {
 
 constexpr std::string_view driver_name = "local";
-constexpr const char* anonymous_label = "com.docker.volume.anonymous";
 
 base::Error no_such_volume(std::string_view name) {
     return {ErrorKind::not_found,

@@ -17,6 +17,9 @@
 
 namespace dockerd::engine {
 
+/// Marks a volume without a name of a user's. Source: moby volume/service/service.go.
+inline constexpr const char* anonymous_label = "com.docker.volume.anonymous";
+
 /// Volumes of the local driver.
 ///
 /// Containers hold the volumes they name from their creation to their removal; a held volume

@@ -109,7 +109,7 @@ protected:
         return "no error";
     }
     std::string remove_error(const std::string& name, bool force = false) {
-        return error_of([&] { images_->remove(name, force, true); }, base::ErrorKind::conflict);
+        return error_of([&] { images_->remove(name, {.force = force}); }, base::ErrorKind::conflict);
     }
     static std::vector<std::string> lines(const std::vector<ImageDeleteItem>& items) {
         std::vector<std::string> out;
@@ -145,7 +145,7 @@ TEST_F(ImagesTest, ImportsTagsAndInspects) {
     EXPECT_THAT(id, StartsWith("sha256:"));
     EXPECT_THAT(seen_, ElementsAre("image tag a:1", "image import " + id));
     images_->tag("a:1", "b", "");
-    const auto details = images_->inspect(short_of(id));
+    const auto details = images_->inspect(short_of(id), "");
     EXPECT_EQ(details.id, id);
     EXPECT_THAT(details.repo_tags, ElementsAre("a:1", "b:latest"));
     EXPECT_EQ(details.comment, "Imported from -");
@@ -156,7 +156,7 @@ TEST_F(ImagesTest, ImportsTagsAndInspects) {
     EXPECT_EQ(details.diff_ids.size(), 1U);
     EXPECT_FALSE(details.graph_driver.data.empty());
     EXPECT_FALSE(details.last_tag_time.is_zero());
-    const auto history = images_->history("b");
+    const auto history = images_->history("b", "");
     ASSERT_EQ(history.size(), 1U);
     EXPECT_EQ(history[0].id, id);
     EXPECT_EQ(history[0].size, 100);
@@ -166,7 +166,7 @@ TEST_F(ImagesTest, ImportsTagsAndInspects) {
 TEST_F(ImagesTest, SaysWhatDockerSaysAboutNames) {
     const auto missing = base::ErrorKind::not_found;
     const auto invalid = base::ErrorKind::invalid_argument;
-    EXPECT_EQ(error_of([&] { images_->inspect("nope"); }, missing), "No such image: nope:latest");
+    EXPECT_EQ(error_of([&] { images_->inspect("nope", ""); }, missing), "No such image: nope:latest");
     EXPECT_EQ(error_of([&] { images_->resolve("x:y", ""); }, missing), "No such image: x:y");
     import("a", 10);
     EXPECT_EQ(error_of([&] { images_->tag("a", "BAD", ""); }, invalid),
@@ -175,7 +175,7 @@ TEST_F(ImagesTest, SaysWhatDockerSaysAboutNames) {
               "cannot import digest reference");
     EXPECT_EQ(error_of([&] { images_->resolve("a", "linux/s390x"); }, missing),
               "image with reference a was found but its platform (" +
-                  std::string("linux/" + images_->inspect("a").architecture) +
+                  std::string("linux/" + images_->inspect("a", "").architecture) +
                   ") does not match the specified platform (linux/s390x)");
 }
 
@@ -212,8 +212,8 @@ TEST_F(ImagesTest, RemovesATagAndThenTheImage) {
     images_->tag("a:1", "a", "2");
     const auto chain = store_->find(id)->chain_id;
     seen_.clear();
-    EXPECT_THAT(lines(images_->remove("a:1", false, true)), ElementsAre("Untagged a:1"));
-    EXPECT_THAT(lines(images_->remove("a:2", false, true)),
+    EXPECT_THAT(lines(images_->remove("a:1", {})), ElementsAre("Untagged a:1"));
+    EXPECT_THAT(lines(images_->remove("a:2", {.force = false})),
                 ElementsAre("Untagged a:2", "Deleted " + id, "Deleted " + chain));
     EXPECT_THAT(seen_, ElementsAre("image untag " + id, "image untag " + id, "image delete " + id));
     EXPECT_THAT(store_->list(), IsEmpty());
@@ -225,7 +225,7 @@ TEST_F(ImagesTest, RefusesToRemoveById) {
     const std::string head = "conflict: unable to delete " + short_of(id);
     EXPECT_EQ(remove_error(short_of(id)),
               head + " (must be forced) - image is referenced in multiple repositories");
-    EXPECT_EQ(lines(images_->remove(short_of(id), true, true)).size(), 4U);
+    EXPECT_EQ(lines(images_->remove(short_of(id), {.force = true})).size(), 4U);
 }
 
 TEST_F(ImagesTest, RefusesToRemoveWhatContainersUse) {
@@ -242,7 +242,7 @@ TEST_F(ImagesTest, RefusesToRemoveWhatContainersUse) {
     EXPECT_EQ(remove_error(short_of(id), true),
               head + " (cannot be forced) - image is being used by running container 0123456789ab");
     // Untagging by force keeps the image that a container runs from.
-    EXPECT_THAT(lines(images_->remove("a:1", true, true)), ElementsAre("Untagged a:1"));
+    EXPECT_THAT(lines(images_->remove("a:1", {.force = true})), ElementsAre("Untagged a:1"));
     EXPECT_TRUE(store_->find(id));
 }
 
@@ -253,7 +253,7 @@ TEST_F(ImagesTest, RemovesParentsThatNobodyNeeds) {
     EXPECT_EQ(remove_error(short_of(parent)),
               "conflict: unable to delete " + short_of(parent) +
                   " (cannot be forced) - image has dependent child images");
-    const auto removed = lines(images_->remove("c:1", false, true));
+    const auto removed = lines(images_->remove("c:1", {.force = false}));
     ASSERT_EQ(removed.size(), 4U);
     EXPECT_EQ(removed[1], "Deleted " + child);
     EXPECT_EQ(removed[2], "Deleted " + parent);
@@ -263,7 +263,7 @@ TEST_F(ImagesTest, RemovesDigestsWithTheLastTag) {
     const auto id = import("a:1", 10);
     const std::string digest = "a@sha256:" + std::string(64, 'd');
     store_->tag(model::Reference::parse(digest), id);
-    const auto removed = lines(images_->remove("a:1", false, true));
+    const auto removed = lines(images_->remove("a:1", {}));
     ASSERT_EQ(removed.size(), 4U);
     EXPECT_EQ(removed[0], "Untagged a:1");
     EXPECT_EQ(removed[1], "Untagged " + digest);
@@ -289,19 +289,43 @@ TEST_F(ImagesTest, PrunesDanglingOrUnused) {
 TEST_F(ImagesTest, SavesAndLoads) {
     const auto id = import("a:1", 5000, {"CMD [\"x\"]"});
     seen_.clear();
-    images_->check_save({"a:1"});
+    images_->check_save({"a:1"}, "");
     std::string tar;
     images_->save({"a:1"}, [&](std::string_view bytes) { tar += bytes; });
-    images_->remove("a:1", false, true);
+    images_->remove("a:1", {});
     std::string text;
-    images_->load(reader_of(tar), /*quiet=*/true,
+    images_->load(reader_of(tar), {.quiet = true},
                   [&](const Progress& progress) { text += progress.stream + progress.status; });
     EXPECT_EQ(text, "Loaded image: a:1\n");
-    EXPECT_EQ(images_->inspect("a:1").id, id);
+    EXPECT_EQ(images_->inspect("a:1", "").id, id);
     EXPECT_EQ(seen_.front(), "image save " + id);
     EXPECT_EQ(seen_.back(), "image load " + id);
-    EXPECT_EQ(error_of([&] { images_->check_save({"nope"}); }, base::ErrorKind::not_found),
+    EXPECT_EQ(error_of([&] { images_->check_save({"nope"}, ""); }, base::ErrorKind::not_found),
               "No such image: nope");
+}
+
+TEST_F(ImagesTest, AnotherPlatformIsNotFound) {
+    const std::string own = "linux/" + store::native_architecture();
+    const std::string other = "linux/s390x";
+    const auto id = import("a:1", 50);
+    const std::string text = "image with reference a:1 was found but its platform (" + own +
+                             ") does not match the specified platform (linux/s390x)";
+    const auto missing = base::ErrorKind::not_found;
+    EXPECT_EQ(error_of([&] { images_->inspect("a:1", other); }, missing), text);
+    EXPECT_EQ(error_of([&] { images_->history("a:1", other); }, missing), text);
+    EXPECT_EQ(error_of([&] { images_->remove("a:1", {.platform = other}); }, missing), text);
+    EXPECT_EQ(images_->inspect("a:1", own).id, id);
+    EXPECT_EQ(error_of([&] { images_->check_save({"a:1"}, other); }, base::ErrorKind::internal),
+              "no suitable export target found for platform linux/s390x");
+    images_->check_save({"a:1"}, own);
+    std::string tar;
+    images_->save({"a:1"}, [&](std::string_view bytes) { tar += bytes; });
+    EXPECT_THAT(lines(images_->remove("a:1", {.platform = own})).front(), "Untagged a:1");
+    const auto ignore = [](const Progress&) {};
+    images_->load(reader_of(tar), {.platform = other}, ignore);
+    EXPECT_EQ(images_->count(), 0U) << "an image for another platform is passed over";
+    images_->load(reader_of(tar), {.platform = own}, ignore);
+    EXPECT_EQ(images_->inspect("a:1", "").id, id);
 }
 
 }  // namespace

@@ -1,0 +1,105 @@
+"""What a create makes of its request: mounts of others, namespaces of others, addresses, ports."""
+import support  # noqa: F401
+
+import rawhttp
+from testcase import DaemonTestCase, main
+
+
+class Create(DaemonTestCase):
+    def tearDown(self):
+        self.daemon.remove_containers()
+        for name in self.volumes():
+            self.call("DELETE", "/volumes/" + name)
+        super().tearDown()
+
+    def call(self, method, path, body=None, version="1.50"):
+        with self.daemon.client(version) as client:
+            return client.call(method, path, body)
+
+    def create(self, name, host, version="1.50", **config):
+        body = dict(Image="kit", Cmd=["/payload", "pause"], HostConfig=host, **config)
+        return self.call("POST", "/containers/create?name=" + name, body, version)["Id"]
+
+    def inspect(self, name):
+        return self.call("GET", "/containers/%s/json" % name)
+
+    def refused(self, name, host):
+        with self.assertRaises(rawhttp.HttpError) as caught:
+            self.create(name, host)
+        return caught.exception.status
+
+    def mounts(self, name):
+        return {mount["Destination"]: mount for mount in self.inspect(name)["Mounts"]}
+
+    def volumes(self):
+        return sorted(volume["Name"] for volume in self.call("GET", "/volumes")["Volumes"] or [])
+
+    def test_mounts_of_another_container(self):
+        self.create("one", {"Binds": ["ours:/v:nocopy", "/usr:/b:ro"]})
+        self.create("two", {"VolumesFrom": ["one:ro"]})
+        mounts = self.mounts("two")
+        # The mode was the other's words; whether it can be written is what counts.
+        self.assertEqual([(mounts[at]["Mode"], mounts[at]["RW"]) for at in ("/b", "/v")], [("", False), ("", False)])
+        self.assertEqual(self.mounts("one")["/v"]["Mode"], "nocopy")
+
+    def test_a_mount_in_place_of_anothers_frees_the_volume(self):
+        self.create("one", {"Binds": ["theirs:/v"]})
+        self.create("two", {"VolumesFrom": ["one"], "Binds": ["own:/v"]})
+        self.assertEqual(self.mounts("two")["/v"]["Name"], "own")
+        self.call("DELETE", "/containers/one")
+        self.call("DELETE", "/volumes/theirs")
+        self.assertEqual(self.volumes(), ["own"])
+
+    def test_a_refused_create_holds_no_volume(self):
+        self.assertEqual(self.refused("one", {"Binds": ["kept:/v"], "Mounts": [
+            {"Type": "volume", "Target": "/anonymous"}, {"Type": "bind", "Source": "/usr", "Target": "/v"}]}), 400)
+        # The anonymous volume went with the container, the named one is free.
+        self.assertEqual(self.volumes(), ["kept"])
+        self.call("DELETE", "/volumes/kept")
+
+    def test_an_anonymous_volume_is_marked_in_the_labels_asked_for(self):
+        self.create("one", {"Mounts": [
+            {"Type": "volume", "Target": "/a", "VolumeOptions": {"Labels": {"k": "v"}}},
+            {"Type": "volume", "Target": "/b"},
+            {"Type": "volume", "Source": "named", "Target": "/c", "VolumeOptions": {"Labels": {"k": "v"}}}]})
+        options = [mount.get("VolumeOptions") for mount in self.inspect("one")["HostConfig"]["Mounts"]]
+        self.assertEqual(options, [{"Labels": {"com.docker.volume.anonymous": "", "k": "v"}}, None,
+                                   {"Labels": {"k": "v"}}])
+
+    def test_read_only_binds_of_old_clients_stop_at_mounts_below(self):
+        bind = {"Type": "bind", "Source": "/usr", "Target": "/b", "ReadOnly": True, "BindOptions": {"Propagation": "private"}}
+        shown = {}
+        for version in ("1.43", "1.44"):
+            self.create("v" + version, {"Mounts": [bind]}, version)
+            shown[version] = self.inspect("v" + version)["HostConfig"]["Mounts"][0]["BindOptions"]
+        self.assertEqual(shown, {"1.43": {"Propagation": "private", "ReadOnlyNonRecursive": True},
+                                 "1.44": {"Propagation": "private"}})
+
+    def test_shared_namespaces_follow_a_renamed_container(self):
+        one = self.create("one", {"IpcMode": "shareable"})
+        self.create("two", {"NetworkMode": "container:one", "PidMode": "container:one", "IpcMode": "container:one"})
+        host = self.inspect("two")["HostConfig"]
+        self.assertEqual([host[key] for key in ("NetworkMode", "PidMode", "IpcMode")], ["container:" + one] * 3)
+        self.call("POST", "/containers/one/rename?name=other")
+        self.call("POST", "/containers/other/start")
+        self.call("POST", "/containers/two/start")
+        self.assertTrue(self.inspect("two")["State"]["Running"])
+
+    def test_the_address_asked_for_is_in_the_configuration_too(self):
+        mac = "02:00:00:00:00:05"
+        self.create("one", {"NetworkMode": "bridge"}, NetworkingConfig={"EndpointsConfig": {"bridge": {"MacAddress": mac}}})
+        self.create("two", {"NetworkMode": "bridge"})
+        self.assertEqual(self.inspect("one")["Config"].get("MacAddress"), mac)
+        self.assertNotIn("MacAddress", self.inspect("two")["Config"])
+
+    def test_exposed_ports_are_shown_where_something_can_reach_them(self):
+        shown = {}
+        for network in ("bridge", "none", "host"):
+            self.create(network, {"NetworkMode": network}, ExposedPorts={"80/tcp": {}})
+            self.call("POST", "/containers/%s/start" % network)
+            shown[network] = self.inspect(network)["NetworkSettings"]["Ports"]
+        self.assertEqual(shown, {"bridge": {"80/tcp": None}, "none": {}, "host": {}})
+
+
+if __name__ == "__main__":
+    main()
