@@ -100,6 +100,42 @@ class Create(DaemonTestCase):
             shown[network] = self.inspect(network)["NetworkSettings"]["Ports"]
         self.assertEqual(shown, {"bridge": {"80/tcp": None}, "none": {}, "host": {}})
 
+    def start(self, name):
+        self.call("POST", "/containers/%s/start" % name)
+
+    def address(self, name):
+        return self.inspect(name)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+
+    def hosts(self, name):
+        """The addresses that the container's /etc/hosts has for "db"."""
+        done = self.assertCli(0, "exec", name, "cat", "/etc/hosts")
+        return [line.split("\t")[0] for line in done.stdout.decode().splitlines() if line.split("\t")[1].split()[0] == "db"]
+
+    def test_links_survive_the_daemon_and_follow_the_address(self):
+        self.create("one", {})
+        self.create("two", {"Links": ["one:db"]})
+        self.start("one")
+        self.start("two")
+        first = self.address("one")
+        self.assertEqual(self.hosts("two"), [first])
+        self.call("POST", "/containers/one/stop?t=0")
+        # Somebody else takes the address meanwhile.
+        for number in range(3):
+            self.create("other%d" % number, {})
+            self.start("other%d" % number)
+        self.start("one")
+        self.assertNotEqual(self.address("one"), first)
+        self.assertEqual(self.hosts("two"), [self.address("one")])
+        self.daemon.restart()
+        self.assertEqual(self.inspect("two")["HostConfig"]["Links"], ["/one:/two/db"])
+        self.assertEqual(self.inspect("two/db")["Name"], "/one")
+        names = {row["Id"]: row["Names"] for row in self.call("GET", "/containers/json?all=1")}
+        self.assertEqual(names[self.inspect("one")["Id"]], ["/one", "/two/db"])
+        self.call("DELETE", "/containers/two?force=1")
+        self.assertIsNone(self.inspect("one")["HostConfig"]["Links"])
+        names = {row["Id"]: row["Names"] for row in self.call("GET", "/containers/json?all=1")}
+        self.assertEqual(names[self.inspect("one")["Id"]], ["/one"])
+
 
 if __name__ == "__main__":
     main()

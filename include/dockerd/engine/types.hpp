@@ -128,6 +128,7 @@ struct GraphDriver {
 struct ContainerSnapshot {
     std::string id;
     std::string name;  ///< with the leading slash
+    std::vector<std::string> link_names;  ///< "/other/alias": how linked containers call it
     base::WallTime created;
     std::string path;
     std::vector<std::string> args;

@@ -260,7 +260,10 @@ std::vector<std::string> list_pieces(const engine::ContainerSnapshot& container)
     };
     out.key('{', "Id");
     put(out, container.id);
-    field("Names", std::vector<std::string>{container.name});
+    auto names = container.link_names;
+    names.push_back(container.name);
+    std::ranges::sort(names);
+    field("Names", names);
     out.key(',', "Image");
     cut();
     field("ImageID", container.image_id);

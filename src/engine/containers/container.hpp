@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dockerd/base/mutex.hpp>
@@ -98,9 +99,23 @@ public:
         const base::Lock lock(snapshot_mutex_);
         return snapshot_;
     }
-    void set_snapshot(ContainerPtr snapshot) {
+    /// `finish` adds what others may change meanwhile; it runs between two publications.
+    template <typename Finish>
+    void set_snapshot(std::shared_ptr<ContainerSnapshot> next, Finish finish) {
+        ContainerPtr old;
         const base::Lock lock(snapshot_mutex_);
-        snapshot_.swap(snapshot);
+        finish(*next);
+        old = std::exchange(snapshot_, std::move(next));
+    }
+    /// Publishes once more what stands, with one change. Needs no lock of the container's.
+    template <typename Change>
+    void amend_snapshot(Change change) {
+        ContainerPtr old;
+        const base::Lock lock(snapshot_mutex_);
+        if (!snapshot_) return;
+        auto next = std::make_shared<ContainerSnapshot>(*snapshot_);
+        change(*next);
+        old = std::exchange(snapshot_, std::move(next));
     }
 
     /// Clients that were promised the next output and have not been handed over yet: a start

@@ -25,6 +25,7 @@
 
 #include "events/events.hpp"
 #include "index.hpp"
+#include "link_index.hpp"
 #include "logs/wake.hpp"
 #include "oom_watcher.hpp"
 #include "plan_input.hpp"
@@ -131,7 +132,6 @@ private:
     friend class AttachSession;
     // create.cpp
     void verify_create(model::ContainerCreate& request, std::vector<std::string>& warnings) const;
-    void check_links(const model::HostConfig& host) const;
     void check_shared_namespaces(const model::HostConfig& host) const;
     void name_shared_by_id(model::HostConfig& host) const;
     void fill_host_config(model::HostConfig& host) const;
@@ -139,6 +139,20 @@ private:
     void build_on_disk(const ContainerRef& container, const std::string& chain_id,
                        const model::ContainerCreate& request);
     void prepare_rootfs(const ContainerRef& container, const std::set<std::string>& of_others);
+    // links.cpp
+    [[nodiscard]] ContainerRef linked_container(std::string name) const;
+    void register_links(const store::ContainerRecord& record);
+    void release_links(const std::string& id) noexcept;
+    void rename_links(const std::string& id, const std::string& name);
+    void remove_link(std::string_view reference);
+    void name_by_links(ContainerSnapshot& snapshot) const;
+    void show_links_of(const std::string& id) noexcept;
+    [[nodiscard]] model::Strings shown_links(const std::string& id) const;
+    [[nodiscard]] std::vector<std::string> linked_environment(
+        const store::ContainerRecord& record) const;
+    [[nodiscard]] std::vector<std::pair<std::string, net::IpAddress>> linked_hosts(
+        const store::ContainerRecord& record) const;
+    void tell_parents_address(const store::ContainerRecord& record);
     // mounts.cpp
     void take_mounts_of_others(store::ContainerRecord& record);
     /// Whether what is mounted below a read-only bind is made read-only too.
@@ -270,6 +284,7 @@ private:
     ContainersParts parts_;
     runtime::HostFacts facts_;
     ContainerIndex index_;
+    LinkIndex links_;
     base::Timers timers_;
     std::atomic<bool> live_restore_{false};
     std::atomic<bool> shutting_down_{false};

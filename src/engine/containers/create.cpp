@@ -105,7 +105,6 @@ CreateResult Containers::create(std::string name, const std::string& platform,
         base::fail(ErrorKind::invalid_argument, "no command specified");
     }
     check_log_config(host.log_config, options_.log_driver, options_.log_options);
-    check_links(host);
     check_shared_namespaces(host);
 
     store::ContainerRecord record;
@@ -147,27 +146,6 @@ void Containers::verify_create(model::ContainerCreate& request,
     const auto more = runtime::verify_host_config(host, parts_.sysinfo, {});
     warnings.insert(warnings.end(), more.begin(), more.end());
     check_runtime(host.runtime);
-}
-
-// Source: moby daemon/daemon_unix.go, registerLinks.
-void Containers::check_links(const model::HostConfig& host) const {
-    const bool predefined = net::is_predefined_network(host.network_mode);
-    if (!predefined) return;
-    for (const auto& link : host.links) {
-        const std::string name = link.substr(0, link.find(':'));
-        // Source: moby opts/opts.go, ParseLink.
-        if (link.empty()) base::fail(ErrorKind::internal, "empty string specified for links");
-        if (base::split(link, ':').size() > 2) {
-            base::fail(ErrorKind::internal, "bad format for links: " + link);
-        }
-        try {
-            (void)index_.get(name);
-        } catch (const Error& error) {
-            if (error.kind() != ErrorKind::not_found) throw;
-            base::fail(ErrorKind::invalid_argument,
-                       fmt::format("could not get container for {}: {}", name, error.what()));
-        }
-    }
 }
 
 // Source: moby daemon/create.go, generateSecurityOpt.
@@ -277,6 +255,8 @@ void Containers::build_on_disk(const ContainerRef& container, const std::string&
     const auto of_others =
         register_mounts(record, request.default_read_only_non_recursive ? ReadOnlyBinds::top_only
                                                                         : ReadOnlyBinds::recursive);
+    base::Undo drop_links([&] { release_links(container->id); });
+    register_links(record);
     prepare_rootfs(container, of_others);
 
     const std::string directory = parts_.files.path(container->id);
@@ -291,6 +271,7 @@ void Containers::build_on_disk(const ContainerRef& container, const std::string&
     });
     publish(*container);
     drop_files.dismiss();
+    drop_links.dismiss();
     drop_volumes.dismiss();
     drop_layer.dismiss();
 }

@@ -123,6 +123,7 @@ std::string Containers::exec_create(std::string_view reference, const model::Exe
         const base::Fd root{::open(root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
         if (root) (void)runtime::resolve_user(root, request.user, {});
     }
+    (void)linked_environment(container->record);  // refused now if it cannot be told
     {
         const base::Lock map(execs_mutex_);
         execs_.emplace(exec->id, exec);

@@ -23,6 +23,7 @@ ContainerSizes measure_container(const store::Layers& layers, const std::string&
 ContainerPtr Containers::inspect(std::string_view reference, bool size) {
     const auto container = index_.get(reference);
     auto out = std::make_shared<ContainerSnapshot>(*container->snapshot());
+    out->host_config.links = shown_links(container->id);
     try {
         out->graph_driver.data = parts_.layers.rw_metadata(container->id);
         if (size) {

@@ -68,6 +68,7 @@ runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources s
     input.facts = &facts_;
     input.id = container.id;
     input.state_directory = std::move(sources.state_directory);
+    input.linked_env = linked_environment(record);
     input.args.push_back(record.path);
     input.args.insert(input.args.end(), record.args.begin(), record.args.end());
     input.rootfs = std::move(sources.rootfs_tree);
@@ -170,6 +171,7 @@ runtime::ExecPlan Containers::plan_exec(const Container& container, const Exec& 
     input.config = &record.config;
     input.host = &host;
     input.exec = &exec.request;
+    input.linked_env = linked_environment(record);
     input.facts = &facts_;
     input.exec_id = exec.id;
     input.security = security_of(record);

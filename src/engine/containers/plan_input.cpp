@@ -56,7 +56,8 @@ std::vector<net::PortMapping> wanted_ports(const store::ContainerRecord& record)
 }
 
 std::string container_hosts_text(const store::ContainerRecord& record,
-                                 const std::vector<net::IpAddress>& gateways) {
+                                 const std::vector<net::IpAddress>& gateways,
+                                 const std::vector<std::pair<std::string, net::IpAddress>>& links) {
     net::HostsFile file;
     file.hostname = record.config.hostname;
     file.domainname = record.config.domainname;
@@ -69,6 +70,7 @@ std::string container_hosts_text(const store::ContainerRecord& record,
         }
     }
     file.extra_hosts = net::parse_extra_hosts(record.host_config.extra_hosts, gateways);
+    file.extra_hosts.insert(file.extra_hosts.end(), links.begin(), links.end());
     return net::hosts_text(file);
 }
 

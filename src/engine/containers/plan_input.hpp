@@ -37,7 +37,8 @@ std::vector<std::string> exposed_ports(const store::ContainerRecord& record);
 
 /// /etc/hosts of a container with its own network, and of one on the host's.
 std::string container_hosts_text(const store::ContainerRecord& record,
-                                 const std::vector<net::IpAddress>& gateways);
+                                 const std::vector<net::IpAddress>& gateways,
+                                 const std::vector<std::pair<std::string, net::IpAddress>>& links);
 std::string host_hosts_text(const store::ContainerRecord& record,
                             const std::vector<net::IpAddress>& gateways);
 

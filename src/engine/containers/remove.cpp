@@ -15,16 +15,8 @@ using base::ErrorKind;
 void Containers::remove(std::string_view reference, const RemoveOptions& options) {
     const auto container = index_.get(reference);
     if (options.link) {
-        // Source: moby daemon/delete.go, rmLink.
-        std::string_view name = reference;
-        if (name.starts_with('/')) name.remove_prefix(1);
-        const auto slash = name.rfind('/');
-        if (slash == std::string_view::npos) {
-            base::fail(ErrorKind::internal,
-                       "Conflict, cannot remove the default link name of the container");
-        }
-        base::fail(ErrorKind::internal, fmt::format("Cannot get parent /{} for link name /{}",
-                                                    name.substr(0, slash), name));
+        remove_link(reference);
+        return;
     }
     remove_container(container, options, reference);
 }
@@ -94,6 +86,10 @@ void Containers::remove_locked(const ContainerRef& container, bool volumes) {
         });
     parts_.files.remove(container->id);
     container->removed = true;
+    release_links(container->id);
+    for (const auto& link : links_.parents(container->id)) {
+        index_.release_name(link.name.substr(1), container->id);
+    }
     index_.remove(container->id);
     index_.release_name(record.name.substr(1), container->id);
     {

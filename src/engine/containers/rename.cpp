@@ -36,6 +36,7 @@ void Containers::rename(std::string_view reference, const std::string& name) {
     }
     parts_.files.save(record);
     give_back.dismiss();
+    rename_links(container->id, wanted);
     // Before the old name is free: its next owner may start at once.
     if (container->sandbox) parts_.networks.rename(*container->sandbox, wanted);
     index_.release_name(old, container->id);

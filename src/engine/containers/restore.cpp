@@ -124,6 +124,14 @@ void Containers::restore() {
     }
     const auto all = index_.all();
     for_each_parallel(lifecycle_, all, [this](const ContainerRef& c) { restore_one(c); });
+    for (const auto& container : all) {
+        try {
+            const base::Lock lock(container->operation);
+            if (!container->removed) register_links(container->record);
+        } catch (const base::Error& error) {
+            base::log::error("container {} loses its links: {}", container->id, error.what());
+        }
+    }
     parts_.networks.clean_stale();
     parts_.layers.clean_mounts([this](const std::string& id) {
         const auto container = index_.find_id(id);

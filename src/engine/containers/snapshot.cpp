@@ -145,7 +145,7 @@ void Containers::publish(Container& container) {
     for (const auto& [name, endpoint] : record.network.networks) {
         out->network.networks[name] = endpoint.settings;
     }
-    container.set_snapshot(std::move(out));
+    container.set_snapshot(std::move(out), [this](auto& next) { name_by_links(next); });
 }
 
 std::string Containers::state_directory(const std::string& id) const {

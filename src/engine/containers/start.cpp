@@ -195,11 +195,13 @@ void Containers::write_etc_files(Container& container) {
         record.resolv_conf_path = other->resolv_conf_path;
         return;
     }
+    tell_parents_address(record);
     store::Batch batch;  // never committed: the files are made anew at each start
     batch.write_new(fd.get(), "hostname", net::hostname_text(record.config.hostname), 0644);
     batch.write_new(fd.get(), "hosts",
                     host_network ? host_hosts_text(record, parts_.networks.host_gateways())
-                                 : container_hosts_text(record, parts_.networks.host_gateways()),
+                                 : container_hosts_text(record, parts_.networks.host_gateways(),
+                                                        linked_hosts(record)),
                     0644);
     batch.write_new(fd.get(), "resolv.conf", container_resolv_conf(record, options_.dns), 0644);
 }
