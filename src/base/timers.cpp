@@ -13,10 +13,14 @@ namespace dockerd::base {
 
 using Clock = std::chrono::steady_clock;
 
+/// What an action holds may use the timers or take other locks when it goes, so that is always
+/// without this lock.
 struct Timers::Impl {
+    using Queue = std::map<std::pair<Clock::time_point, std::uint64_t>, std::function<void()>>;
+
     std::mutex mutex;
     std::condition_variable changed;
-    std::map<std::pair<Clock::time_point, std::uint64_t>, std::function<void()>> queue;
+    Queue queue;
     std::unordered_map<std::uint64_t, Clock::time_point> due_of;
     std::uint64_t next = 1;
     bool stopping = false;
@@ -35,16 +39,20 @@ struct Timers::Impl {
                 changed.wait_until(lock, due);
                 continue;
             }
-            const auto action = std::move(first->second);
             due_of.erase(first->first.second);
-            queue.erase(first);
+            Queue::node_type due = queue.extract(first);
             lock.unlock();
-            try {
-                action();
-            } catch (const std::exception& error) {
-                log::error("timer: {}", error.what());
-            }
+            perform(std::move(due));
             lock.lock();
+        }
+    }
+
+    static void perform(Queue::node_type due) {
+        try {
+            const std::function<void()> action = std::move(due.mapped());
+            action();
+        } catch (const std::exception& error) {
+            log::error("timer: {}", error.what());
         }
     }
 };
@@ -62,8 +70,9 @@ void Timers::stop() {
     }
     impl_->changed.notify_all();
     if (thread.joinable()) thread.join();
+    Impl::Queue dropped;
     const std::lock_guard lock(impl_->mutex);
-    impl_->queue.clear();
+    dropped.swap(impl_->queue);
     impl_->due_of.clear();
 }
 
@@ -81,10 +90,11 @@ std::uint64_t Timers::after(std::chrono::nanoseconds delay, std::function<void()
 }
 
 void Timers::cancel(std::uint64_t timer) {
+    Impl::Queue::node_type dropped;
     const std::lock_guard lock(impl_->mutex);
     const auto due = impl_->due_of.find(timer);
     if (due == impl_->due_of.end()) return;
-    impl_->queue.erase({due->second, timer});
+    dropped = impl_->queue.extract({due->second, timer});
     impl_->due_of.erase(due);
 }
 

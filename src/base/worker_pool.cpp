@@ -125,6 +125,7 @@ WorkerPool::~WorkerPool() {
 }
 
 void WorkerPool::post(std::function<void()> job) {
+    // `job` outlives the lock: what it holds may post when it goes.
     const std::lock_guard lock(impl_->mutex);
     if (impl_->stopping) return;
     impl_->queue.push_back(std::move(job));
@@ -137,6 +138,7 @@ void WorkerPool::post(std::function<void()> job) {
         try {
             impl_->spawn();
         } catch (...) {
+            job = std::move(impl_->queue.back());
             impl_->queue.pop_back();
             throw;
         }

@@ -34,12 +34,14 @@ void Reaper::run() {
     for (;;) {
         changed_.wait(lock, [this] { return stop_ || !jobs_.empty(); });
         if (jobs_.empty()) return;
-        const std::function<void()> job = std::move(jobs_.front());
+        std::function<void()> job = std::move(jobs_.front());
         jobs_.pop_front();
         busy_ = true;
         lock.unlock();
         try {
-            job();
+            // What the job holds goes here, without the lock, and before settle() returns.
+            const std::function<void()> own = std::move(job);
+            own();
         } catch (const std::exception& error) {
             base::log::warn("background removal: {}", error.what());
         }

@@ -8,6 +8,8 @@
 
 #include <cerrno>
 #include <condition_variable>
+#include <future>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <vector>
@@ -132,4 +134,38 @@ TEST(Timers, RunInOrderUnlessCanceled) {
     timers.stop();
     (void)timers.after(0s, note(4));
     EXPECT_EQ(ran.size(), 2U);
+}
+
+/// Uses the timers when it goes, as the last reference to something that has a timer does.
+std::shared_ptr<const int> user_of(Timers& timers, int& gone) {
+    return {&gone, [&timers](int* count) {
+                timers.cancel(timers.after(std::chrono::hours(1), [] {}));
+                ++*count;
+            }};
+}
+
+TEST(Timers, WhatACanceledActionHoldsMayUseThemWhenItGoes) {
+    Timers timers;
+    int gone = 0;
+    timers.cancel(timers.after(std::chrono::hours(1), [held = user_of(timers, gone)] {}));
+    EXPECT_EQ(gone, 1);
+}
+
+TEST(Timers, WhatAnActionHoldsMayUseThemWhenItHasRun) {
+    Timers timers;
+    int gone = 0;
+    (void)timers.after(std::chrono::nanoseconds(0), [held = user_of(timers, gone)] {});
+    // Later than the first: begun when that is over with all it held.
+    std::promise<void> second;
+    (void)timers.after(std::chrono::milliseconds(1), [&] { second.set_value(); });
+    second.get_future().wait();
+    EXPECT_EQ(gone, 1);
+}
+
+TEST(Timers, WhatADroppedActionHoldsMayUseThemWhenTheyStop) {
+    Timers timers;
+    int gone = 0;
+    (void)timers.after(std::chrono::hours(1), [held = user_of(timers, gone)] {});
+    timers.stop();
+    EXPECT_EQ(gone, 1);
 }
