@@ -20,17 +20,38 @@ namespace {
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
+/// Closes the door when the io_context goes, before anything that waits there does.
+class Doorkeeper final : public asio::execution_context::service {
+public:
+    static asio::execution_context::id id;
+    explicit Doorkeeper(asio::execution_context& context) : service(context) {}
+
+    const std::shared_ptr<NotifierDoor> door = std::make_shared<NotifierDoor>();
+
+private:
+    void shutdown() override {
+        const base::Lock lock(door->mutex);
+        door->open = false;
+    }
+};
+
+asio::execution_context::id Doorkeeper::id;
+
 iovec part_of(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
 
 }  // namespace
 
 Task<Notifier> Notifier::make() {
     const asio::any_io_executor executor = co_await asio::this_coro::executor;
-    co_return Notifier(std::make_shared<State>(executor));
+    auto& context = asio::query(executor, asio::execution::context);
+    co_return Notifier(
+        std::make_shared<State>(executor, asio::use_service<Doorkeeper>(context).door));
 }
 
 void Notifier::notify() const noexcept {
     if (state_->posted.exchange(true)) return;
+    const base::Lock lock(state_->door->mutex);
+    if (!state_->door->open) return;
     auto wake = [state = state_]() {
         state->posted = false;
         state->fired = true;

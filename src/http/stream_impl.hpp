@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include <dockerd/base/mutex.hpp>
 #include <dockerd/http/server.hpp>
 
 #include "connection.hpp"
@@ -13,11 +14,19 @@
 
 namespace dockerd::http {
 
-/// What a notifier's copies share. All but `posted` belongs to the io thread.
-struct Notifier::State : std::enable_shared_from_this<State> {
-    explicit State(asio::any_io_executor on) : executor(std::move(on)) {}
+/// Whether the server still takes notifications: who notifies may outlive it.
+struct NotifierDoor {
+    base::Mutex mutex;
+    bool open DOCKERD_GUARDED_BY(mutex) = true;
+};
 
-    asio::any_io_executor executor;
+/// What a notifier's copies share. `waiter` and `fired` belong to the io thread.
+struct Notifier::State {
+    State(asio::any_io_executor on, std::shared_ptr<NotifierDoor> through)
+        : executor(std::move(on)), door(std::move(through)) {}
+
+    const asio::any_io_executor executor;
+    const std::shared_ptr<NotifierDoor> door;
     std::atomic<bool> posted{false};
     bool fired = false;
     asio::steady_timer* waiter = nullptr;
