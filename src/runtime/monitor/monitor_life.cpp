@@ -118,7 +118,7 @@ void Monitor::exec_prepared(Exec& exec) {
     if (exec.connection == connection_) reply(exec.serial, {true, exec.pid, {}});
     for (wire::AttachRequest& client : exec.clients) {
         exec.unattended = client.attach_id == wire::nobodys_attach;
-        exec.streams->attach(std::move(client));
+        (void)exec.streams->attach(std::move(client));
     }
     exec.clients.clear();
     if (exec.pending_signal != 0) (void)signal_exec(exec, exec.pending_signal);  // it has ended

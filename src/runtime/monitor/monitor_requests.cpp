@@ -109,7 +109,8 @@ void Monitor::attach(wire::Packet& packet, bool held) {
     if (ended_) return reply(packet.serial, {false, 0, {"attach", ESRCH, "attach"}});
     if (!held) {
         reply(packet.serial, {});
-        return streams_->attach(std::move(request));
+        (void)streams_->attach(std::move(request));
+        return;
     }
     wire::Reply answer;
     answer.failed.text = log_.position();

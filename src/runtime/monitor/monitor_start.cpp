@@ -110,7 +110,7 @@ void Monitor::begin_streams(Ends&& ends, base::Fd&& master) {
     } else {
         streams_->set_pipes(std::move(ends.in), std::move(ends.out), std::move(ends.err));
     }
-    for (wire::AttachRequest& client : request_.clients) streams_->attach(std::move(client));
+    for (wire::AttachRequest& client : request_.clients) (void)streams_->attach(std::move(client));
 }
 
 void Monitor::report_started() {

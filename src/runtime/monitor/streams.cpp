@@ -76,21 +76,22 @@ void Streams::resize(ConsoleSize size) {
     (void)::ioctl(outputs_[0].fd.get(), TIOCSWINSZ, &wanted);  // a hung-up terminal has no size
 }
 
-void Streams::attach(wire::AttachRequest&& request) {
+Client* Streams::attach(wire::AttachRequest&& request) {
     clients_.push_back(std::make_unique<Client>(loop_, *this, std::move(request), policy_.tty,
                                                 policy_.open_stdin));
     Client& client = *clients_.back();
     if (!input_pending_.empty()) client.pause_input(true);
     client.feed_early_input();
+    return client.gone() ? nullptr : &client;  // buried at most: there until the round's end
 }
 
 void Streams::attach_held(wire::AttachRequest&& request) {
-    attach(std::move(request));
-    Client& client = *clients_.back();
-    client.hold(true);
+    Client* const client = attach(std::move(request));
+    if (client == nullptr) return;
+    client->hold(true);
     for (int stream = 1; stream <= 2; ++stream) {
         if (log_ != nullptr && !log_->held(stream).empty()) {
-            client.send(stream, log_->held(stream));
+            client->send(stream, log_->held(stream));
         }
     }
 }

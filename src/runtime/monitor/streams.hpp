@@ -91,7 +91,8 @@ public:
     void set_terminal(base::Fd master);
     void resize(ConsoleSize size);
 
-    void attach(wire::AttachRequest&& request);
+    /// Null when the client's early input has ended it already.
+    Client* attach(wire::AttachRequest&& request);
     /// The same, but nothing is sent before resume(). What the log lacks of the current lines
     /// comes first, so that the log up to here and this client's stream make up the whole.
     void attach_held(wire::AttachRequest&& request);

@@ -127,5 +127,21 @@ TEST_F(Attach, DetachKeysLeaveTheContainerRunning) {
     monitor->release();
 }
 
+TEST_F(Attach, DetachKeysBeforeTheLogWasReplayedEndThatClientAlone) {
+    ContainerPlan shell = interactive(true);
+    const std::string id = shell.id;
+    Peer first, hasty;
+    auto monitor = start(std::move(shell), full_client(first, true));
+    const auto held = monitor->attach_held(
+        {.stdin = true, .multiplexed = false, .detach_keys = "\x10\x11"}, hasty.open(), "\x10\x11");
+    EXPECT_EQ(hasty.read_all(), "");
+    events.await_detach(id + "/");
+    monitor->resume(held.attach_id);
+    first.write("echo one; exit 7\n");
+    (void)first.read_until("one\r\none\r\n");
+    EXPECT_EQ(events.exit_of(id).exit_code, 7);
+    monitor->release();
+}
+
 }  // namespace
 }  // namespace dockerd::runtime::testing
