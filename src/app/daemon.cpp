@@ -155,7 +155,8 @@ void dump(const Config& config) {
     }
 }
 
-void serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
+/// Returns false when requests are still running: what they use must not be destroyed.
+bool serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
                          std::vector<BoundSocket> sockets,
                          const std::shared_ptr<http::TlsContext>& tls) {
     raise_file_limit();
@@ -185,10 +186,13 @@ void serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
         // Work that hangs in the kernel must not keep the daemon from ending.
         base::log::warn("requests are still running; ending without them");
         (void)server.release();
+        return false;
     }
+    return true;
 }
 
-void start(Config config, Signals& signals) {
+/// Returns false when the process has to end without destroying what is left.
+bool start(Config config, Signals& signals) {
     set_proxy_environment(config);
     configure_log(config);
     base::log::info("Starting up");
@@ -215,9 +219,11 @@ void start(Config config, Signals& signals) {
         check_combinations(config);
         wiring = make_wiring(config);
     });
-    serve_until_stopped(config, signals, *wiring, std::move(sockets), tls);
+    const bool all_ended = serve_until_stopped(config, signals, *wiring, std::move(sockets), tls);
+    if (!all_ended) (void)wiring.release();
     wiring.reset();
     base::log::info("Daemon shutdown complete");
+    return all_ended;
 }
 
 }  // namespace
@@ -242,7 +248,7 @@ int run_daemon(std::span<const char* const> arguments) {
             return 0;
         }
         Signals signals;
-        start(std::move(config), signals);
+        if (!start(std::move(config), signals)) ::_exit(0);
         return 0;
     } catch (const std::exception& error) {
         fmt::print(stderr, "{}\n", error.what());

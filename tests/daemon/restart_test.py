@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -477,6 +478,37 @@ class Shutdown(Life):
         self.assertLess(time.monotonic() - begun, 18)
         self.assertEqual({self.state("s%d" % i)["ExitCode"] for i in range(70)}, {143})
         self.assertEqual(self.state("deaf")["ExitCode"], 137)
+
+
+class HungRequest(Life):
+    arguments = ("--live-restore",)
+    check_leaks = False
+
+    @unittest.skipIf(ORACLE, "its monitors are other processes")
+    def test_it_does_not_keep_the_daemon_from_ending(self):
+        self.run_it("held", "/payload", "pause")
+        pid = self.state("held")["Pid"]
+        with self.daemon.client() as client:
+            made = client.post("/containers/held/exec", {"Cmd": ["/payload", "true"]})["Id"]
+        with open("/proc/%d/stat" % pid) as file:
+            monitor = int(file.read().rsplit(")", 1)[1].split()[1])
+        os.kill(monitor, signal.SIGSTOP)
+        try:
+            with self.daemon.client() as asking:
+                asking.send("POST", "/exec/%s/start" % made, {"Detach": True})
+                with self.daemon.client() as client:
+                    wait_for(lambda: client.get("/exec/%s/json" % made)["Running"], what="the exec waits for its start")
+                self.assertEqual(self.daemon.stop(), 0)
+            self.assertIn("requests are still running", self.daemon.log_tail())
+            # What they use is still there when they go on: a sanitizer would tell.
+            self.daemon.check_reports()
+        finally:
+            os.kill(monitor, signal.SIGCONT)
+            if self.daemon.process is None:
+                self.daemon.start()
+        state = self.state("held")
+        self.assertEqual((state["Running"], state["Pid"]), (True, pid))
+        self.assertCli(0, "exec", "held", "/payload", "echo", "alive", stdout="alive\n")
 
 
 if __name__ == "__main__":

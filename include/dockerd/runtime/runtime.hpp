@@ -135,6 +135,10 @@ public:
     /// Stops both; containers run on.
     ~Runtime();
 
+    /// Calls no event any more. Who waits for a monitor's answer gets "container <id> is not
+    /// running", now and from now on.
+    void stop();
+
     /// Starts a container and returns when its program has been exec'd.
     ///
     /// When the start fails the clients' sockets are closed without a word or a shutdown: who kept

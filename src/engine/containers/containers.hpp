@@ -293,14 +293,15 @@ private:
     std::map<std::string, std::shared_ptr<Exec>, std::less<>> execs_
         DOCKERD_GUARDED_BY(execs_mutex_);
     logs::Watcher log_watcher_;
+    // The threads of these call into all that is below: the destructor stops them first. Jobs
+    // that still run need them to the end.
+    std::unique_ptr<runtime::Runtime> runtime_;
     OomWatcher oom_watcher_;
     StateWriter states_;  ///< outlives the lifecycle jobs that wait for it
     ProbeReader probe_reader_;
     base::WorkerPool lifecycle_;
     /// Health checks; a container that is held up must not hold up the ends of others.
     base::WorkerPool probes_;
-    /// Last: its thread calls into everything above.
-    std::unique_ptr<runtime::Runtime> runtime_;
 };
 
 }  // namespace dockerd::engine

@@ -14,10 +14,13 @@
 
 namespace dockerd::engine {
 
-OomWatcher::~OomWatcher() {
+OomWatcher::~OomWatcher() { stop(); }
+
+void OomWatcher::stop() {
     std::thread thread;
     {
         const base::Lock lock(mutex_);
+        stopped_ = true;
         thread = std::move(thread_);
         const std::uint64_t one = 1;
         // A full counter wakes the thread as well.
@@ -29,6 +32,7 @@ OomWatcher::~OomWatcher() {
 void OomWatcher::watch(const std::string& id, base::Fd events) {
     if (!events) return;
     const base::Lock lock(mutex_);
+    if (stopped_) return;
     if (!epoll_) start_thread();
     (void)::fcntl(events.get(), F_SETFL, O_NONBLOCK);
     epoll_event interest{.events = EPOLLIN, .data = {.fd = events.get()}};

@@ -24,6 +24,8 @@ public:
     /// Watches a descriptor as runtime::Cgroup::open_oom_events gives it; one a container.
     void watch(const std::string& id, base::Fd events);
     void forget(const std::string& id);
+    /// Gives no notice any more and watches nothing new.
+    void stop();
 
 private:
     void start_thread() DOCKERD_REQUIRES(mutex_);
@@ -33,6 +35,7 @@ private:
     base::Fd epoll_ DOCKERD_GUARDED_BY(mutex_);
     base::Fd stop_ DOCKERD_GUARDED_BY(mutex_);
     std::map<std::string, base::Fd> watched_ DOCKERD_GUARDED_BY(mutex_);
+    bool stopped_ DOCKERD_GUARDED_BY(mutex_) = false;
     std::thread thread_ DOCKERD_GUARDED_BY(mutex_);
 };
 

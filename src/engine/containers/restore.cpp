@@ -108,7 +108,8 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
 
 Containers::~Containers() {
     timers_.stop();
-    runtime_.reset();
+    oom_watcher_.stop();
+    runtime_->stop();
 }
 
 void Containers::restore() {

@@ -62,6 +62,13 @@ void Reaper::stop() {
     const std::uint64_t one = 1;
     (void)!::write(wake_.get(), &one, sizeof one);  // an eventfd takes it
     thread_.join();
+    std::map<std::uint64_t, Watched> unheard;
+    {
+        const base::Lock lock(mutex_);
+        stopped_ = true;
+        unheard.swap(watched_);
+    }
+    for (const auto& [token, watched] : unheard) watched.connection->lost();
 }
 
 void Reaper::watch(std::uint64_t token, int fd) {
@@ -76,7 +83,12 @@ void Reaper::watch(std::uint64_t token, int fd) {
 void Reaper::add(std::shared_ptr<Connection> connection) {
     const bool by_pidfd = connection->socket() < 0;
     const int fd = by_pidfd ? connection->pidfd().get() : connection->socket();
-    const base::Lock lock(mutex_);
+    base::Lock lock(mutex_);
+    if (stopped_) {
+        lock.unlock();
+        connection->lost();
+        return;
+    }
     const std::uint64_t token = next_token_++;
     watched_[token] = {std::move(connection), by_pidfd};
     watch(token, fd);

@@ -22,6 +22,7 @@ public:
     /// Listens to a monitor from now on. With a connection that has no socket it is the
     /// container's process that is watched.
     void add(std::shared_ptr<Connection> connection);
+    /// Hears nothing more: who waits for an answer fails, as will whoever asks later.
     void stop();
 
 private:
@@ -45,6 +46,7 @@ private:
     base::Mutex mutex_;
     std::uint64_t next_token_ DOCKERD_GUARDED_BY(mutex_) = 1;  ///< 0 is wake_
     std::map<std::uint64_t, Watched> watched_ DOCKERD_GUARDED_BY(mutex_);
+    bool stopped_ DOCKERD_GUARDED_BY(mutex_) = false;
     std::thread thread_;
 };
 

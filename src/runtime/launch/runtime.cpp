@@ -74,7 +74,9 @@ Runtime::Runtime(RuntimeEvents events) : impl_(std::make_shared<Impl>(std::move(
     impl_->launcher.ensure();
 }
 
-Runtime::~Runtime() { impl_->reaper.stop(); }
+Runtime::~Runtime() { stop(); }
+
+void Runtime::stop() { impl_->reaper.stop(); }
 
 pid_t Runtime::launcher_pid() const { return impl_->launcher.pid(); }
 
