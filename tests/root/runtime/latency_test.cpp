@@ -121,7 +121,12 @@ TEST_F(Latency, MemoryOfMonitors) {
     std::sort(values.begin(), values.end());
     fmt::print("[ MEMORY   ] monitor PSS of 30: median {} KiB, max {} KiB\n",
                values[values.size() / 2], values.back());
+#ifdef __SANITIZE_ADDRESS__
+    // Here monitors are dynamic programs whose shadow memory is most of what they hold.
+    fmt::print("[ MEMORY   ] not limited: the address sanitizer's own memory is in it\n");
+#else
     EXPECT_LE(values[values.size() / 2], 160);
+#endif
     for (const auto& monitor : monitors) {
         monitor->signal(SIGKILL);
         (void)events.exit_of(monitor->id());
