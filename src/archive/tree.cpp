@@ -8,65 +8,64 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
+#include <exception>
 #include <set>
-#include <string_view>
+#include <utility>
 
 #include <dockerd/base/error.hpp>
+
+#include "deep_walk.hpp"
 
 namespace dockerd::archive {
 namespace {
 
-struct CloseDirectory {
-    void operator()(DIR* stream) const { ::closedir(stream); }
+/// Takes a tree away, the lowest first.
+class Remover {
+public:
+    explicit Remover(int directory) : above_(directory) {}
+
+    int run(const char* name) {
+        if (!walk_.enter(above_, name)) return errno == ENOENT ? 0 : errno;
+        while (!walk_.at_end()) {
+            if (const dirent* item = walk_.next()) {
+                take(*item);
+            } else {
+                leave();
+            }
+        }
+        return first_error_;
+    }
+
+private:
+    void take(const dirent& item) {
+        if (item.d_type != DT_DIR) {
+            if (::unlinkat(walk_.directory(), item.d_name, 0) == 0 || errno == ENOENT) return;
+            if (errno != EISDIR) return failed(errno, item.d_name);
+        }
+        const std::string name = item.d_name;
+        if (!walk_.enter(walk_.directory(), name) && errno != ENOENT) failed(errno, name);
+    }
+    void leave() {
+        std::string name;
+        if (!walk_.leave(name)) {
+            if (first_error_ == 0) first_error_ = errno;
+            return;
+        }
+        const int directory = walk_.at_end() ? above_ : walk_.directory();
+        if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+            failed(errno, name);
+        }
+    }
+    /// What cannot go is not met again.
+    void failed(int error, const std::string& name) {
+        if (first_error_ == 0) first_error_ = error;
+        if (!walk_.at_end()) walk_.pass_over(name);
+    }
+
+    int above_;
+    DeepWalk walk_{DeepWalk::Reopened::starts_over};
+    int first_error_ = 0;
 };
-using Directory = std::unique_ptr<DIR, CloseDirectory>;
-
-Directory open_directory(int at, const char* name) {
-    base::Fd fd{::openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-    if (!fd) return nullptr;
-    Directory out(::fdopendir(fd.get()));
-    if (out) (void)fd.release();
-    return out;
-}
-
-bool is_dot(const char* name) {
-    const std::string_view text(name);
-    return text == "." || text == "..";
-}
-
-std::int64_t size_below(DIR* stream, std::set<ino_t>& seen) {
-    std::int64_t total = 0;
-    while (const dirent* item = ::readdir(stream)) {
-        if (is_dot(item->d_name)) continue;
-        if (item->d_type == DT_DIR) {
-            const Directory below = open_directory(::dirfd(stream), item->d_name);
-            if (below) total += size_below(below.get(), seen);
-            continue;
-        }
-        struct stat info {};
-        // A file that vanished meanwhile counts nothing.
-        if (::fstatat(::dirfd(stream), item->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        if (info.st_nlink > 1 && !seen.insert(info.st_ino).second) continue;
-        total += info.st_size;
-    }
-    return total;
-}
-
-int remove_contents(DIR* stream) noexcept {
-    int first_error = 0;
-    while (const dirent* item = ::readdir(stream)) {
-        if (is_dot(item->d_name)) continue;
-        int error = 0;
-        if (item->d_type == DT_DIR) {
-            error = remove_all(::dirfd(stream), item->d_name);
-        } else if (::unlinkat(::dirfd(stream), item->d_name, 0) != 0 && errno != ENOENT) {
-            error = errno == EISDIR ? remove_all(::dirfd(stream), item->d_name) : errno;
-        }
-        if (first_error == 0) first_error = error;
-    }
-    return first_error;
-}
 
 }  // namespace
 
@@ -85,23 +84,40 @@ base::Fd open_in_root(int root, const std::string& path, int flags) {
 }
 
 std::int64_t tree_size(int directory) {
-    const Directory stream = open_directory(directory, ".");
-    if (!stream) base::throw_errno(errno, "read directory");
-    std::set<ino_t> seen;
-    return size_below(stream.get(), seen);
+    DeepWalk walk(DeepWalk::Reopened::goes_on);
+    if (!walk.enter(directory, ".")) base::throw_errno(errno, "read directory");
+    std::set<std::pair<dev_t, ino_t>> seen;
+    std::int64_t total = 0;
+    std::string name;
+    while (!walk.at_end()) {
+        const dirent* item = walk.next();
+        if (item == nullptr) {
+            // Moved away under our hands: what lies above cannot be counted any more.
+            if (!walk.leave(name)) break;
+            continue;
+        }
+        name = item->d_name;
+        if (item->d_type == DT_DIR) {
+            (void)walk.enter(walk.directory(), name);  // vanished meanwhile: counts nothing
+            continue;
+        }
+        struct stat info {};
+        // A file that vanished meanwhile counts nothing.
+        if (::fstatat(walk.directory(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        if (info.st_nlink > 1 && !seen.emplace(info.st_dev, info.st_ino).second) continue;
+        total += info.st_size;
+    }
+    return total;
 }
 
 int remove_all(int directory, const char* name) noexcept {
     if (::unlinkat(directory, name, 0) == 0 || errno == ENOENT) return 0;
     if (errno != EISDIR && errno != EPERM) return errno;
-    int error = 0;
-    {
-        const Directory stream = open_directory(directory, name);
-        if (!stream) return errno == ENOENT ? 0 : errno;
-        error = remove_contents(stream.get());
+    try {
+        return Remover(directory).run(name);
+    } catch (const std::exception&) {
+        return ENOMEM;  // nothing else is thrown here
     }
-    if (::unlinkat(directory, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return 0;
-    return error != 0 ? error : errno;
 }
 
 std::string fd_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
