@@ -43,7 +43,8 @@ base::Fd clone_source(const ViewMount& mount) {
     } else {
         const base::Fd top{::open(mount.source.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
         check(static_cast<bool>(top), "stat " + mount.source);
-        const base::Fd below = sys::try_open_in_root(top.get(), mount.subpath, O_PATH);
+        // As at the start: a link that leads out of the volume is an error.
+        const base::Fd below = sys::try_open_beneath(top.get(), mount.subpath, O_PATH);
         if (below) tree.reset(::open_tree(below.get(), "", flags | AT_EMPTY_PATH));
     }
     check(static_cast<bool>(tree), "stat " + mount.source);

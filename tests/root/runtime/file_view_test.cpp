@@ -138,9 +138,21 @@ TEST_F(FileView, NothingOfTheHostIsInReach) {
 }
 
 TEST_F(FileView, ASubpathStaysInItsSource) {
-    ASSERT_EQ(::symlink("/sub", (folder + "/volume/inside").c_str()), 0);
+    ASSERT_EQ(::symlink("sub", (folder + "/volume/inside").c_str()), 0);
     plan.mounts.push_back({.source = folder + "/volume", .subpath = "inside", .destination = "/s"});
     run([](int root) { EXPECT_EQ(read(root, "/s/f"), "in a volume"); });
+}
+
+TEST_F(FileView, ASubpathThatLeavesItsSourceIsRefused) {
+    ASSERT_EQ(::symlink("..", (folder + "/volume/outside").c_str()), 0);
+    plan.mounts.push_back({.source = folder + "/volume", .subpath = "outside", .destination = "/"});
+    try {
+        run([](int) { FAIL() << "ran"; });
+        FAIL() << "left the volume";
+    } catch (const base::Error& error) {
+        EXPECT_EQ(std::string(error.what()),
+                  "stat " + folder + "/volume: invalid cross-device link");
+    }
 }
 
 TEST_F(FileView, FailuresComeBackAndLeaveNothing) {
