@@ -1,9 +1,11 @@
 #include "wiring.hpp"
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include <dockerd/api/api.hpp>
+#include <dockerd/archive/unpacker.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/net/networks.hpp>
 #include <dockerd/runtime/cgroup.hpp>
@@ -30,7 +32,10 @@ class DaemonWiring final : public Wiring {
 public:
     explicit DaemonWiring(const Config& config)
         : cgroups_(runtime::CgroupHost::open()),
-          layers_(config.data_root),
+          unpacker_([this](int program, std::span<const int> fds) {
+              return containers_.start_program("docker-unpack", program, fds);
+          }),
+          layers_(config.data_root, unpacker_),
           image_files_(config.data_root, layers_),
           container_files_(config.data_root),
           volume_files_(config.data_root),
@@ -113,6 +118,7 @@ private:
     }
 
     runtime::CgroupHost cgroups_;
+    archive::Unpacker unpacker_;
     store::Layers layers_;
     store::Images image_files_;
     store::ContainerFiles container_files_;

@@ -48,25 +48,28 @@ Compression detect_compression(std::string_view head) {
     return Compression::none;
 }
 
-ByteSource decompress(ByteSource source) {
+Sniffed sniff_compression(ByteSource source) {
     std::array<char, head_size> head{};
     const std::size_t have = read_full(source, head);
     const std::string_view seen(head.data(), have);
-    const Compression kind = detect_compression(seen);
-    ByteSource whole = put_back(std::string(seen), std::move(source));
-    switch (kind) {
+    return {detect_compression(seen), put_back(std::string(seen), std::move(source))};
+}
+
+ByteSource decompress(ByteSource source) {
+    Sniffed sniffed = sniff_compression(std::move(source));
+    switch (sniffed.kind) {
         case Compression::none:
-            return whole;
+            break;
         case Compression::gzip:
-            return gunzip(std::move(whole));
+            return gunzip(std::move(sniffed.whole));
         case Compression::zstd:
-            return unzstd(std::move(whole));
+            return unzstd(std::move(sniffed.whole));
         case Compression::xz:
-            return unxz(std::move(whole));
+            return unxz(std::move(sniffed.whole));
         case Compression::bzip2:
-            return unbzip2(std::move(whole));
+            return unbzip2(std::move(sniffed.whole));
     }
-    return whole;
+    return std::move(sniffed.whole);
 }
 
 }  // namespace dockerd::archive

@@ -53,4 +53,10 @@ std::uint64_t crc64_iso(std::uint64_t crc, std::string_view bytes) { return by_t
 
 #endif
 
+std::string crc64_bytes(std::uint64_t sum) {
+    std::string out(8, '\0');
+    for (std::size_t i = 0; i < 8; ++i) out[i] = static_cast<char>(sum >> (56U - 8 * i) & 0xffU);
+    return out;
+}
+
 }  // namespace dockerd::archive

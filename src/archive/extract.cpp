@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -96,6 +97,12 @@ private:
         int parent = -1;
         std::string base;
     };
+    /// A member that was made. Descriptors opened with O_PATH know neither fchmod nor fsetxattr;
+    /// for those the place is set, which names the member once more.
+    struct Held {
+        int fd = -1;
+        const Place* place = nullptr;
+    };
     struct DirectoryTimes {
         std::string path;
         std::array<timespec, 2> times;
@@ -125,8 +132,11 @@ private:
     void create_symlink(const TarEntry& entry, const Place& place);
     void create_link(const TarEntry& entry, const Place& place);
     void write_data(const TarEntry& entry, int fd);
-    void attributes(const TarEntry& entry, int fd, const std::string& path, bool is_symlink);
-    void set_xattrs(const TarEntry& entry, const std::string& path);
+    void attributes(const TarEntry& entry, const Held& held);
+    void set_xattrs(const TarEntry& entry, const Held& held);
+    static bool change_mode_of_path(int fd, const Place& place, mode_t mode);
+    static base::Fd open_same(const Place& place, const struct stat& looked_at);
+    static void go_to(int directory);
     void set_directory_times();
     [[nodiscard]] std::pair<uid_t, gid_t> owner_of(const TarEntry& entry) const;
 
@@ -222,7 +232,8 @@ bool Extractor::whiteout(const TarEntry& entry, const Place& place) {
     const bool overlay = options_.whiteouts == ExtractOptions::Whiteouts::overlay;
     if (place.base == opaque_marker) {
         if (!overlay) return true;
-        if (::setxattr(fd_path(place.parent).c_str(), "trusted.overlay.opaque", "y", 1, 0) != 0) {
+        go_to(place.parent);
+        if (::lsetxattr(".", "trusted.overlay.opaque", "y", 1, 0) != 0) {
             base::throw_errno(errno, fmt::format("setxattr {}", entry.name));
         }
         return true;
@@ -325,7 +336,7 @@ void Extractor::create_directory(const TarEntry& entry, const Place& place) {
     }
     if (!fd) fd.reset(::openat(place.parent, place.base.c_str(), flags));
     if (!fd) base::throw_errno(errno, "open " + shown(entry));
-    attributes(entry, fd.get(), {}, /*is_symlink=*/false);
+    attributes(entry, {.fd = fd.get()});
     directories_.push_back({full_path(clean_name(entry.name)), times_of(entry)});
 }
 
@@ -338,7 +349,7 @@ void Extractor::create_file(const TarEntry& entry, const Place& place) {
     });
     write_data(entry, fd.get());
     result_.size += entry.size;
-    attributes(entry, fd.get(), {}, /*is_symlink=*/false);
+    attributes(entry, {.fd = fd.get()});
     if (::futimens(fd.get(), times_of(entry).data()) != 0) base::throw_errno(errno, entry.name);
     if (options_.start_writeback && entry.size >= writeback_threshold) {
         // Only a hint; the flush that counts comes later.
@@ -372,7 +383,12 @@ void Extractor::create_node(const TarEntry& entry, const Place& place) {
         entry.type == TarEntry::Type::fifo ? 0 : makedev(entry.device_major, entry.device_minor);
     bool skipped = false;
     exclusively(entry, place, "mknod", [&] {
-        if (::mknodat(place.parent, place.base.c_str(), mode, device) == 0) return true;
+        const mode_t before = ::umask(0);
+        const int made = ::mknodat(place.parent, place.base.c_str(), mode, device);
+        const int error = errno;
+        (void)::umask(before);
+        errno = error;
+        if (made == 0) return true;
         skipped = errno == EPERM && options_.best_effort;
         return skipped;
     });
@@ -380,7 +396,7 @@ void Extractor::create_node(const TarEntry& entry, const Place& place) {
     const base::Fd node{
         ::openat(place.parent, place.base.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
     if (!node) base::throw_errno(errno, entry.name);
-    attributes(entry, node.get(), fd_path(node.get()), /*is_symlink=*/false);
+    attributes(entry, {.fd = node.get(), .place = &place});
     if (::utimensat(place.parent, place.base.c_str(), times_of(entry).data(),
                     AT_SYMLINK_NOFOLLOW) != 0) {
         base::throw_errno(errno, entry.name);
@@ -404,7 +420,7 @@ void Extractor::create_symlink(const TarEntry& entry, const Place& place) {
     if (!entry.xattrs.empty()) {
         const base::Fd link{
             ::openat(place.parent, place.base.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
-        if (link) set_xattrs(entry, fd_path(link.get()));
+        if (link) set_xattrs(entry, {.fd = link.get(), .place = &place});
     }
     if (::utimensat(place.parent, place.base.c_str(), times_of(entry).data(),
                     AT_SYMLINK_NOFOLLOW) != 0) {
@@ -428,7 +444,12 @@ void Extractor::create_link(const TarEntry& entry, const Place& place) {
         ::openat(place.parent, place.base.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
     struct stat info {};
     if (!node || ::fstat(node.get(), &info) != 0) base::throw_errno(errno, entry.name);
-    attributes(entry, node.get(), fd_path(node.get()), S_ISLNK(info.st_mode));
+    if (S_ISREG(info.st_mode)) {
+        const base::Fd file = open_same(place, info);
+        attributes(entry, {.fd = file.get()});
+    } else {
+        attributes(entry, {.fd = node.get(), .place = &place});
+    }
     if (!S_ISLNK(info.st_mode) && ::utimensat(place.parent, place.base.c_str(),
                                               times_of(entry).data(), AT_SYMLINK_NOFOLLOW) != 0) {
         base::throw_errno(errno, entry.name);
@@ -454,32 +475,64 @@ std::pair<uid_t, gid_t> Extractor::owner_of(const TarEntry& entry) const {
     return {static_cast<uid_t>(entry.uid), static_cast<gid_t>(entry.gid)};
 }
 
-/// Owner first: chown(2) takes setuid bits and capabilities away again. `path` is given for
-/// descriptors opened with O_PATH, which know no fchown and fchmod.
-void Extractor::attributes(const TarEntry& entry, int fd, const std::string& path,
-                           bool is_symlink) {
+/// Owner first: chown(2) takes setuid bits and capabilities away again.
+void Extractor::attributes(const TarEntry& entry, const Held& held) {
     const auto [uid, gid] = owner_of(entry);
     // A new file is root's already, unless its directory hands its group down.
     const bool maybe_old =
         entry.type == TarEntry::Type::hard_link || entry.type == TarEntry::Type::directory;
     if (uid != 0 || gid != 0 || parent_set_gid_ || maybe_old || ::geteuid() != 0) {
-        if (::fchownat(fd, "", uid, gid, AT_EMPTY_PATH) != 0) {
+        if (::fchownat(held.fd, "", uid, gid, AT_EMPTY_PATH) != 0) {
             base::throw_errno(errno, fmt::format("failed to Lchown {} for UID {}, GID {}",
                                                  base::quote(shown(entry)), uid, gid));
         }
     }
-    if (!entry.xattrs.empty()) set_xattrs(entry, path.empty() ? fd_path(fd) : path);
-    if (is_symlink) return;
-    const int failed = path.empty() ? ::fchmod(fd, entry.mode & 07777U)
-                                    : ::chmod(path.c_str(), entry.mode & 07777U);
-    if (failed != 0) base::throw_errno(errno, fmt::format("chmod {}", entry.name));
+    if (!entry.xattrs.empty()) set_xattrs(entry, held);
+    const mode_t mode = entry.mode & 07777U;
+    const bool done = held.place == nullptr ? ::fchmod(held.fd, mode) == 0
+                                            : change_mode_of_path(held.fd, *held.place, mode);
+    if (!done) base::throw_errno(errno, fmt::format("chmod {}", entry.name));
 }
 
-void Extractor::set_xattrs(const TarEntry& entry, const std::string& path) {
+/// chmod of what is neither a regular file nor a directory. It was made with its mode, which
+/// chown(2) may have taken bits of.
+bool Extractor::change_mode_of_path(int fd, const Place& place, mode_t mode) {
+    struct stat info {};
+    if (::fstat(fd, &info) != 0) return false;
+    if (S_ISLNK(info.st_mode) || (info.st_mode & 07777U) == mode) return true;
+    constexpr long fchmodat2_call = 452;  // the same on all architectures; since Linux 6.6
+    if (::syscall(fchmodat2_call, fd, "", mode, AT_EMPTY_PATH) == 0) return true;
+    return ::fchmodat(place.parent, place.base.c_str(), mode, 0) == 0;
+}
+
+/// The regular file at `place`, which must be the one that was looked at.
+base::Fd Extractor::open_same(const Place& place, const struct stat& looked_at) {
+    base::Fd file{
+        ::openat(place.parent, place.base.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+    struct stat info {};
+    if (!file || ::fstat(file.get(), &info) != 0) base::throw_errno(errno, place.base);
+    if (info.st_ino != looked_at.st_ino || info.st_dev != looked_at.st_dev) {
+        base::throw_errno(ESTALE, place.base);
+    }
+    return file;
+}
+
+/// Makes a directory the working one: attributes have no call that takes a descriptor and a name,
+/// and the root may have no /proc to name descriptors by.
+void Extractor::go_to(int directory) {
+    if (::fchdir(directory) != 0) base::throw_errno(errno, "chdir");
+}
+
+void Extractor::set_xattrs(const TarEntry& entry, const Held& held) {
+    if (held.place != nullptr) go_to(held.place->parent);
     for (const auto& [name, value] : entry.xattrs) {
         // Overlay's own attributes would let an image redirect lookups into other layers.
         if (name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.")) continue;
-        if (::setxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) == 0) continue;
+        const int failed = held.place == nullptr
+                               ? ::fsetxattr(held.fd, name.c_str(), value.data(), value.size(), 0)
+                               : ::lsetxattr(held.place->base.c_str(), name.c_str(), value.data(),
+                                             value.size(), 0);
+        if (failed == 0) continue;
         if (errno == EPERM || (errno == ENOTSUP && options_.best_effort)) continue;
         base::throw_errno(errno, fmt::format("setxattr {} {}", entry.name, name));
     }

@@ -1,6 +1,6 @@
 #include <dockerd/store/import.hpp>
 
-#include <dockerd/archive/compression.hpp>
+#include <dockerd/archive/unpacker.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
@@ -11,7 +11,8 @@ std::string import_image(Images& images, archive::ByteSource tar, const ImportRe
         // Source: moby image/image_os.go, CheckOS.
         base::fail(base::ErrorKind::invalid_argument, "operating system is not supported");
     }
-    const LayerInfo layer = images.layers().apply("", archive::decompress(std::move(tar)));
+    const LayerInfo layer =
+        images.layers().apply("", images.layers().unpacker().decompress(std::move(tar)));
     const LayerHold hold(images.layers(), layer.chain_id);
     ImageConfig config;
     config.created = base::WallTime::now();

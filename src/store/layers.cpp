@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include <dockerd/archive/extract.hpp>
+#include <dockerd/archive/unpacker.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
@@ -74,8 +74,11 @@ LayerHold::~LayerHold() {
     }
 }
 
-Layers::Layers(const std::string& data_root) : impl_(std::make_unique<Impl>(data_root)) {}
+Layers::Layers(const std::string& data_root, const archive::Unpacker& unpacker)
+    : impl_(std::make_unique<Impl>(data_root, unpacker)) {}
 Layers::~Layers() = default;
+
+const archive::Unpacker& Layers::unpacker() const { return impl_->unpacker; }
 
 StagedLayer Layers::stage(archive::ByteSource tar) {
     Impl& self = *impl_;
@@ -103,16 +106,8 @@ StagedLayer Layers::stage(archive::ByteSource tar) {
     if (!split) base::throw_errno(errno, "write tar-split.json.gz");
 
     const auto hash = std::make_shared<archive::Sha256>();
-    TarSplitWriter tap(archive::fd_sink(split.get()));
-    {
-        archive::TarReader reader(archive::read_ahead(hashing(std::move(tar), hash)), &tap);
-        archive::ExtractOptions options;
-        options.whiteouts = archive::ExtractOptions::Whiteouts::overlay;
-        options.start_writeback = true;
-        it.size = archive::extract(reader, diff.get(), options).size;
-        reader.drain();
-    }
-    tap.finish();
+    it.size =
+        self.unpacker.unpack_layer(hashing(std::move(tar), hash), diff.get(), split.get()).size;
     it.diff_id = hash->digest();
     return staged;
 }

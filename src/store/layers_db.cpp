@@ -54,8 +54,8 @@ bool is_mount_id(std::string_view id) {
 
 }  // namespace
 
-Layers::Impl::Impl(const std::string& data_root)
-    : overlay(data_root), db_root(data_root + "/image/overlay2/layerdb") {
+Layers::Impl::Impl(const std::string& data_root, const archive::Unpacker& unpacks)
+    : unpacker(unpacks), overlay(data_root), db_root(data_root + "/image/overlay2/layerdb") {
     // Modes as Docker makes them: image/ and image/overlay2/ 0700, layerdb/ and below as listed.
     (void)open_or_make_directory(data_root + "/image/overlay2", 0700);
     db_fd = open_or_make_directory(db_root, 0700);

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include <dockerd/archive/unpacker.hpp>
 #include <dockerd/base/mutex.hpp>
 #include <dockerd/store/layers.hpp>
 
@@ -51,7 +52,7 @@ struct StagedLayer::State {
 };
 
 struct Layers::Impl {
-    explicit Impl(const std::string& data_root);
+    Impl(const std::string& data_root, const archive::Unpacker& unpacks);
 
     // layers_db.cpp: what layerdb/ says
     void load();
@@ -84,6 +85,7 @@ struct Layers::Impl {
                  const std::shared_ptr<const InitTemplate>& init, const RwOptions& options,
                  Batch& batch);
 
+    const archive::Unpacker& unpacker;
     Overlay overlay;
     std::string db_root;
     base::Fd db_fd;      ///< layerdb/

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <dockerd/archive/compression.hpp>
+#include <dockerd/archive/unpacker.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/strings.hpp>
@@ -68,7 +69,7 @@ archive::ByteSource with_head(std::string head, archive::TarReader& reader) {
 }  // namespace
 
 void ArchiveContents::read(archive::ByteSource stream) {
-    archive::TarReader reader(archive::decompress(std::move(stream)));
+    archive::TarReader reader(layers_.unpacker().decompress(std::move(stream)));
     while (const archive::TarEntry* entry = reader.next()) member(reader, *entry);
     reader.drain();
 }
@@ -133,7 +134,7 @@ void ArchiveContents::layer(archive::TarReader& reader, const archive::TarEntry&
     archive::ByteSource shared = [inner =
                                       std::make_shared<archive::ByteSource>(std::move(watched))](
                                      std::span<char> buffer) { return (*inner)(buffer); };
-    blob.staged = layers_.stage(plain ? shared : archive::decompress(shared));
+    blob.staged = layers_.stage(plain ? shared : layers_.unpacker().decompress(shared));
     blob.diff_id = blob.staged->diff_id();
     if (hash) {
         // A compressed stream may end before its member does.

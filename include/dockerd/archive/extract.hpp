@@ -44,7 +44,8 @@ struct ExtractResult {
 ///
 /// Nothing outside `root` is ever touched: every path is resolved by the kernel beneath `root`
 /// without magic links; symlinks met on the way are followed inside `root` only. Hostile members
-/// throw.
+/// throw. Changes the working directory: it is for programs that do nothing else, and what others
+/// made goes to Unpacker.
 /// Throws: invalid_argument with the member's name in front.
 /// Source: moby/go-archive archive.go, Unpack and createTarFile, for what becomes of a member.
 ExtractResult extract(TarReader& reader, int root, const ExtractOptions& options);

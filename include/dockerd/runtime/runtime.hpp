@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -147,6 +148,12 @@ public:
     /// runtime create failed: runc create failed: unable to start container process: <reason>", or
     /// "unable to find user x: no matching entries in passwd file" bare, as Docker has them.
     std::shared_ptr<Monitor> start(ContainerPlan plan, std::vector<PendingAttach> clients);
+
+    /// Executes a program of the daemon's own: `program` is its file, `name` its argv[0], `fds` are
+    /// its descriptors from 3 on; it has no environment and 0 to 2 on /dev/null. It is a child of
+    /// this process, to be waited for by the pidfd that is returned.
+    /// Throws: internal, "<name>: <what failed>".
+    base::Fd start_program(const std::string& name, int program, std::span<const int> fds);
 
     /// Finds a container that an earlier daemon started. on_exit follows for `running` and
     /// `orphaned` (its monitor was killed, the container lives: signal() and pidfd() work, the

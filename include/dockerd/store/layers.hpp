@@ -13,6 +13,10 @@
 #include <dockerd/base/fd.hpp>
 #include <dockerd/store/durable.hpp>
 
+namespace dockerd::archive {
+class Unpacker;
+}
+
 namespace dockerd::store {
 
 /// A read-only layer. Ids are "sha256:<hex>"; `parent` is empty at the bottom.
@@ -81,14 +85,18 @@ public:
     /// Opens `<data_root>/image/overlay2/layerdb` and `<data_root>/overlay2`, makes them if they
     /// are missing, and finishes removals that were cut off. A layer that cannot be read is
     /// skipped with a log line.
-    explicit Layers(const std::string& data_root);
+    /// What is unpacked, `unpacker` does; it must outlive this object.
+    Layers(const std::string& data_root, const archive::Unpacker& unpacker);
     ~Layers();
     Layers(const Layers&) = delete;
     Layers& operator=(const Layers&) = delete;
 
-    /// Unpacks an uncompressed tar, hashing it and keeping its tar-split in one pass.
-    /// Throws: invalid_argument, as archive::extract.
+    /// Unpacks an uncompressed tar, hashing it and keeping its tar-split in one pass. The hash is
+    /// made here, of what the unpacker is given.
+    /// Throws: as archive::Unpacker::unpack_layer.
     StagedLayer stage(archive::ByteSource tar);
+    /// For those who bring layers.
+    [[nodiscard]] const archive::Unpacker& unpacker() const;
     /// Puts a staged layer on top of `parent_chain` ("" for none). An equal layer that exists is
     /// used instead. The caller holds the layer once; durable on return.
     /// Throws: not_found, "layer does not exist"; "max depth exceeded" beyond 125 layers.

@@ -2,8 +2,8 @@
 #include <sys/stat.h>
 
 #include <dockerd/archive/compression.hpp>
-#include <dockerd/archive/extract.hpp>
 #include <dockerd/archive/pack.hpp>
+#include <dockerd/archive/unpacker.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/runtime/file_view.hpp>
 #include <dockerd/sys/paths.hpp>
@@ -102,9 +102,10 @@ void check_writable(const store::ContainerRecord& record, const std::string& pat
 }
 
 /// What is wrong with an archive, or stands in its way, is Docker's failure: 500.
-void unpack(const ByteReader& source, int root, const archive::ExtractOptions& options) {
+void unpack(const archive::Unpacker& unpacker, const ByteReader& source, int root,
+            const archive::ExtractOptions& options) {
     try {
-        (void)archive::extract(source, root, options);
+        (void)unpacker.unpack_archive(source, root, options);
     } catch (const Error& error) {
         throw Error(ErrorKind::internal, error.what(), error.errno_value());
     }
@@ -172,7 +173,7 @@ void Containers::extract_to_path(std::string_view reference, const std::string& 
                 const auto owner = runtime::look_up_owner(root, record.config.user);
                 extraction.owner = {owner.uid, owner.gid};
             }
-            unpack(source, root, extraction);
+            unpack(parts_.layers.unpacker(), source, root, extraction);
             log_event(record, "extract-to-dir");
         });
     });

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -76,6 +77,10 @@ public:
     void restore();
     /// Whether containers outlive a graceful end of the daemon. Thread: any.
     void set_live_restore(bool on) { live_restore_ = on; }
+    /// As Runtime::start_program. Thread: any.
+    base::Fd start_program(const std::string& name, int program, std::span<const int> fds) {
+        return runtime_->start_program(name, program, fds);
+    }
     /// Graceful end of the daemon: stops containers unless they are to live on.
     void shutdown();
 

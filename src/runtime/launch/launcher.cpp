@@ -1,19 +1,19 @@
 #include "launch/launcher.hpp"
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/sys/sealed_program.hpp>
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
+#include <string_view>
 
 extern "C" {
 // src/runtime/launch/embed.S
@@ -26,29 +26,6 @@ namespace dockerd::runtime::launch {
 namespace {
 
 constexpr int launcher_socket = 3;  // src/launcher_main.cpp
-
-/// The program in a file that has no name and that nobody can change (CVE-2019-5736).
-base::Fd open_program() {
-    base::Fd file{::memfd_create("docker-launcher", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
-    if (!file) base::throw_errno(errno, "start launcher: memfd_create");
-    const char* at = dockerd_launcher_begin;
-    while (at < dockerd_launcher_end) {
-        const ssize_t n =
-            ::write(file.get(), at, static_cast<std::size_t>(dockerd_launcher_end - at));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) base::throw_errno(errno, "start launcher: write memfd");
-        at += n;
-    }
-    // Read once: an idle daemon need not hold these pages. Should the launcher have to be started
-    // again, the kernel reads them from the file anew.
-    const auto size = static_cast<std::size_t>(dockerd_launcher_end - dockerd_launcher_begin);
-    (void)::madvise(const_cast<char*>(dockerd_launcher_begin), size, MADV_DONTNEED);
-    constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-    if (::fchmod(file.get(), 0500) != 0 || ::fcntl(file.get(), F_ADD_SEALS, seals) != 0) {
-        base::throw_errno(errno, "start launcher: seal memfd");
-    }
-    return file;
-}
 
 /// posix_spawn's two objects, released together.
 struct SpawnSettings {
@@ -118,7 +95,8 @@ void Launcher::start() {
             fd.reset(::fcntl(fd.get(), F_DUPFD_CLOEXEC, launcher_socket + 1));
     };
     lift(theirs);
-    base::Fd program = open_program();
+    base::Fd program = sys::sealed_program(
+        "docker-launcher", std::string_view(dockerd_launcher_begin, dockerd_launcher_end));
     lift(program);
     pid_ = spawn(program, theirs);
     socket_ = std::move(ours);
@@ -129,11 +107,11 @@ void Launcher::ensure() {
     if (pid_ < 0) start();
 }
 
-void Launcher::send(const wire::Encoder& request) {
+void Launcher::send(wire::Kind kind, const wire::Encoder& request) {
     const base::Lock lock(mutex_);
     for (int attempt = 0;; ++attempt) {
         if (pid_ < 0) start();
-        const int error = wire::send_packet(socket_.get(), wire::Kind::start, 0, request);
+        const int error = wire::send_packet(socket_.get(), kind, 0, request);
         if (error == 0) return;
         const bool died = error == EPIPE || error == ECONNRESET;
         if (!died || attempt == 1) base::throw_errno(error, "launcher");

@@ -21,9 +21,9 @@ public:
     /// Starts the process if there is none. Throws: internal, "start launcher: <errno text>".
     void ensure();
 
-    /// Hands a start over; a dead launcher is replaced once.
+    /// Hands a start or a program over; a dead launcher is replaced once.
     /// Throws: internal, "launcher: <errno text>".
-    void send(const wire::Encoder& request);
+    void send(wire::Kind kind, const wire::Encoder& request);
 
     /// True when the process has died, so that what it was given last may not have been started.
     /// Waits up to 200 ms for a death that is under way.

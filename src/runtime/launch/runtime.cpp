@@ -9,6 +9,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/runtime/runtime.hpp>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,33 +40,36 @@ Pair make_pair() {
 }
 
 /// What the monitor says first; nullopt when the connection closed without a word.
-std::optional<wire::Started> await_started(const base::Fd& socket) {
+std::optional<wire::Started> await_started(const base::Fd& socket, wire::Failed& failed) {
     wire::Packet packet;
     if (wire::receive_packet(socket.get(), /*wait=*/true, packet) != wire::Receive::packet)
         return {};
     wire::Started started;
     if (packet.kind == wire::Kind::started && packet.to(started) && started.pidfd) return started;
-    wire::Failed failed;
     if (packet.kind != wire::Kind::failed || !packet.to(failed)) {
         failed = {"protocol", 0, "the monitor answered something else"};
     }
-    throw launch::start_failure(launch::Attempt::container, failed);
+    return {};
 }
 
 /// Sends the request and waits. Once more when the launcher died under it: then nobody has it.
-std::pair<wire::Started, base::Fd> hand_over(launch::Launcher& launcher,
-                                             wire::StartRequest& request) {
+template <typename Request>
+std::optional<std::pair<wire::Started, base::Fd>> hand_over(launch::Launcher& launcher,
+                                                            wire::Kind kind, Request& request,
+                                                            wire::Failed& failed) {
     for (int attempt = 0; attempt < 2; ++attempt) {
         Pair pair = make_pair();
         request.connection = std::move(pair.theirs);
-        launcher.send(wire::encode(request));
+        launcher.send(kind, wire::encode(request));
         request.connection.reset();  // else its end would never be seen
-        if (auto started = await_started(pair.ours)) {
-            return {std::move(*started), std::move(pair.ours)};
+        if (auto started = await_started(pair.ours, failed)) {
+            return std::make_pair(std::move(*started), std::move(pair.ours));
         }
+        if (!failed.step.empty()) return {};
         if (!launcher.has_died()) break;
     }
-    throw launch::start_failure(launch::Attempt::container, {"launcher", 0, "the launcher ended"});
+    failed = {"launcher", 0, "the launcher ended"};
+    return {};
 }
 
 }  // namespace
@@ -90,11 +94,31 @@ std::shared_ptr<Monitor> Runtime::start(ContainerPlan plan, std::vector<PendingA
         request.clients.push_back(
             launch::attach_request(std::move(client), launch::next_attach_id()));
     }
-    auto [started, socket] = hand_over(impl_->launcher, request);
+    wire::Failed failed;
+    auto handed = hand_over(impl_->launcher, wire::Kind::start, request, failed);
+    if (!handed) throw launch::start_failure(launch::Attempt::container, failed);
+    auto& [started, socket] = *handed;
     auto connection = std::make_shared<launch::Connection>(
         request.plan.id, started.pid, std::move(started.pidfd), std::move(socket));
     impl_->reaper.add(connection);
     return connection;
+}
+
+base::Fd Runtime::start_program(const std::string& name, int program, std::span<const int> fds) {
+    const auto duplicate = [&name](int fd) {
+        base::Fd out{::fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+        if (!out) base::throw_errno(errno, name + ": dup");
+        return out;
+    };
+    wire::ExecuteRequest request;
+    request.name = name;
+    request.program = duplicate(program);
+    for (const int fd : fds) request.fds.push_back(duplicate(fd));
+    wire::Failed failed;
+    auto handed = hand_over(impl_->launcher, wire::Kind::execute, request, failed);
+    if (!handed && failed.error != 0) base::throw_errno(failed.error, name + ": " + failed.text);
+    if (!handed) base::fail(base::ErrorKind::internal, name + ": " + failed.text);
+    return std::move(handed->first.pidfd);
 }
 
 Recovered Runtime::recover(const std::string& state_directory, const std::string& id) {

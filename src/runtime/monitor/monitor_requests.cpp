@@ -69,6 +69,7 @@ void Monitor::handle(wire::Packet& packet) {
             return release();
         case wire::Kind::fd_batch:
         case wire::Kind::start:
+        case wire::Kind::execute:
         case wire::Kind::started:
         case wire::Kind::failed:
         case wire::Kind::welcome:

@@ -19,6 +19,7 @@ enum class Kind : std::uint16_t {
     fd_batch = 1,  ///< descriptors that belong to the next message
     // daemon -> launcher
     start = 2,
+    execute = 3,  ///< a program of the daemon's own
     // daemon -> monitor
     hello = 16,
     attach = 17,
@@ -61,6 +62,15 @@ struct StartRequest {
     ContainerPlan plan;
     std::vector<AttachRequest> clients;
     base::Fd connection;  ///< the monitor's end
+};
+
+/// A program to be executed as a child of the daemon, with `fds` from 3 on. The answer is started
+/// or failed, on `connection`.
+struct ExecuteRequest {
+    std::string name;
+    base::Fd program;
+    std::vector<base::Fd> fds;
+    base::Fd connection;
 };
 
 struct Hello {
@@ -226,6 +236,10 @@ void visit(V& v, T& x) {
 template <typename V, Is<StartRequest> T>
 void visit(V& v, T& x) {
     v(x.connection, x.plan, x.clients);
+}
+template <typename V, Is<ExecuteRequest> T>
+void visit(V& v, T& x) {
+    v(x.name, x.program, x.fds, x.connection);
 }
 template <typename V, Is<Hello> T>
 void visit(V& v, T& x) {

@@ -29,7 +29,8 @@ std::string gzip(const std::string& in) {
 class ImagesTest : public StoreFixture {
 protected:
     struct Store {
-        explicit Store(const std::string& root) : layers(root), images(root, layers) {}
+        explicit Store(const std::string& root)
+            : layers(root, testing_unpacker()), images(root, layers) {}
         Layers layers;
         Images images;
     };

@@ -46,7 +46,7 @@ std::string top_tar() {
 }
 
 TEST_F(LayersTest, AppliesTarAndReproducesItExactly) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const std::string tar = base_tar();
     const LayerInfo info = layers.apply("", archive::memory_source(tar));
     EXPECT_EQ(info.diff_id, archive::sha256_digest(tar));
@@ -68,7 +68,7 @@ TEST_F(LayersTest, AppliesTarAndReproducesItExactly) {
 }
 
 TEST_F(LayersTest, ChainsLayersAndWritesLower) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
     const std::string tar = top_tar();
     const LayerInfo top = layers.apply(base.chain_id, archive::memory_source(tar));
@@ -87,7 +87,7 @@ TEST_F(LayersTest, ChainsLayersAndWritesLower) {
 }
 
 TEST_F(LayersTest, ReusesAnEqualLayerAndDeletesItAfterTheLastRelease) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const LayerInfo first = layers.apply("", archive::memory_source(base_tar()));
     const LayerInfo second = layers.apply("", archive::memory_source(base_tar()));
     EXPECT_EQ(first.chain_id, second.chain_id);
@@ -103,7 +103,7 @@ TEST_F(LayersTest, ReusesAnEqualLayerAndDeletesItAfterTheLastRelease) {
 }
 
 TEST_F(LayersTest, MountsWritableLayerOverInitLayer) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
     const LayerInfo top = layers.apply(base.chain_id, archive::memory_source(top_tar()));
     const std::string id(64, 'c');
@@ -134,7 +134,7 @@ TEST_F(LayersTest, MountsWritableLayerOverInitLayer) {
 }
 
 TEST_F(LayersTest, ListsChangesAsDockerDiffDoes) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
     const std::string id(64, 'd');
     layers.create_rw(id, base.chain_id);
@@ -159,7 +159,7 @@ TEST_F(LayersTest, ListsChangesAsDockerDiffDoes) {
 }
 
 TEST_F(LayersTest, CommitsWhatAContainerChanged) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
     const std::string id(64, 'd');
     layers.create_rw(id, base.chain_id);
@@ -196,7 +196,7 @@ TEST_F(LayersTest, CommitsWhatAContainerChanged) {
 
 // A kernel whose overlays have redirect_dir renames folders in place.
 TEST_F(LayersTest, ReadsRedirectsThroughAMount) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const LayerInfo base = layers.apply("", archive::memory_source(TarBuilder()
                                                                        .dir("dir")
                                                                        .dir("dir/sub")
@@ -248,7 +248,7 @@ TEST_F(LayersTest, ReadsRedirectsThroughAMount) {
 }
 
 TEST_F(LayersTest, RemembersASizeOnlyWhileNothingIsMounted) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
     const std::string id(64, 'd');
     layers.create_rw(id, base.chain_id);
@@ -267,7 +267,7 @@ TEST_F(LayersTest, RemembersASizeOnlyWhileNothingIsMounted) {
 }
 
 TEST_F(LayersTest, KeepsFilesOfARemovedContainerUntilTheyAreRead) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
     const std::string id(64, 'd');
     layers.create_rw(id, base.chain_id);
@@ -299,12 +299,12 @@ TEST_F(LayersTest, FindsEverythingAgainAfterReopening) {
     const std::string id(64, 'e');
     std::string chain;
     {
-        Layers layers(root_);
+        Layers layers(root_, testing_unpacker());
         chain = layers.apply("", archive::memory_source(base_tar())).chain_id;
         layers.create_rw(id, chain);
         (void)layers.mount_rw(id);
     }
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     EXPECT_TRUE(layers.has_rw(id));
     EXPECT_EQ(layers.rw_parent(id), chain);
     EXPECT_EQ(layers.list().size(), 1U);
@@ -317,7 +317,7 @@ TEST_F(LayersTest, FindsEverythingAgainAfterReopening) {
 }
 
 TEST_F(LayersTest, CleansUpAfterACrashInTheMiddleOfALayer) {
-    { Layers layers(root_); }
+    { Layers layers(root_, testing_unpacker()); }
     const std::string cache(64, 'a');
     const std::string transaction = root_ + "/image/overlay2/layerdb/tmp/write-set-123";
     std::filesystem::create_directories(transaction);
@@ -325,14 +325,14 @@ TEST_F(LayersTest, CleansUpAfterACrashInTheMiddleOfALayer) {
     std::filesystem::create_directories(root_ + "/overlay2/" + cache + "/diff/some");
     std::ofstream(root_ + "/overlay2/" + cache + "/link") << "LINK";
     std::filesystem::create_symlink("../x/diff", root_ + "/overlay2/l/LINK");
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     EXPECT_FALSE(std::filesystem::exists(transaction));
     EXPECT_FALSE(std::filesystem::exists(root_ + "/overlay2/" + cache));
     EXPECT_TRUE(std::filesystem::is_empty(root_ + "/overlay2/l"));
 }
 
 void mount_deep_chain(const std::string& root) {
-    Layers layers(root);
+    Layers layers(root, testing_unpacker());
     std::string chain;
     for (int i = 0; i < 125; ++i) {
         const std::string number = std::to_string(i);
@@ -363,7 +363,7 @@ TEST_F(LayersTest, MountsFromARootTooLongForTheNewInterface) {
 }
 
 TEST_F(LayersTest, ServesManyThreadsAtOnce) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const LayerInfo base = layers.apply("", archive::memory_source(base_tar()));
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) {
@@ -392,7 +392,7 @@ TEST_F(LayersTest, ServesManyThreadsAtOnce) {
 }
 
 TEST_F(LayersTest, DropsAFailedLayerCompletely) {
-    Layers layers(root_);
+    Layers layers(root_, testing_unpacker());
     const std::string twice = TarBuilder().file("a", "1").file("./a", "2").take();
     try {
         (void)layers.apply("", archive::memory_source(twice));

@@ -127,7 +127,7 @@ TEST_F(PeerTest, DockerRunsWhatWeWrote) {
     std::string id;
     std::string archive;
     {
-        Layers layers(data_);
+        Layers layers(data_, testing_unpacker());
         Images images(data_, layers);
         ContainerFiles files(data_);
         id = import_image(images, archive::memory_source(shell_tar()), {});
@@ -172,7 +172,7 @@ TEST_F(PeerTest, WeReadWhatDockerWrote) {
     const std::string built = docker("images -q --no-trunc built:1");
     stop();
     {
-        Layers layers(data_);
+        Layers layers(data_, testing_unpacker());
         Images images(data_, layers);
         const ImagePtr image = images.get("built:1");
         EXPECT_EQ(image->id + "\n", built);
@@ -198,7 +198,7 @@ TEST_F(PeerTest, WeReadWhatDockerWrote) {
         EXPECT_GE(kv.list("docker/network/v1.0/network/").size(), 2U);
     }
     {
-        Layers layers(root_ + "/other");
+        Layers layers(root_ + "/other", testing_unpacker());
         Images images(root_ + "/other", layers);
         const base::Fd file{::open((root_ + "/theirs.tar").c_str(), O_RDONLY | O_CLOEXEC)};
         const auto loaded = load_images(

@@ -75,7 +75,7 @@ TEST_F(PowerCutTest, KeepsAnAcknowledgedImage) {
     std::string id;
     std::string chain;
     {
-        Layers layers(data_);
+        Layers layers(data_, testing_unpacker());
         Images images(data_, layers);
         id = import_image(images, archive::memory_source(sample_tar()), {});
         (void)images.tag(model::Reference::parse("kept:1"), id);
@@ -83,7 +83,7 @@ TEST_F(PowerCutTest, KeepsAnAcknowledgedImage) {
         cut_power();
     }
     restore_power();
-    Layers layers(data_);
+    Layers layers(data_, testing_unpacker());
     Images images(data_, layers);
     EXPECT_EQ(images.get("kept:1")->id, id);
     EXPECT_EQ(drain(layers.open_tar(chain)), sample_tar());
@@ -92,7 +92,7 @@ TEST_F(PowerCutTest, KeepsAnAcknowledgedImage) {
 TEST_F(PowerCutTest, KeepsAnAcknowledgedContainer) {
     const std::string id(64, 'c');
     {
-        Layers layers(data_);
+        Layers layers(data_, testing_unpacker());
         Images images(data_, layers);
         ContainerFiles files(data_);
         const std::string image = import_image(images, archive::memory_source(sample_tar()), {});
@@ -107,7 +107,7 @@ TEST_F(PowerCutTest, KeepsAnAcknowledgedContainer) {
         cut_power();
     }
     restore_power();
-    Layers layers(data_);
+    Layers layers(data_, testing_unpacker());
     ContainerFiles files(data_);
     ASSERT_EQ(files.load_all().size(), 1U);
     EXPECT_EQ(files.load(id).name, "/kept");

@@ -17,6 +17,7 @@
 #include <dockerd/archive/tar.hpp>
 
 #include "support/own_mounts.hpp"
+#include "support/unpacker.hpp"
 
 namespace dockerd::store {
 

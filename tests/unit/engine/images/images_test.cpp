@@ -11,6 +11,8 @@
 #include <dockerd/archive/tar.hpp>
 #include <dockerd/base/error.hpp>
 
+#include "support/unpacker.hpp"
+
 namespace dockerd::engine {
 namespace {
 
@@ -50,7 +52,7 @@ protected:
         if (::geteuid() != 0) return;
         std::string name = (fs::temp_directory_path() / "images-XXXXXX").string();
         root_ = ::mkdtemp(name.data());
-        layers_ = std::make_unique<store::Layers>(root_);
+        layers_ = std::make_unique<store::Layers>(root_, testing_unpacker());
         store_ = std::make_unique<store::Images>(root_, *layers_);
         images_ = std::make_unique<Images>(*store_, events_);
         images_->set_users([this] { return users_; });

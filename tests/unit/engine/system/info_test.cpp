@@ -16,6 +16,7 @@
 #include "engine/images/images.hpp"
 #include "engine/system/system.hpp"
 #include "engine/volumes/volumes.hpp"
+#include "support/unpacker.hpp"
 
 namespace dockerd::engine {
 namespace {
@@ -31,7 +32,7 @@ protected:
         if (::geteuid() != 0) GTEST_SKIP() << "layers keep owners: needs root";
         std::string name = (fs::temp_directory_path() / "info-XXXXXX").string();
         root_ = ::mkdtemp(name.data());
-        layers_ = std::make_unique<store::Layers>(root_);
+        layers_ = std::make_unique<store::Layers>(root_, testing_unpacker());
         image_store_ = std::make_unique<store::Images>(root_, *layers_);
         volume_store_ = std::make_unique<store::VolumesDb>(root_);
         images_ = std::make_unique<Images>(*image_store_, events_);
