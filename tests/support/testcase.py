@@ -54,6 +54,8 @@ class DaemonTestCase(unittest.TestCase):
         # The first follower of a log makes the one watcher of all logs.
         cls.daemon.cli("run", "-d", "--name", "warm", "kit", "/payload", "sleep", "1")
         cls.daemon.cli("logs", "-f", "warm")
+        # The first archive from outside puts the program that unpacks into memory.
+        cls.daemon.cli("cp", os.path.abspath(__file__), "warm:/tmp/warm")
         cls.daemon.remove_containers()
         cls.warm_pid = cls.daemon.pid
 
