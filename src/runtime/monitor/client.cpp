@@ -108,7 +108,9 @@ void Client::queue(std::string_view data) {
 
 void Client::hold(bool held) {
     held_ = held;
-    if (!held && socket_) write_pending();
+    if (held || !socket_) return;
+    write_pending();
+    update_events();  // what the socket did not take: nothing else may come that would do this
 }
 
 void Client::write_pending() {

@@ -127,6 +127,32 @@ TEST_F(Attach, DetachKeysLeaveTheContainerRunning) {
     monitor->release();
 }
 
+TEST_F(Attach, HeldClientGetsAllThatPiledUpMeanwhile) {
+    constexpr std::size_t printed = 300'000;
+    ContainerPlan printer = interactive(false);
+    const std::string id = printer.id;
+    Peer reader, held;
+    auto monitor = start(std::move(printer), full_client(reader, false));
+    base::Fd theirs = held.open();
+    base::Fd replayer{::fcntl(theirs.get(), F_DUPFD_CLOEXEC, 0)};
+    const auto client = monitor->attach_held({}, std::move(theirs), "");
+    reader.write("yes 0123456789 | head -c 300000\n");
+    std::string seen;
+    while (frames(seen, 1).size() < printed) seen += reader.read_at_least(1);
+    // The log's replay has filled the socket, and the container prints nothing more.
+    const std::string line(4096, 'r');
+    std::size_t replayed = 0;
+    for (ssize_t n = 1; n > 0; replayed += n > 0 ? static_cast<std::size_t>(n) : 0) {
+        n = ::send(replayer.get(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    replayer.reset();
+    monitor->resume(client.attach_id);
+    EXPECT_EQ(held.read_at_least(replayed + seen.size()).substr(replayed), seen);
+    reader.write("exit 7\n");
+    EXPECT_EQ(events.exit_of(id).exit_code, 7);
+    monitor->release();
+}
+
 TEST_F(Attach, DetachKeysBeforeTheLogWasReplayedEndThatClientAlone) {
     ContainerPlan shell = interactive(true);
     const std::string id = shell.id;

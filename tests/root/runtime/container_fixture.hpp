@@ -106,6 +106,13 @@ public:
         }
         return out;
     }
+    /// `bytes` or a little more, or what came before the end.
+    std::string read_at_least(std::size_t bytes) {
+        std::string out;
+        while (out.size() < bytes && read_some(out)) {
+        }
+        return out;
+    }
     base::Fd socket;
 
 private:
