@@ -123,10 +123,13 @@ TEST(Timers, RunInOrderUnlessCanceled) {
             changed.notify_all();
         };
     };
-    (void)timers.after(40ms, note(3));
-    const auto canceled = timers.after(20ms, note(2));
+    std::promise<void> all_set;
+    (void)timers.after(0ms, [&] { all_set.get_future().wait(); });  // holds the others back
+    (void)timers.after(3ms, note(3));
+    const auto canceled = timers.after(2ms, note(2));
     (void)timers.after(1ms, note(1));
     timers.cancel(canceled);
+    all_set.set_value();
     std::unique_lock lock(mutex);
     ASSERT_TRUE(changed.wait_for(lock, 10s, [&] { return ran.size() == 2; }));
     EXPECT_EQ(ran, (std::vector<int>{1, 3}));
