@@ -51,9 +51,20 @@ protected:
     }
     void TearDown() override {
         if (folder.empty()) return;
-        EXPECT_EQ(slurp("/proc/self/mountinfo"), mounts_before);
+        EXPECT_EQ(mounts(), mounts_before);
         EXPECT_EQ(::umount2(folder.c_str(), MNT_DETACH), 0);
         EXPECT_EQ(::rmdir(folder.c_str()), 0);
+    }
+
+    /// What is mounted below the folder. Elsewhere mounts come and go: a mount point that somebody
+    /// removes takes its mounts along in every namespace.
+    std::string mounts() const {
+        std::istringstream lines(slurp("/proc/self/mountinfo"));
+        std::string found;
+        for (std::string line; std::getline(lines, line);) {
+            if (line.find(folder) != std::string::npos) found += line + "\n";
+        }
+        return found;
     }
 
     void add(const std::string& source, const std::string& destination, bool writable = true) {
@@ -63,7 +74,7 @@ protected:
                                .writable = writable});
     }
     void run(const std::function<void(int root)>& work) {
-        mounts_before = slurp("/proc/self/mountinfo");
+        mounts_before = mounts();
         in_file_view(std::move(plan), work);
     }
     static std::string read(int root, const std::string& path) {
