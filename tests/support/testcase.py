@@ -2,6 +2,7 @@
 import concurrent.futures
 import os
 import shutil
+import subprocess
 import sys
 import unittest
 
@@ -52,11 +53,13 @@ class DaemonTestCase(unittest.TestCase):
         # The first container on the host network mounts its namespace, which stays.
         cls.daemon.cli("run", "--rm", "--network", "host", "kit", "/payload", "echo", "warm")
         # The first follower of a log makes the one watcher of all logs.
-        cls.daemon.cli("run", "-d", "--name", "warm", "kit", "/payload", "sleep", "1")
-        cls.daemon.cli("logs", "-f", "warm")
-        # The first archive from outside puts the program that unpacks into memory.
-        cls.daemon.cli("cp", os.path.abspath(__file__), "warm:/tmp/warm")
-        cls.daemon.remove_containers()
+        cls.daemon.run("/payload", "pause", name="warm", host={"NetworkMode": "none"})
+        with subprocess.Popen(["docker", "logs", "-f", "warm"], env=cls.daemon.cli_environment(),
+                              stdout=subprocess.PIPE) as follower:
+            follower.stdout.readline()  # it watches before it shows the first line
+            # The first archive from outside puts the program that unpacks into memory.
+            cls.daemon.cli("cp", os.path.abspath(__file__), "warm:/tmp/warm")
+            cls.daemon.remove_containers()
         cls.warm_pid = cls.daemon.pid
 
     def setUp(self):
