@@ -1,7 +1,11 @@
 // The settings of the launcher's sanitizers. dockerd starts it with an empty environment and
 // without a standard error, so what ASAN_OPTIONS says is read from the environment of the process
 // that started it: where reports are written.
+//
+// Leaks are looked for when the launcher ends, and when a monitor ends in good order: by _exit, for
+// it has the launcher's stack below its own. Container inits and execs become users' programs.
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -9,7 +13,7 @@ namespace {
 
 // This runs before the sanitizer's own functions work: raw calls, no library, no instrumentation.
 char settings[4096] =
-    "detect_leaks=0:detect_stack_use_after_return=0:exitcode=99:print_stacktrace=1:";
+    "detect_leaks=1:detect_stack_use_after_return=0:exitcode=99:print_stacktrace=1:";
 char environment[65536];
 
 bool begins(const char* text, const char* with) {
@@ -59,6 +63,19 @@ const char* complete_settings() {
 }  // namespace
 
 extern "C" {
+int __lsan_do_recoverable_leak_check();
+[[noreturn]] void __real__exit(int code);
+
+/// In place of _exit, by the linker's --wrap.
+[[noreturn]] void __wrap__exit(int code) {
+    char name[16] = {};
+    (void)::prctl(PR_GET_NAME, name, 0, 0, 0);  // cannot fail with this argument
+    // What it forks has its name, but not its session: some of that is in a container already.
+    const bool monitor = begins(name, "docker-monitor") && ::getsid(0) == ::getpid();
+    if (monitor && code == 0 && __lsan_do_recoverable_leak_check() != 0) code = 99;
+    __real__exit(code);
+}
+
 const char* __asan_default_options() { return complete_settings(); }
 const char* __ubsan_default_options() { return complete_settings(); }
 }
