@@ -5,9 +5,10 @@
 // Leaks are looked for when the launcher ends, and when a monitor ends in good order: by _exit, for
 // it has the launcher's stack below its own. Container inits and execs become users' programs.
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cstdio>
 
 namespace {
 
@@ -48,6 +49,18 @@ long read_environment() {
     return size;
 }
 
+/// A monitor is the launcher's child. What it makes has its name but is its own child, or in a
+/// container already, where the launcher is not seen.
+bool is_monitor() {
+    char path[64];
+    (void)::snprintf(path, sizeof path, "/proc/%d/comm", static_cast<int>(::getppid()));
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+    char name[16] = {};
+    const bool found = fd >= 0 && ::read(fd, name, sizeof name - 1) > 0;
+    if (fd >= 0) (void)::close(fd);
+    return found && begins(name, "docker-launcher");
+}
+
 const char* complete_settings() {
     static bool done = false;
     if (done) return settings;
@@ -68,11 +81,7 @@ int __lsan_do_recoverable_leak_check();
 
 /// In place of _exit, by the linker's --wrap.
 [[noreturn]] void __wrap__exit(int code) {
-    char name[16] = {};
-    (void)::prctl(PR_GET_NAME, name, 0, 0, 0);  // cannot fail with this argument
-    // What it forks has its name, but not its session: some of that is in a container already.
-    const bool monitor = begins(name, "docker-monitor") && ::getsid(0) == ::getpid();
-    if (monitor && code == 0 && __lsan_do_recoverable_leak_check() != 0) code = 99;
+    if (code == 0 && is_monitor() && __lsan_do_recoverable_leak_check() != 0) code = 99;
     __real__exit(code);
 }
 
