@@ -114,8 +114,7 @@ Renderer::Result Renderer::render(const Entry& entry, std::size_t size, Output& 
         at = unescape_json(entry.text, at);
         if (at == nullptr) return Result::malformed;
     } else {
-        std::memcpy(at, entry.text.data(), entry.text.size());
-        at += entry.text.size();
+        at = std::copy(entry.text.begin(), entry.text.end(), at);  // may be empty: no memcpy
     }
     if (entry.newline) *at++ = '\n';
     if (framed_) write_frame_head(start, entry.source, static_cast<std::size_t>(at - body));
