@@ -175,7 +175,9 @@ class Paths(AttackTestCase):
             tree.file("filled/%d" % number, b"x" * 100, mode=0o666)
         name = self.make_image("filled", tree)
         replaced = 0
-        for number in range(3):
+        for number in range(30):
+            if number >= 3 and replaced > 10:
+                break
             binds = {"Binds": ["race%d:/filled" % number]}
             attacker = self.background("/payload", "replace", "/filled", self.canary + "/secret", host=binds)
             outcome = self.shell("true", image_name=name, host=binds)
