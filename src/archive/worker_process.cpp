@@ -88,7 +88,13 @@ WorkerProcess::WorkerProcess(const StartProgram& start, int program, const worke
     input_ = std::move(input.write);
     report_ = std::move(report.read);
     free_ = std::move(freed.read);
-    if (write({reinterpret_cast<const char*>(&job), sizeof job})) (void)write(below);
+    try {
+        if (write({reinterpret_cast<const char*>(&job), sizeof job})) (void)write(below);
+    } catch (const base::Error&) {
+        kill();  // without a destructor to do it
+        (void)wait();
+        throw;
+    }
 }
 
 WorkerProcess::~WorkerProcess() {

@@ -136,6 +136,25 @@ class Create(DaemonTestCase):
         names = {row["Id"]: row["Names"] for row in self.call("GET", "/containers/json?all=1")}
         self.assertEqual(names[self.inspect("one")["Id"]], ["/one"])
 
+    def test_a_hosts_file_that_a_container_has_filled_is_left_to_it(self):
+        self.create("one", {})
+        self.create("two", {"Links": ["one:db"]})
+        self.start("one")
+        self.start("two")
+        first = self.address("one")
+        self.assertCli(0, "exec", "two", "sh", "-c", "head -c 2097152 /dev/zero | tr '\\0' '#' >> /etc/hosts")
+        self.call("POST", "/containers/one/stop?t=0")
+        for number in range(3):
+            self.create("other%d" % number, {})
+            self.start("other%d" % number)
+        self.start("one")
+        self.assertNotEqual(self.address("one"), first)
+        # Not read into memory, not rewritten: as the container left it.
+        done = self.assertCli(0, "exec", "two", "sh", "-c", "grep -c '^%s.db' /etc/hosts; wc -c < /etc/hosts" % first)
+        self.assertEqual(done.stdout.split()[0], b"1")
+        self.assertGreater(int(done.stdout.split()[1]), 2097152)
+        self.assertIn("hosts of container %s are too long" % self.inspect("two")["Id"], self.daemon.log_tail())
+
 
 if __name__ == "__main__":
     main()

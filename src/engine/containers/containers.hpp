@@ -147,6 +147,7 @@ private:
     // links.cpp
     [[nodiscard]] ContainerRef linked_container(std::string name) const;
     void register_links(const store::ContainerRecord& record);
+    void add_link(const LinkIndex::Link& link);
     void release_links(const std::string& id) noexcept;
     void rename_links(const std::string& id, const std::string& name);
     void remove_link(std::string_view reference);

@@ -138,17 +138,17 @@ std::string replace_address(std::string_view hosts, std::string_view alias,
 }
 
 void LinkIndex::add(const Link& link) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     links_[link.name] = link;
 }
 
 void LinkIndex::remove(const std::string& name) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     links_.erase(name);
 }
 
 std::vector<LinkIndex::Link> LinkIndex::remove_parent(const std::string& id) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     std::vector<Link> gone;
     std::erase_if(links_, [&](const auto& item) {
         const bool mine = item.second.parent == id;
@@ -159,27 +159,27 @@ std::vector<LinkIndex::Link> LinkIndex::remove_parent(const std::string& id) {
 }
 
 std::optional<LinkIndex::Link> LinkIndex::find(const std::string& name) const {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     const auto found = links_.find(name);
     return found == links_.end() ? std::nullopt : std::optional(found->second);
 }
 
-std::vector<LinkIndex::Link> LinkIndex::children(const std::string& parent) const {
-    const std::lock_guard lock(mutex_);
+std::vector<LinkIndex::Link> LinkIndex::with(std::string Link::*member,
+                                             const std::string& id) const {
+    const base::Lock lock(mutex_);
     std::vector<Link> out;
     for (const auto& [name, link] : links_) {
-        if (link.parent == parent) out.push_back(link);
+        if (link.*member == id) out.push_back(link);
     }
     return out;
 }
 
+std::vector<LinkIndex::Link> LinkIndex::children(const std::string& parent) const {
+    return with(&Link::parent, parent);
+}
+
 std::vector<LinkIndex::Link> LinkIndex::parents(const std::string& child) const {
-    const std::lock_guard lock(mutex_);
-    std::vector<Link> out;
-    for (const auto& [name, link] : links_) {
-        if (link.child == child) out.push_back(link);
-    }
-    return out;
+    return with(&Link::child, child);
 }
 
 }  // namespace dockerd::engine

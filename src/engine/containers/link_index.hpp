@@ -1,13 +1,13 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <dockerd/base/mutex.hpp>
 #include <dockerd/model/container.hpp>
 
 namespace dockerd::engine {
@@ -50,8 +50,11 @@ public:
     [[nodiscard]] std::vector<Link> parents(const std::string& child) const;
 
 private:
-    mutable std::mutex mutex_;
-    std::map<std::string, Link> links_;
+    /// The links with this id there.
+    [[nodiscard]] std::vector<Link> with(std::string Link::*member, const std::string& id) const;
+
+    mutable base::Mutex mutex_;
+    std::map<std::string, Link> links_ DOCKERD_GUARDED_BY(mutex_);
 };
 
 }  // namespace dockerd::engine

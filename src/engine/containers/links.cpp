@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <optional>
 
 #include <dockerd/base/log.hpp>
 #include <dockerd/net/network.hpp>
@@ -23,11 +24,16 @@ const model::EndpointSettings* on_bridge(const ContainerSnapshot& container) {
     return found == container.network.networks.end() ? nullptr : &found->second;
 }
 
-std::string read_all(int fd) {
+/// The container may have written into its hosts file: what is longer is not ours any more.
+constexpr std::size_t max_hosts = 1 << 20;
+
+/// The whole file, or nothing when it is longer than `max_hosts`.
+std::optional<std::string> read_hosts(int fd) {
     std::string text;
     std::array<char, 4096> buffer{};
     for (ssize_t size = 0; (size = ::read(fd, buffer.data(), buffer.size())) > 0;) {
         text.append(buffer.data(), static_cast<std::size_t>(size));
+        if (text.size() > max_hosts) return std::nullopt;
     }
     return text;
 }
@@ -37,7 +43,9 @@ std::string read_all(int fd) {
 /// The container a link means. One that shares another's network stands for that one.
 // Source: moby daemon/daemon_unix.go, registerLinks.
 ContainerRef Containers::linked_container(std::string name) const {
-    while (true) {
+    // Records of other engines can name containers that share each other's network in a circle.
+    constexpr int most_hops = 64;
+    for (int hops = 0; hops < most_hops; ++hops) {
         ContainerRef child;
         try {
             child = index_.get(name);
@@ -56,6 +64,8 @@ ContainerRef Containers::linked_container(std::string name) const {
         if (!mode.starts_with(prefix)) return child;
         name = mode.substr(prefix.size());
     }
+    base::fail(ErrorKind::invalid_argument,
+               fmt::format("could not get container for {}: too many shared networks", name));
 }
 
 void Containers::register_links(const store::ContainerRecord& record) {
@@ -64,17 +74,21 @@ void Containers::register_links(const store::ContainerRecord& record) {
         const auto [reference, alias] = parse_link(text);
         const auto child = linked_container(reference);
         if (child->id == record.id) continue;  // has taken the other's name since
-        const std::string name = record.name + "/" + alias;
-        try {
-            index_.reserve_name(name.substr(1), child->id);
-        } catch (const Error& error) {
-            if (error.kind() != ErrorKind::conflict) throw;
-            base::log::warn("link {} is left out: {}", name, error.what());
-            continue;
-        }
-        links_.add({.name = name, .parent = record.id, .child = child->id});
-        show_links_of(child->id);
+        add_link({.name = record.name + "/" + alias, .parent = record.id, .child = child->id});
     }
+}
+
+/// Leaves out a link whose name is taken.
+void Containers::add_link(const LinkIndex::Link& link) {
+    try {
+        index_.reserve_name(link.name.substr(1), link.child);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::conflict) throw;
+        base::log::warn("link {} is left out: {}", link.name, error.what());
+        return;
+    }
+    links_.add(link);
+    show_links_of(link.child);
 }
 
 /// Takes the container's links to others away.
@@ -90,9 +104,7 @@ void Containers::rename_links(const std::string& id, const std::string& name) {
     for (auto link : links_.remove_parent(id)) {
         index_.release_name(link.name.substr(1), link.child);
         link.name = "/" + name + link.name.substr(link.name.rfind('/'));
-        index_.reserve_name(link.name.substr(1), link.child);
-        links_.add(link);
-        show_links_of(link.child);
+        add_link(link);
     }
 }
 
@@ -203,10 +215,14 @@ void Containers::tell_parents_address(const store::ContainerRecord& record) {
         const base::Fd file{
             ::openat(folder.get(), "hosts", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
         if (!file) continue;
-        const std::string old = read_all(file.get());
+        const auto old = read_hosts(file.get());
+        if (!old) {
+            base::log::warn("hosts of container {} are too long to be kept up to date", link.parent);
+            continue;
+        }
         const std::string text =
-            replace_address(old, link.name.substr(link.name.rfind('/') + 1), address);
-        if (text == old) continue;
+            replace_address(*old, link.name.substr(link.name.rfind('/') + 1), address);
+        if (text == *old) continue;
         if (::pwrite(file.get(), text.data(), text.size(), 0) !=
                 static_cast<ssize_t>(text.size()) ||
             ::ftruncate(file.get(), static_cast<off_t>(text.size())) != 0) {
