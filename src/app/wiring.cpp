@@ -112,7 +112,8 @@ private:
         for (const auto& container : containers_.snapshots()) {
             users.push_back({.container_id = container->id,
                              .image_id = container->image_id,
-                             .running = container->state.running});
+                             .running = container->state.running,
+                             .mounted_images = container->mounted_images});
         }
         return users;
     }

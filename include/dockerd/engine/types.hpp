@@ -136,6 +136,7 @@ struct ContainerSnapshot {
     model::HostConfig host_config;
     ContainerState state;
     std::string image_id;  ///< "sha256:..."
+    std::vector<std::string> mounted_images;  ///< ids of images its mounts show
     std::string resolv_conf_path;
     std::string hostname_path;
     std::string hosts_path;

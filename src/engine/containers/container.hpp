@@ -40,6 +40,14 @@ struct Exec {
     std::optional<base::WallTime> finished DOCKERD_GUARDED_BY(mutex);
 };
 
+/// A volume or an image's files, mounted for one run or one copy.
+struct HeldMount {
+    enum class Kind { volume, image };
+    Kind kind = Kind::volume;
+    std::string name;    ///< the volume's, or the image's layer
+    std::string driver;  ///< of a volume
+};
+
 /// The health check of a container that runs and is not paused. Guarded by the container's lock.
 struct HealthWatch {
     HealthCheck check;
@@ -73,7 +81,7 @@ public:
     runtime::Cgroup cgroup DOCKERD_GUARDED_BY(operation);
     bool rootfs_mounted DOCKERD_GUARDED_BY(operation) = false;
     bool shm_mounted DOCKERD_GUARDED_BY(operation) = false;
-    std::vector<std::string> mounted_volumes DOCKERD_GUARDED_BY(operation);
+    std::vector<HeldMount> held_mounts DOCKERD_GUARDED_BY(operation);
     bool removing DOCKERD_GUARDED_BY(operation) = false;
     bool removed DOCKERD_GUARDED_BY(operation) = false;
     /// A stop or kill by a client: the restart policy rests until the next start.

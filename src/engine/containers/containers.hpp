@@ -160,15 +160,22 @@ private:
         const store::ContainerRecord& record) const;
     void tell_parents_address(const store::ContainerRecord& record);
     // mounts.cpp
-    void take_mounts_of_others(store::ContainerRecord& record);
+    void take_mounts_of_others(store::ContainerRecord& record, store::Batch& batch);
     /// Whether what is mounted below a read-only bind is made read-only too.
     enum class ReadOnlyBinds { recursive, top_only };
     std::set<std::string> register_mounts(store::ContainerRecord& record,
-                                          ReadOnlyBinds read_only_binds);
+                                          ReadOnlyBinds read_only_binds, store::Batch& batch);
     void register_image_volumes(store::ContainerRecord& record, const std::string& rootfs);
     void populate_volumes(const store::ContainerRecord& record, const std::string& rootfs,
                           const std::set<std::string>& of_others);
     void release_volumes(const store::ContainerRecord& record, bool remove) noexcept;
+    // mount_sources.cpp
+    void mount_sources(Container& container, std::vector<HeldMount>& mounted);
+    void unmount_sources(const std::string& id, std::vector<HeldMount>& mounted) noexcept;
+    void attach_image(const std::string& container, const std::string& chain_id,
+                      store::MountPointRecord& point, store::Batch& batch);
+    void mount_image(const std::string& container, store::MountPointRecord& point);
+    void remove_image_layers(const store::ContainerRecord& record);
     // start.cpp
     StartOutcome start_container(const ContainerRef& container);
     StartOutcome start_anew(const ContainerRef& container);
@@ -177,8 +184,6 @@ private:
     void start_steps(const ContainerRef& container);
     void connect_networks(const ContainerRef& container);
     void write_etc_files(Container& container);
-    void mount_volumes(Container& container, std::vector<std::string>& mounted);
-    void unmount_volumes(const std::string& id, std::vector<std::string>& mounted) noexcept;
     JoinedNamespaces find_namespaces(const Container& container);
     // log_plan.cpp
     [[nodiscard]] runtime::LogTarget plan_log(const store::ContainerRecord& record) const;
@@ -224,6 +229,7 @@ private:
     void with_rootfs(const ContainerRef& container, const RootfsWork& work);
     static void await_copies(Container& container, base::Lock& lock);
     // restore.cpp
+    void sweep_layers();
     void restore_one(const ContainerRef& container);
     void readopt_resources(Container& container, bool lives);
     void adopt_running(const ContainerRef& container, runtime::Recovered found);

@@ -251,10 +251,19 @@ void Containers::build_on_disk(const ContainerRef& container, const std::string&
             // The first failure is the one reported; the layer is swept at the next start.
         }
     });
-    base::Undo drop_volumes([&] { release_volumes(record, /*remove=*/true); });
+    base::Undo drop_volumes([&] {
+        release_volumes(record, /*remove=*/true);
+        try {
+            remove_image_layers(record);
+        } catch (const Error&) {
+            // As above.
+        }
+    });
     const auto of_others =
-        register_mounts(record, request.default_read_only_non_recursive ? ReadOnlyBinds::top_only
-                                                                        : ReadOnlyBinds::recursive);
+        register_mounts(record,
+                        request.default_read_only_non_recursive ? ReadOnlyBinds::top_only
+                                                                : ReadOnlyBinds::recursive,
+                        batch);
     base::Undo drop_links([&] { release_links(container->id); });
     register_links(record);
     prepare_rootfs(container, of_others);

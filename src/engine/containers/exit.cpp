@@ -100,7 +100,7 @@ void Containers::release_resources(Container& container) {
         record.network.sandbox_id.clear();
         record.network.sandbox_key.clear();
     }
-    unmount_volumes(container.id, container.mounted_volumes);
+    unmount_sources(container.id, container.held_mounts);
     release_shm(container);
     oom_watcher_.forget(container.id);
     if (container.cgroup) {
@@ -117,20 +117,6 @@ void Containers::release_resources(Container& container) {
             base::log::warn("container {}: unmount, ignoring: {}", container.id, error.what());
         }
     }
-}
-
-void Containers::unmount_volumes(const std::string& id,
-                                 std::vector<std::string>& mounted) noexcept {
-    for (const auto& volume : mounted) {
-        try {
-            parts_.volumes.unmount(volume);
-        } catch (const base::Error& error) {
-            base::log::warn("container {}: unmount volume {}, ignoring: {}", id, volume,
-                            error.what());
-        }
-        parts_.events.volume_unmounted(volume, "local", id);
-    }
-    mounted.clear();
 }
 
 // Source: moby restartmanager/restartmanager.go, ShouldRestart.

@@ -10,6 +10,7 @@
 
 #include "containers.hpp"
 #include "errors.hpp"
+#include "mount_parser.hpp"
 
 namespace dockerd::engine {
 
@@ -29,7 +30,7 @@ std::vector<runtime::ViewMount> view_mounts(const store::ContainerRecord& record
                                  .subpath = {},
                                  .destination = destination,
                                  .writable = point.rw};
-        if (point.spec.volume_options) mount.subpath = point.spec.volume_options->subpath;
+        mount.subpath = subpath_of(point);
         if (point.spec.bind_options) {
             const auto& bind = *point.spec.bind_options;
             mount.recursive = !bind.non_recursive;
@@ -99,11 +100,11 @@ void Containers::with_files(const ContainerRef& container, const FileWork& work)
         runtime::ViewPlan plan;
         plan.rootfs = std::move(rootfs);
         plan.read_only_rootfs = record.host_config.readonly_rootfs;
-        std::vector<std::string> mounted;
-        const base::Undo unmount([&] { unmount_volumes(container->id, mounted); });
+        std::vector<HeldMount> mounted;
+        const base::Undo unmount([&] { unmount_sources(container->id, mounted); });
         {
             const base::Lock lock(container->operation);
-            mount_volumes(*container, mounted);
+            mount_sources(*container, mounted);
             plan.mounts = view_mounts(container->record);
         }
         runtime::in_file_view(std::move(plan), [&](int view) { work(view, record); });

@@ -157,6 +157,10 @@ void validate_mount(const model::Mount& mount, CheckSource check_source) {
         refuse_extra(mount, mount.bind_options.has_value(), "BindOptions");
         refuse_extra(mount, mount.volume_options.has_value(), "VolumeOptions");
         if (mount.source.empty()) invalid_mount(mount, "field Source must not be empty");
+        const auto& options = mount.image_options;
+        if (options && !options->subpath.empty() && !is_local_path(options->subpath)) {
+            invalid_mount(mount, "subpath must be a relative path within the volume");
+        }
     } else {
         invalid_mount(mount, "mount type unknown");
     }
@@ -231,6 +235,13 @@ std::pair<std::string, std::string> parse_volumes_from(const std::string& text) 
                           !mode_of_class(mode, ModeClass::copy).empty();
     if (!is_valid_mode(mode) || imported) invalid("invalid mode: " + mode);
     return {text.substr(0, colon), mode};
+}
+
+std::string subpath_of(const store::MountPointRecord& point) {
+    const auto& spec = point.spec;
+    if (point.type == "volume" && spec.volume_options) return spec.volume_options->subpath;
+    if (point.type == "image" && spec.image_options) return spec.image_options->subpath;
+    return {};
 }
 
 bool is_read_write(std::string_view mode) {

@@ -29,6 +29,9 @@ store::MountPointRecord parse_mount(const model::Mount& mount, CheckSource check
 /// "container[:mode]" of --volumes-from. Source: ParseVolumesFrom.
 std::pair<std::string, std::string> parse_volumes_from(const std::string& text);
 
+/// What of the volume or image is shown; empty: all of it.
+std::string subpath_of(const store::MountPointRecord& point);
+
 /// Whether a mode such as "ro,z" leaves the mount writable.
 bool is_read_write(std::string_view mode);
 

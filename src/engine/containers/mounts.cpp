@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include <set>
+#include <utility>
 
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
@@ -78,7 +79,7 @@ void check_data_root(store::MountPointRecord& point, const std::string& data_roo
 }  // namespace
 
 /// The mounts of `--volumes-from`; what the container asks for itself comes in their place later.
-void Containers::take_mounts_of_others(store::ContainerRecord& record) {
+void Containers::take_mounts_of_others(store::ContainerRecord& record, store::Batch& batch) {
     for (const auto& text : record.host_config.volumes_from) {
         const auto [reference, mode] = parse_volumes_from(text);
         ContainerRef source;
@@ -94,6 +95,9 @@ void Containers::take_mounts_of_others(store::ContainerRecord& record) {
             point.mode.clear();
             point.skip_mountpoint_creation = false;
             if (point.type == "volume") parts_.volumes.restore_hold(point.name, record.id);
+            if (point.type == "image") {
+                attach_image(record.id, parts_.layers.rw_parent(point.id), point, batch);
+            }
             record.mount_points[destination] = point;
         }
     }
@@ -102,8 +106,9 @@ void Containers::take_mounts_of_others(store::ContainerRecord& record) {
 /// Returns where mounts of other containers are: nothing of the image is copied into those.
 // Source: moby daemon/volumes.go, registerMountPoints.
 std::set<std::string> Containers::register_mounts(store::ContainerRecord& record,
-                                                  ReadOnlyBinds read_only_binds) {
-    take_mounts_of_others(record);
+                                                  ReadOnlyBinds read_only_binds,
+                                                  store::Batch& batch) {
+    take_mounts_of_others(record, batch);
     auto& host = record.host_config;
     const auto others = record.mount_points;
     std::set<std::string> taken;
@@ -112,6 +117,11 @@ std::set<std::string> Containers::register_mounts(store::ContainerRecord& record
             throw errors::duplicate_mount_point(point.destination);
         }
         if (point.type == "volume") attach_volume(parts_.volumes, record.id, point);
+        if (point.type == "image") {
+            const auto image = parts_.images.get(point.source);
+            point.name = std::exchange(point.spec.source, image->id);
+            attach_image(record.id, image->chain_id, point, batch);
+        }
         if (point.type == "bind" && !point.rw && read_only_binds == ReadOnlyBinds::top_only) {
             if (!point.spec.bind_options) point.spec.bind_options.emplace();
             point.spec.bind_options->read_only_non_recursive = true;
@@ -128,11 +138,6 @@ std::set<std::string> Containers::register_mounts(store::ContainerRecord& record
     }
     for (auto& mount : host.mounts) {
         auto point = parse_mount(mount, CheckSource::yes);
-        if (point.type == "image") {
-            (void)parts_.images.get(point.source);
-            base::fail(base::ErrorKind::not_implemented,
-                       "mounts of type \"image\" are not supported by this engine yet");
-        }
         check_data_root(point, options_.data_root);
         const bool creates = mount.bind_options && mount.bind_options->create_mountpoint;
         point.skip_mountpoint_creation = point.type == "bind" && !creates;
@@ -146,13 +151,20 @@ std::set<std::string> Containers::register_mounts(store::ContainerRecord& record
         }
     }
     std::set<std::string> in_use;
-    for (const auto& [destination, point] : record.mount_points) in_use.insert(point.name);
+    const auto held = [](const store::MountPointRecord& point) {
+        return point.type == "image" ? point.id : point.name;
+    };
+    for (const auto& [destination, point] : record.mount_points) in_use.insert(held(point));
     std::set<std::string> left;
     for (const auto& [destination, point] : others) {
         if (!taken.contains(destination)) {
             left.insert(destination);
-        } else if (point.type == "volume" && !in_use.contains(point.name)) {
+        } else if (in_use.contains(held(point))) {
+            continue;
+        } else if (point.type == "volume") {
             parts_.volumes.release(point.name, record.id);
+        } else if (point.type == "image") {
+            (void)parts_.layers.remove_rw(point.id);
         }
     }
     return left;

@@ -23,10 +23,7 @@ runtime::ResolvedMount resolved(const store::MountPointRecord& point) {
     mount.source = point.source;
     mount.writable = point.rw;
     mount.propagation = point.propagation;
-    if (point.type == "volume" && point.spec.volume_options &&
-        !point.spec.volume_options->subpath.empty()) {
-        mount.subpath = point.spec.volume_options->subpath;
-    }
+    mount.subpath = subpath_of(point);
     if (point.type == "tmpfs") {
         mount.tmpfs = true;
         std::vector<std::string> options;

@@ -83,6 +83,7 @@ void Containers::remove_locked(const ContainerRef& container, bool volumes) {
                     container->id),
         [&] {
             if (parts_.layers.has_rw(container->id)) (void)parts_.layers.remove_rw(container->id);
+            remove_image_layers(record);
         });
     parts_.files.remove(container->id);
     container->removed = true;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <mutex>
 
+#include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/store/durable.hpp>
 #include <dockerd/sys/paths.hpp>
@@ -40,6 +41,9 @@ void for_each_parallel(base::WorkerPool& pool, const Items& items, Action action
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return left == 0; });
 }
+
+/// The container a writable layer was made for; images mounted into it have layers of their own.
+std::string owner_of(const std::string& layer) { return layer.substr(0, layer.find('-')); }
 
 /// Where the exec root outlives a boot (a chroot, a container's own disk), its process ids and
 /// start times may fit processes of this boot.
@@ -134,12 +138,29 @@ void Containers::restore() {
         }
     }
     parts_.networks.clean_stale();
-    parts_.layers.clean_mounts([this](const std::string& id) {
-        const auto container = index_.find_id(id);
+    sweep_layers();
+    parts_.layers.clean_mounts([this](const std::string& layer) {
+        const auto container = index_.find_id(owner_of(layer));
         return container && container->snapshot()->state.running;
     });
     for (const auto& container : all) {
         lifecycle_.post([this, container] { apply_policy_at_start(container); });
+    }
+}
+
+/// Removes layers of containers whose creation a crash cut off: nothing else is left of them. Those
+/// of a container that could not be read stay, and so do those that are named otherwise, which
+/// may be another program's.
+void Containers::sweep_layers() {
+    for (const auto& layer : parts_.layers.list_rw()) {
+        const std::string owner = owner_of(layer);
+        if (!base::is_full_id(owner) || sys::exists(parts_.files.path(owner))) continue;
+        try {
+            (void)parts_.layers.remove_rw(layer);
+            base::log::warn("removed layer {}: its container was never completed", layer);
+        } catch (const base::Error& error) {
+            base::log::error("layer {} stays: {}", layer, error.what());
+        }
     }
 }
 
@@ -197,9 +218,13 @@ void Containers::readopt_resources(Container& container, bool lives) {
     (void)parts_.layers.mount_rw(container.id);
     container.rootfs_mounted = true;
     for (const auto& [destination, point] : record.mount_points) {
-        if (point.type != "volume") continue;
-        parts_.volumes.restore_mount(point.name);
-        container.mounted_volumes.push_back(point.name);
+        if (point.type == "volume") {
+            parts_.volumes.restore_mount(point.name);
+            container.held_mounts.push_back({HeldMount::Kind::volume, point.name, point.driver});
+        } else if (point.type == "image" && parts_.layers.has_rw(point.id)) {
+            (void)parts_.layers.mount_rw(point.id);
+            container.held_mounts.push_back({HeldMount::Kind::image, point.id, {}});
+        }
     }
 }
 

@@ -137,6 +137,9 @@ void Containers::publish(Container& container) {
     }
     out->graph_driver.name = record.driver;
     out->mounts = mounts_of(record);
+    for (const auto& [destination, point] : record.mount_points) {
+        if (point.type == "image") out->mounted_images.push_back(point.spec.source);
+    }
     out->ports = ports_of(record);
     out->network.sandbox_id = record.network.sandbox_id;
     out->network.sandbox_key = record.network.sandbox_key;

@@ -118,7 +118,7 @@ void Containers::start_steps(const ContainerRef& container) {
     // Before the start: a daemon that is killed from here on finds the network again.
     save_network_state(*container);
     write_etc_files(*container);
-    mount_volumes(*container, container->mounted_volumes);
+    mount_sources(*container, container->held_mounts);
 
     auto devices =
         runtime::gather_devices(record.host_config.resources, record.host_config.privileged);
@@ -204,29 +204,6 @@ void Containers::write_etc_files(Container& container) {
                                                         linked_hosts(record)),
                     0644);
     batch.write_new(fd.get(), "resolv.conf", container_resolv_conf(record, options_.dns), 0644);
-}
-
-/// Notes in `mounted` what unmount_volumes() has to undo, also when it throws.
-void Containers::mount_volumes(Container& container, std::vector<std::string>& mounted) {
-    for (auto& [destination, point] : container.record.mount_points) {
-        if (point.type == "volume") {
-            point.source = parts_.volumes.mount(point.name);
-            mounted.push_back(point.name);
-            parts_.events.volume_mounted(point.name, point.driver, container.id, destination,
-                                         point.rw, point.propagation);
-        } else if (point.type == "bind" && !sys::exists(point.source)) {
-            if (point.skip_mountpoint_creation) {
-                base::fail(ErrorKind::invalid_argument,
-                           "invalid mount config for type \"bind\": bind source path does not "
-                           "exist: " +
-                               point.source);
-            }
-            // Source: moby volume/mounts/mounts.go, Setup.
-            base::in_context(
-                fmt::format("error while creating mount source path '{}'", point.source),
-                [&] { sys::make_directories(point.source, 0755); });
-        }
-    }
 }
 
 /// Namespaces of other containers this one shares.
