@@ -1,4 +1,6 @@
 """What a create makes of its request: mounts of others, namespaces of others, addresses, ports."""
+import os
+
 import support  # noqa: F401
 
 import rawhttp
@@ -16,8 +18,8 @@ class Create(DaemonTestCase):
         with self.daemon.client(version) as client:
             return client.call(method, path, body)
 
-    def create(self, name, host, version="1.50", **config):
-        body = dict(Image="kit", Cmd=["/payload", "pause"], HostConfig=host, **config)
+    def create(self, name, host, version="1.50", Cmd=("/payload", "pause"), **config):
+        body = dict(Image="kit", Cmd=list(Cmd), HostConfig=host, **config)
         return self.call("POST", "/containers/create?name=" + name, body, version)["Id"]
 
     def inspect(self, name):
@@ -56,6 +58,114 @@ class Create(DaemonTestCase):
         # The anonymous volume went with the container, the named one is free.
         self.assertEqual(self.volumes(), ["kept"])
         self.call("DELETE", "/volumes/kept")
+
+    def start_refused(self, name):
+        with self.assertRaises(rawhttp.HttpError) as caught:
+            self.call("POST", "/containers/%s/start" % name)
+        return caught.exception.status, str(caught.exception)
+
+    def test_namespaces_that_cannot_be_joined(self):
+        """Status and words say which namespace it was, and what is wrong with its container."""
+        idle, donors = self.create("idle", {}), {}
+        for mode in ("private", "none", "shareable"):
+            donors[mode] = self.create("ipc-" + mode, {"IpcMode": mode})
+            self.call("POST", "/containers/%s/start" % donors[mode])
+        cases = (
+            ("PidMode", "idle", 500, "failed to join PID namespace: container %s is not running" % idle),
+            ("IpcMode", "idle", 409, "failed to join IPC namespace: container %s is not running" % idle),
+            ("NetworkMode", "idle", 409, "cannot join network namespace of a non running container: container idle is created"),
+            ("NetworkMode", "self", 500, "cannot join own network namespace"),
+            ("IpcMode", "ipc-private", 400, "failed to join IPC namespace: container %s: non-shareable IPC (hint: use "
+             "IpcMode:shareable for the donor container)" % donors["private"]),
+            ("IpcMode", "ipc-none", 400, "failed to join IPC namespace: container %s: non-shareable IPC (hint: use "
+             "IpcMode:shareable for the donor container)" % donors["none"]))
+        for field, donor, status, text in cases:
+            self.create("self", {field: "container:" + donor})
+            self.assertEqual(self.start_refused("self")[0], status, (field, donor))
+            self.assertIn(text, self.start_refused("self")[1])
+            self.call("DELETE", "/containers/self")
+        for field, status, text in (("PidMode", 500, "failed to join PID namespace: No such container: "),
+                                    ("IpcMode", 400, "failed to join IPC namespace: No such container: "),
+                                    ("NetworkMode", 500, "joining network namespace of container: No such container: ")):
+            gone = self.create("gone", {})
+            self.create("self", {field: "container:gone"})
+            self.call("DELETE", "/containers/gone")
+            self.assertEqual(self.start_refused("self")[0], status, field)
+            self.assertIn(text + gone, self.start_refused("self")[1])
+            self.call("DELETE", "/containers/self")
+
+    def test_memory_is_shared_along_a_chain(self):
+        """The third has the second's IPC namespace, which is the first's: /dev/shm has to be the first's, too."""
+        self.create("first", {"IpcMode": "shareable"}, Cmd=["sh", "-c", "echo seen >/dev/shm/file; exec /payload pause"])
+        self.create("second", {"IpcMode": "container:first"})
+        self.create("third", {"IpcMode": "container:second"}, Cmd=["sh", "-c", "exit $(grep -c seen /dev/shm/file)"])
+        for name in ("first", "second", "third"):
+            self.call("POST", "/containers/%s/start" % name)
+        self.assertEqual(self.call("POST", "/containers/third/wait")["StatusCode"], 1)
+
+    def test_tmpfs_takes_the_place_of_the_images_volume(self):
+        self.create("one", {"Tmpfs": {"/foo": "", "/bar": "size=64k"}}, Volumes={"/foo": {}, "/foo/": {}, "/bar": {}},
+                    Cmd=["sh", "-c", "exit $(grep -c -e '^tmpfs /foo tmpfs' -e '^tmpfs /bar tmpfs' /proc/mounts)"])
+        self.assertEqual(self.inspect("one")["Mounts"], [])
+        self.assertEqual(self.volumes(), [])
+        self.call("POST", "/containers/one/start")
+        self.assertEqual(self.call("POST", "/containers/one/wait")["StatusCode"], 2)
+
+    def test_a_network_is_kept_by_its_name(self):
+        """Whatever it was called by: clients look for the name. A MAC address that was asked for outlives the run."""
+        network = self.call("POST", "/networks/create", {"Name": "ours"})["Id"]
+        for number, called in enumerate((network, network[:10])):
+            name, mac = "on-%d" % number, "02:42:08:26:a9:5%d" % number
+            self.create(name, {"NetworkMode": called}, NetworkingConfig={"EndpointsConfig": {called: {"MacAddress": mac}}})
+            self.assertEqual(list(self.inspect(name)["NetworkSettings"]["Networks"]), ["ours"])
+            for _ in range(2):
+                self.call("POST", "/containers/%s/start" % name)
+                self.assertEqual(self.inspect(name)["NetworkSettings"]["Networks"]["ours"]["MacAddress"], mac)
+                self.assertEqual(self.call("GET", "/containers/%s/json" % name, version="1.43")["Config"]["MacAddress"], mac)
+                self.call("POST", "/containers/%s/kill" % name)
+                self.call("POST", "/containers/%s/wait" % name)
+                self.assertEqual(self.inspect(name)["NetworkSettings"]["Networks"]["ours"]["MacAddress"], "")
+            self.call("DELETE", "/containers/" + name)
+        self.call("DELETE", "/networks/ours")
+
+    def test_execs_of_a_container_that_has_ended(self):
+        self.create("one", {})
+        self.call("POST", "/containers/one/start")
+        ran, never = (self.call("POST", "/containers/one/exec", {"Cmd": ["/payload", "pause"], "Tty": True})["Id"] for _ in "12")
+        self.call("POST", "/exec/%s/start" % ran, {"Detach": True, "Tty": True})
+        self.call("POST", "/containers/one/pause")
+        self.assertEqual(self.exec_refused(ran, "resize?h=1&w=1")[0], 409)
+        self.call("POST", "/containers/one/unpause")
+        self.call("POST", "/containers/one/kill")
+        self.call("POST", "/containers/one/wait")
+        for call in ("resize?h=1&w=1", "start"):
+            status, text = self.exec_refused(ran, call)
+            self.assertEqual((status, "container %s is not running" % self.inspect("one")["Id"] in text), (409, True), text)
+            status, text = self.exec_refused(never, call)
+            self.assertEqual((status, "No such exec instance: " + never in text), (404, True), text)
+
+    def exec_refused(self, exec_id, call):
+        with self.assertRaises(rawhttp.HttpError) as caught:
+            self.call("POST", "/exec/%s/%s" % (exec_id, call), {"Detach": True})
+        return caught.exception.status, str(caught.exception)
+
+    def test_the_part_of_a_volume_that_is_mounted_is_filled(self):
+        """The image's /data goes where the container will look for it, not to the volume's top."""
+        self.create("first", {"Binds": ["ours:/v"]}, Cmd=["sh", "-c", "mkdir -p /v/deep/part; echo here >/v/file"])
+        self.call("POST", "/containers/first/start")
+        self.assertEqual(self.call("POST", "/containers/first/wait")["StatusCode"], 0)
+
+        def part(path):
+            return {"Mounts": [{"Type": "volume", "Source": "ours", "Target": "/data", "VolumeOptions": {"Subpath": path}}]}
+        self.create("second", part("deep/part"))
+        top = self.call("GET", "/volumes/ours")["Mountpoint"]
+        self.assertEqual(sorted(os.listdir(top)), ["deep", "file"])
+        self.assertEqual(sorted(os.listdir(top + "/deep/part")), ["owned", "seed"])
+        # What is not there yet cannot be filled; the start says so.
+        self.create("third", part("absent"))
+        self.assertEqual(sorted(os.listdir(top)), ["deep", "file"])
+        # The image has a directory there, the volume a file.
+        self.assertEqual(self.refused("fourth", part("file")), 500)
 
     def test_an_anonymous_volume_is_marked_in_the_labels_asked_for(self):
         self.create("one", {"Mounts": [

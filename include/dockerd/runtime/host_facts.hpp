@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <dockerd/base/fd.hpp>
 #include <dockerd/model/container.hpp>
 #include <dockerd/runtime/cgroup.hpp>
 #include <dockerd/runtime/plan.hpp>
@@ -74,5 +75,13 @@ struct PlannedContainer;
 /// Throws: internal, `error mounting "<source>" to rootfs at "<destination>": <detail>`; internal,
 /// "path <p> is mounted on <m> but it is not a shared mount" (or "shared or slave").
 void open_sources(PlannedContainer& planned);
+
+/// Opens `subpath` of the volume at `top`, by O_PATH. What a container may have put into a volume
+/// leads nowhere else: not at the first look, and not when it is changed at the same time.
+///
+/// Throws: not_found, "cannot access path <path>: <errno text>"; invalid_argument, "path
+/// concatenation escapes the base directory, base: <top>, subpath: <subpath>"; internal.
+/// Source: moby internal/safepath, Join.
+base::Fd open_subpath(const std::string& top, const std::string& subpath);
 
 }  // namespace dockerd::runtime

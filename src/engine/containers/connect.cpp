@@ -60,11 +60,12 @@ void Containers::connect_network(const net::NetworkRecord& network,
     }
     store::EndpointRecord endpoint;
     const auto known = record.network.networks.find(network.name);
-    if (!request.endpoint_config && known != record.network.networks.end()) {
-        endpoint.settings = known->second.settings;
+    if (request.endpoint_config) {
+        endpoint.settings = *request.endpoint_config;
+        endpoint.desired_mac_address = endpoint.settings.mac_address;
+    } else if (known != record.network.networks.end()) {
+        endpoint = known->second;
     }
-    endpoint.settings = request.endpoint_config.value_or(endpoint.settings);
-    endpoint.desired_mac_address = endpoint.settings.mac_address;
     if (!net::is_predefined_network(network.name)) {
         endpoint.settings.dns_names = dns_names(record, endpoint);
     }

@@ -184,7 +184,13 @@ private:
     void start_steps(const ContainerRef& container);
     void connect_networks(const ContainerRef& container);
     void write_etc_files(Container& container);
+    // namespaces.cpp
     JoinedNamespaces find_namespaces(const Container& container);
+    [[nodiscard]] std::shared_ptr<const ContainerSnapshot> networked_donor(
+        const store::ContainerRecord& record) const;
+    [[nodiscard]] std::string shared_shm(const ContainerSnapshot& donor) const;
+    std::string prepare_shm(Container& container, const JoinedNamespaces& joined);
+    void release_shm(Container& container) noexcept;
     // log_plan.cpp
     [[nodiscard]] runtime::LogTarget plan_log(const store::ContainerRecord& record) const;
     [[nodiscard]] std::string log_path_of(const std::string& id, const std::string& driver) const;
@@ -194,8 +200,6 @@ private:
     runtime::SecurityOptions security_of(const store::ContainerRecord& record) const;
     runtime::SeccompFilterPtr seccomp_of(const store::ContainerRecord& record,
                                          runtime::CapabilitySet capabilities) const;
-    std::string prepare_shm(Container& container);
-    void release_shm(Container& container) noexcept;
     void mark_running(const ContainerRef& container);
     void note_start_failure(const ContainerRef& container, const base::Error& error);
     // exit.cpp
@@ -241,9 +245,11 @@ private:
     std::unique_ptr<LogStream> open_log(const ContainerRef& container, const LogOptions& options,
                                         std::optional<runtime::LogPosition> end);
     // exec
+    [[nodiscard]] std::shared_ptr<Exec> get_live_exec(std::string_view exec_id) const;
     std::shared_ptr<Exec> get_exec(std::string_view exec_id) const;
     void run_exec(const std::shared_ptr<Exec>& exec, std::optional<runtime::PendingAttach> client);
     void handle_exec_exit(const std::string& id, const std::string& exec_id, int code);
+    void end_execs(const ContainerRef& container);
     void exec_ended(const ContainerRef& container, const std::shared_ptr<Exec>& exec,
                     std::int64_t code, bool ran = true);
     void log_exec_event(const store::ContainerRecord& record, const char* action, const Exec& exec);

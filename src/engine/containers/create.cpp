@@ -48,21 +48,27 @@ void set_command(store::ContainerRecord& record) {
     record.args.assign(words.begin() + 1, words.end());
 }
 
+/// The name endpoints are kept under, whatever the network was called by.
+// Differs from Docker: it keeps a shortened id as well, and does not start the container again.
+std::string network_name(const net::Networks& networks, const std::string& reference) {
+    if (reference == "default") return "bridge";
+    const auto found = networks.find(reference);
+    return found ? found->name : reference;
+}
+
 // Source: moby daemon/container_operations.go, updateContainerNetworkSettings.
 void set_networks(store::ContainerRecord& record, const net::Networks& networks,
                   const std::optional<model::NetworkingConfig>& networking) {
     const std::string& mode = record.host_config.network_mode;
     if (mode.starts_with("container:") || record.config.network_disabled) return;
-    std::string primary = mode == "default" ? "bridge" : mode;
-    if (const auto found = networks.find(primary)) primary = found->name;
     if (networking && !networking->endpoints_config.empty()) {
         for (const auto& [name, settings] : networking->endpoints_config) {
-            auto& endpoint = record.network.networks[name == "default" ? "bridge" : name];
+            auto& endpoint = record.network.networks[network_name(networks, name)];
             endpoint.settings = settings;
             endpoint.desired_mac_address = settings.mac_address;
         }
     } else {
-        record.network.networks[primary];
+        record.network.networks[network_name(networks, mode)];
     }
 }
 

@@ -87,6 +87,13 @@ Error no_such_exec(std::string_view exec_id) {
     return Error(ErrorKind::not_found, fmt::format("No such exec instance: {}", exec_id));
 }
 
+// Source: moby daemon/errors.go, errContainerIsRestarting.
+Error is_restarting(std::string_view container_id) {
+    return Error(ErrorKind::conflict,
+                 fmt::format("Container {} is restarting, wait until the container is running",
+                             container_id));
+}
+
 // Source: moby daemon/errors.go, errExecPaused.
 Error paused_for_exec(std::string_view container_id) {
     return Error(

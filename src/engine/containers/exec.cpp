@@ -87,11 +87,7 @@ void require_running(const Container& container, std::string_view reference) {
     const auto& state = container.record.state;
     if (!state.running) throw errors::not_running(container.id);
     if (state.paused) throw errors::paused_for_exec(reference);
-    if (state.restarting) {
-        base::fail(ErrorKind::conflict,
-                   fmt::format("Container {} is restarting, wait until the container is running",
-                               container.id));
-    }
+    if (state.restarting) throw errors::is_restarting(container.id);
     if (!container.monitor) throw errors::not_running(container.id);
 }
 
@@ -147,13 +143,23 @@ std::shared_ptr<Exec> Containers::get_exec(std::string_view exec_id) const {
     return found->second;
 }
 
-// Source: moby daemon/exec.go, getExecConfig and ContainerExecStart.
-std::unique_ptr<StreamSession> Containers::exec_attach(std::string_view exec_id,
-                                                       const model::ExecStart& request) {
+/// An exec that something can be done with: its container runs.
+// Source: moby daemon/exec.go, getExecConfig.
+std::shared_ptr<Exec> Containers::get_live_exec(std::string_view exec_id) const {
     auto exec = get_exec(exec_id);
     const auto container = index_.find_id(exec->container_id);
-    if (!container || !container->snapshot()->state.running) throw errors::no_such_exec(exec_id);
-    if (container->snapshot()->state.paused) throw errors::paused_for_exec(container->id);
+    if (!container) throw errors::no_such_exec(exec_id);
+    const auto snapshot = container->snapshot();
+    if (!snapshot->state.running) throw errors::not_running(container->id);
+    if (snapshot->state.paused) throw errors::paused_for_exec(container->id);
+    if (snapshot->state.restarting) throw errors::is_restarting(container->id);
+    return exec;
+}
+
+// Source: moby daemon/exec.go, ContainerExecStart.
+std::unique_ptr<StreamSession> Containers::exec_attach(std::string_view exec_id,
+                                                       const model::ExecStart& request) {
+    auto exec = get_live_exec(exec_id);
     auto start = [this, exec](std::optional<runtime::PendingAttach> client) {
         run_exec(exec, std::move(client));
     };
@@ -163,10 +169,7 @@ std::unique_ptr<StreamSession> Containers::exec_attach(std::string_view exec_id,
 
 void Containers::exec_start_detached(std::string_view exec_id,
                                      const model::ExecStart& /*request*/) {
-    const auto exec = get_exec(exec_id);
-    const auto container = index_.find_id(exec->container_id);
-    if (!container || !container->snapshot()->state.running) throw errors::no_such_exec(exec_id);
-    run_exec(exec, std::nullopt);
+    run_exec(get_live_exec(exec_id), std::nullopt);
 }
 
 void Containers::run_exec(const std::shared_ptr<Exec>& exec,
@@ -246,6 +249,25 @@ void Containers::exec_ended(const ContainerRef& container, const std::shared_ptr
     });
 }
 
+/// The container has ended. What was never started is forgotten at once, as Docker does.
+// Source: moby daemon/start.go, Cleanup.
+void Containers::end_execs(const ContainerRef& container) {
+    for (const auto& exec : std::vector(container->execs)) {
+        bool started = true;
+        {
+            const base::Lock lock(exec->mutex);
+            started = exec->started;
+        }
+        if (started) {
+            exec_ended(container, exec, 137);
+            continue;
+        }
+        std::erase(container->execs, exec);
+        const base::Lock lock(execs_mutex_);
+        execs_.erase(exec->id);
+    }
+}
+
 void Containers::handle_exec_exit(const std::string& id, const std::string& exec_id, int code) {
     const auto container = index_.find_id(id);
     if (!container) return;
@@ -261,7 +283,7 @@ void Containers::handle_exec_exit(const std::string& id, const std::string& exec
 }
 
 void Containers::exec_resize(std::string_view exec_id, std::uint16_t height, std::uint16_t width) {
-    const auto exec = get_exec(exec_id);
+    const auto exec = get_live_exec(exec_id);
     const auto container = index_.get(exec->container_id);
     {
         base::Lock lock(exec->mutex);

@@ -54,7 +54,7 @@ void Containers::mark_stopped(const ContainerRef& container, const runtime::Exit
     // that is being removed leaves nothing to be known.
     StateWriter::Pending saved =
         container->removing ? StateWriter::Pending() : begin_save_state(record, ended);
-    for (const auto& exec : std::vector(container->execs)) exec_ended(container, exec, 137);
+    end_execs(container);
     release_resources(*container);
     saved.wait();
     // Only now that the exit is written down; before the release, or the monitor could remove what

@@ -9,6 +9,7 @@
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/undo.hpp>
+#include <dockerd/runtime/host_facts.hpp>
 #include <dockerd/sys/paths.hpp>
 
 #include "containers.hpp"
@@ -74,6 +75,26 @@ void check_data_root(store::MountPointRecord& point, const std::string& data_roo
                                "daemon root: {}, bind mount source: {}, propagation: {}",
                                base::quote(data_root), base::quote(source), base::quote(asked)));
     }
+}
+
+/// What the container sees of the volume; empty when the volume has no such subpath, which the
+/// start then says.
+base::Fd open_to_populate(const std::string& path, const store::MountPointRecord& point) {
+    constexpr int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    base::Fd top;
+    if (point.spec.volume_options && !point.spec.volume_options->subpath.empty()) {
+        try {
+            top = runtime::open_subpath(path, point.spec.volume_options->subpath);
+        } catch (const base::Error& error) {
+            if (error.kind() == base::ErrorKind::not_found) return {};
+            throw;
+        }
+    } else {
+        top.reset(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    }
+    base::Fd directory{::openat(top.get(), ".", flags)};
+    if (!directory) base::throw_errno(errno, "open " + path);
+    return directory;
 }
 
 }  // namespace
@@ -171,11 +192,13 @@ std::set<std::string> Containers::register_mounts(store::ContainerRecord& record
 }
 
 /// Anonymous volumes for VOLUME of the image, where nothing is mounted yet.
+// Source: moby daemon/create_unix.go, createContainerOSSpecificSettings; HasMountFor.
 void Containers::register_image_volumes(store::ContainerRecord& record, const std::string& rootfs) {
     const base::Fd root{::open(rootfs.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
     for (const auto& [path, unused] : record.config.volumes) {
         const std::string destination = clean_path(path);
         if (record.mount_points.contains(destination)) continue;
+        if (record.host_config.tmpfs.contains(destination)) continue;
         const base::Fd found = sys::try_open_in_root(root.get(), destination, O_PATH);
         struct stat info {};
         if (found && ::fstat(found.get(), &info) == 0 && !S_ISDIR(info.st_mode)) {
@@ -194,7 +217,9 @@ void Containers::register_image_volumes(store::ContainerRecord& record, const st
     }
 }
 
-/// Copies what the image has at a volume's place into the volume, if that is empty.
+/// Copies what the image has at a volume's place into the volume, or into the part of it that the
+/// container is given, if that is empty.
+// Source: moby daemon/create_unix.go, populateVolume.
 void Containers::populate_volumes(const store::ContainerRecord& record, const std::string& rootfs,
                                   const std::set<std::string>& of_others) {
     const base::Fd root{::open(rootfs.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
@@ -206,9 +231,10 @@ void Containers::populate_volumes(const store::ContainerRecord& record, const st
         if (!source) continue;
         const std::string path = parts_.volumes.mount(point.name);
         base::Undo unmount([&] { parts_.volumes.unmount(point.name); });
-        const base::Fd target{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-        if (!target) base::throw_errno(errno, "open " + path);
-        base::in_context("failed to populate volume", [&] { copy_up(source.get(), target.get()); });
+        base::in_context("failed to populate volume", [&] {
+            const base::Fd target = open_to_populate(path, point);
+            if (target) copy_up(source.get(), target.get());
+        });
     }
 }
 

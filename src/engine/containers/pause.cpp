@@ -15,12 +15,7 @@ void Containers::pause_container(const ContainerRef& container) {
     auto& state = container->record.state;
     if (!state.running) throw errors::not_running(container->id);
     if (state.paused) throw errors::already_paused(container->id);
-    if (state.restarting) {
-        // Source: moby daemon/errors.go, errContainerIsRestarting.
-        base::fail(base::ErrorKind::conflict,
-                   fmt::format("Container {} is restarting, wait until the container is running",
-                               container->id));
-    }
+    if (state.restarting) throw errors::is_restarting(container->id);
     base::in_context(fmt::format("cannot pause container {}", container->id),
                      [&] { container->cgroup.freeze(); });
     state.paused = true;

@@ -90,7 +90,7 @@ runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources s
     etc("/etc/resolv.conf", record.resolv_conf_path);
     etc("/etc/hostname", record.hostname_path);
     etc("/etc/hosts", record.hosts_path);
-    input.shm_path = prepare_shm(container);
+    input.shm_path = prepare_shm(container, sources.join);
     input.join_pid = std::move(sources.join.pid);
     input.join_ipc = std::move(sources.join.ipc);
     input.join_net = std::move(sources.join.network);
@@ -127,38 +127,6 @@ runtime::SeccompFilterPtr Containers::seccomp_of(const store::ContainerRecord& r
     choice.privileged = record.host_config.privileged;
     choice.kernel_support = parts_.sysinfo.seccomp;
     return runtime::choose_seccomp(choice, capabilities);
-}
-
-/// Where /dev/shm comes from when it is not the container's own: made for "shareable", another
-/// container's or the host's otherwise. Empty for a private one.
-// Source: moby daemon/container_operations_unix.go, setupIPCDirs.
-std::string Containers::prepare_shm(Container& container) {
-    auto& record = container.record;
-    const std::string& mode = record.host_config.ipc_mode;
-    if (const auto id = runtime::joined_container(mode); !id.empty()) {
-        const auto other = index_.get(id);
-        return parts_.files.path(other->id) + "/mounts/shm";
-    }
-    if (mode == "host") return "/dev/shm";
-    if (mode != "shareable") return {};
-    const std::string path = parts_.files.path(container.id) + "/mounts/shm";
-    record.shm_path = path;
-    sys::make_directories(path, 0700);
-    const std::string options = fmt::format("mode=1777,size={}", record.host_config.shm_size);
-    if (::mount("shm", path.c_str(), "tmpfs", MS_NOEXEC | MS_NOSUID | MS_NODEV, options.c_str()) !=
-        0) {
-        base::throw_errno(errno, "mounting shm tmpfs");
-    }
-    container.shm_mounted = true;
-    return path;
-}
-
-void Containers::release_shm(Container& container) noexcept {
-    if (!container.shm_mounted) return;
-    container.shm_mounted = false;
-    if (::umount2(container.record.shm_path.c_str(), MNT_DETACH) != 0) {
-        base::log::warn("unmount {}, ignoring: errno {}", container.record.shm_path, errno);
-    }
 }
 
 runtime::ExecPlan Containers::plan_exec(const Container& container, const Exec& exec) const {

@@ -127,7 +127,7 @@ void clear_operational(store::EndpointRecord& endpoint) {
     settings.ipv6_gateway.clear();
     settings.global_ipv6_address.clear();
     settings.global_ipv6_prefix_len = 0;
-    settings.mac_address = endpoint.desired_mac_address;
+    settings.mac_address.clear();
 }
 
 }  // namespace dockerd::engine

@@ -17,6 +17,7 @@ namespace dockerd::engine {
 struct JoinedNamespaces {
     base::Fd network;
     base::Fd ipc;
+    std::string shm_path;  ///< /dev/shm of the container whose IPC namespace is shared
     base::Fd pid;
 };
 

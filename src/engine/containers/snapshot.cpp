@@ -81,8 +81,13 @@ std::vector<PublishedPort> ports_of(const store::ContainerRecord& record) {
 std::string main_mac_address(const store::ContainerRecord& record) {
     const std::string& mode = record.host_config.network_mode;
     if (mode != "bridge" && net::is_predefined_network(mode)) return {};
-    const auto found = record.network.networks.find(mode);
-    return found == record.network.networks.end() ? "" : found->second.desired_mac_address;
+    for (const auto& [name, endpoint] : record.network.networks) {
+        // The mode may be the start of the network's id.
+        if (name == mode || endpoint.settings.network_id.starts_with(mode)) {
+            return endpoint.desired_mac_address;
+        }
+    }
+    return {};
 }
 
 }  // namespace

@@ -187,9 +187,7 @@ void Containers::write_etc_files(Container& container) {
     record.hosts_path = directory + "/hosts";
     record.resolv_conf_path = directory + "/resolv.conf";
     if (record.host_config.network_mode.starts_with("container:")) {
-        const auto other =
-            index_.get(record.host_config.network_mode.substr(std::string("container:").size()))
-                ->snapshot();
+        const auto other = networked_donor(record);
         record.hostname_path = other->hostname_path;
         record.hosts_path = other->hosts_path;
         record.resolv_conf_path = other->resolv_conf_path;
@@ -204,36 +202,6 @@ void Containers::write_etc_files(Container& container) {
                                                         linked_hosts(record)),
                     0644);
     batch.write_new(fd.get(), "resolv.conf", container_resolv_conf(record, options_.dns), 0644);
-}
-
-/// Namespaces of other containers this one shares.
-JoinedNamespaces Containers::find_namespaces(const Container& container) {
-    const auto& host = container.record.host_config;
-    JoinedNamespaces joined;
-    const auto open_of = [&](const std::string& mode, const char* kind) {
-        const std::string prefix = "container:";
-        base::Fd fd;
-        if (!mode.starts_with(prefix)) return fd;
-        const auto other = index_.get(mode.substr(prefix.size()));
-        const auto snapshot = other->snapshot();
-        if (!snapshot->state.running || snapshot->state.pid == 0) {
-            // Source: moby daemon/container_operations.go, getRunningContainer.
-            base::fail(ErrorKind::conflict,
-                       fmt::format("cannot join {} of a non running container: {}",
-                                   std::string_view(kind) == "net"   ? "network namespace"
-                                   : std::string_view(kind) == "ipc" ? "IPC namespace"
-                                                                     : "PID namespace",
-                                   snapshot->id));
-        }
-        const std::string path = fmt::format("/proc/{}/ns/{}", snapshot->state.pid, kind);
-        fd = base::Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-        if (!fd) base::throw_errno(errno, "open " + path);
-        return fd;
-    };
-    joined.network = open_of(host.network_mode, "net");
-    joined.ipc = open_of(host.ipc_mode, "ipc");
-    joined.pid = open_of(host.pid_mode, "pid");
-    return joined;
 }
 
 void Containers::mark_running(const ContainerRef& container) {

@@ -110,12 +110,7 @@ TopResult Containers::top(std::string_view reference, const std::string& ps_args
         const base::Lock lock(container->operation);
         const auto& state = container->record.state;
         if (!state.running || !container->cgroup) throw errors::not_running(container->id);
-        if (state.restarting) {
-            base::fail(ErrorKind::conflict,
-                       fmt::format("Container {} is restarting, wait until the container is "
-                                   "running",
-                                   container->id));
-        }
+        if (state.restarting) throw errors::is_restarting(container->id);
         pids = container->cgroup.pids();
     }
     auto result = parse_ps(run_ps(fields(asked)), {pids.begin(), pids.end()});

@@ -66,36 +66,11 @@ void check_propagation(const SourceToOpen& source) {
                             found.path, slave_will_do ? "shared or slave" : "shared"));
 }
 
-/// What a container may have put into a volume leads nowhere else: not at the first look, and not
-/// when it is changed at the same time.
-/// Source: moby internal/safepath, Join, and its errors.
-base::Fd open_subpath(const SourceToOpen& source) {
-    const base::Fd top{::open(source.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
-    if (!top) {
-        throw Error(ErrorKind::not_found,
-                    fmt::format("cannot access path {}: {}", source.path, base::errno_text(errno)),
-                    errno);
-    }
-    base::Fd found = sys::try_open_beneath(top.get(), source.subpath, O_PATH);
-    if (found) return found;
-    const int error = errno;
-    if (error == EXDEV) {
-        throw Error(ErrorKind::invalid_argument,
-                    fmt::format("path concatenation escapes the base directory, base: {}, "
-                                "subpath: {}",
-                                source.path, source.subpath));
-    }
-    throw Error(error == ENOENT || error == ELOOP ? ErrorKind::not_found : ErrorKind::internal,
-                fmt::format("cannot access path {}/{}: {}", source.path, source.subpath,
-                            base::errno_text(error)),
-                error);
-}
-
 base::Fd open_source(const SourceToOpen& source, const Mount& mount) {
     const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
                            (source.recursive ? static_cast<unsigned>(AT_RECURSIVE) : 0U);
     if (!source.subpath.empty()) {
-        base::Fd tree{::open_tree(open_subpath(source).get(), "",
+        base::Fd tree{::open_tree(open_subpath(source.path, source.subpath).get(), "",
                                   flags | static_cast<unsigned>(AT_EMPTY_PATH))};
         if (!tree) base::throw_errno(errno, "failed to mount resolved path");
         return tree;
@@ -109,6 +84,28 @@ base::Fd open_source(const SourceToOpen& source, const Mount& mount) {
 }
 
 }  // namespace
+
+base::Fd open_subpath(const std::string& top, const std::string& subpath) {
+    const base::Fd volume{::open(top.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    if (!volume) {
+        throw Error(ErrorKind::not_found,
+                    fmt::format("cannot access path {}: {}", top, base::errno_text(errno)),
+                    errno);
+    }
+    base::Fd found = sys::try_open_beneath(volume.get(), subpath, O_PATH);
+    if (found) return found;
+    const int error = errno;
+    if (error == EXDEV) {
+        throw Error(ErrorKind::invalid_argument,
+                    fmt::format("path concatenation escapes the base directory, base: {}, "
+                                "subpath: {}",
+                                top, subpath));
+    }
+    throw Error(error == ENOENT || error == ELOOP ? ErrorKind::not_found : ErrorKind::internal,
+                fmt::format("cannot access path {}/{}: {}", top, subpath,
+                            base::errno_text(error)),
+                error);
+}
 
 void open_sources(PlannedContainer& planned) {
     for (const SourceToOpen& source : planned.sources) {
