@@ -1,9 +1,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <memory>
 #include <mutex>
+#include <optional>
 
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
@@ -21,25 +24,37 @@ constexpr int lost_exit_code = 255;
 constexpr std::size_t network_state_limit = 1U << 20U;
 constexpr const char* boot_file = "boot-id";
 
-/// Runs `action` for each item on the pool and waits for all.
+/// How long the daemon's start waits for the containers it starts: one that hangs in the kernel must
+/// not keep the others from being reached.
+constexpr std::chrono::seconds start_patience{10};
+
+/// Runs `action` for each item on the pool and waits for all, or for as long as `patience`.
 template <typename Items, typename Action>
-void for_each_parallel(base::WorkerPool& pool, const Items& items, Action action) {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::size_t left = items.size();
+bool for_each_parallel(base::WorkerPool& pool, const Items& items, Action action,
+                       std::optional<std::chrono::seconds> patience = {}) {
+    struct Progress {
+        std::mutex mutex;
+        std::condition_variable changed;
+        std::size_t left = 0;
+    };
+    const auto progress = std::make_shared<Progress>();
+    progress->left = items.size();
     for (const auto& item : items) {
-        pool.post([&, item] {
+        pool.post([progress, action, item] {
             try {
                 action(item);
             } catch (const std::exception& error) {
                 base::log::error("container {}: {}", item->id, error.what());
             }
-            const std::lock_guard lock(mutex);
-            if (--left == 0) changed.notify_all();
+            const std::lock_guard lock(progress->mutex);
+            if (--progress->left == 0) progress->changed.notify_all();
         });
     }
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return left == 0; });
+    std::unique_lock lock(progress->mutex);
+    const auto done = [&] { return progress->left == 0; };
+    if (patience) return progress->changed.wait_for(lock, *patience, done);
+    progress->changed.wait(lock, done);
+    return true;
 }
 
 /// The container a writable layer was made for; images mounted into it have layers of their own.
@@ -143,8 +158,11 @@ void Containers::restore() {
         const auto container = index_.find_id(owner_of(layer));
         return container && container->snapshot()->state.running;
     });
-    for (const auto& container : all) {
-        lifecycle_.post([this, container] { apply_policy_at_start(container); });
+    // Whoever reaches the daemon finds its containers running.
+    if (!for_each_parallel(lifecycle_, all,
+                           [this](const ContainerRef& c) { apply_policy_at_start(c); },
+                           start_patience)) {
+        base::log::warn("containers are still being started; answering without waiting for them");
     }
 }
 
