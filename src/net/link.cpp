@@ -266,11 +266,12 @@ void Links::remove_address(int index, const IpPrefix& address) {
     socket_.transact(batch, fmt::format("delete address {}", address.str()));
 }
 
-void Links::configure(int index, const IpPrefix& v4, const IpPrefix& v6, const IpAddress& gateway4,
+void Links::configure(int index, std::span<const IpPrefix> addresses, const IpAddress& gateway4,
                       const IpAddress& gateway6) {
     NetlinkBatch batch;
-    if (v4) begin_address(batch, RTM_NEWADDR, created, index, v4);
-    if (v6) begin_address(batch, RTM_NEWADDR, created, index, v6);
+    for (const IpPrefix& address : addresses) {
+        begin_address(batch, RTM_NEWADDR, created, index, address);
+    }
     batch.begin(RTM_NEWLINK, acknowledged, up_header(index));
     if (gateway4) begin_default_route(batch, index, gateway4);
     if (gateway6) begin_default_route(batch, index, gateway6);

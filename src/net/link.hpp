@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,7 +57,7 @@ public:
     void add_address(int index, const IpPrefix& address);
     void remove_address(int index, const IpPrefix& address);
     /// What a container's interface needs, in one go: addresses, up, and default routes.
-    void configure(int index, const IpPrefix& v4, const IpPrefix& v6, const IpAddress& gateway4,
+    void configure(int index, std::span<const IpPrefix> addresses, const IpAddress& gateway4,
                    const IpAddress& gateway6);
     /// Sets or replaces the default route of the gateway's family.
     void set_default_route(int index, const IpAddress& gateway);

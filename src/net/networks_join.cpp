@@ -239,6 +239,22 @@ void set_interface_sysctl(const std::string& setting, const std::string& interfa
     }
 }
 
+/// What the container's end answers to: what the pools gave, and the link-local addresses asked for.
+/// Source: moby libnetwork/endpoint.go, linkLocalMask.
+std::vector<IpPrefix> addresses_of(const EndpointInfo& info,
+                                   const model::EndpointSettings& settings) {
+    std::vector<IpPrefix> out;
+    if (info.ipv4) out.push_back(info.ipv4);
+    if (info.ipv6) out.push_back(info.ipv6);
+    const auto& wanted = settings.ipam_config;
+    if (!wanted) return out;
+    for (const std::string& text : wanted->link_local_ips) {
+        const auto address = IpAddress::parse(text);
+        if (address) out.push_back({*address, address->is_v6() ? 64U : 16U});
+    }
+    return out;
+}
+
 }  // namespace
 
 /// Sets up the container's end: IPv6 off unless wanted, addresses, up, default route.
@@ -266,7 +282,7 @@ void NetworksImpl::configure(Joining& joining) {
     const auto link = joining.sandbox.links->find(info.interface);
     if (!link) base::throw_errno(ENODEV, "find interface " + info.interface);
     const bool first = joining.sandbox.endpoints.empty();
-    joining.sandbox.links->configure(link->index, info.ipv4, info.ipv6,
+    joining.sandbox.links->configure(link->index, addresses_of(info, joining.request.settings),
                                      first ? info.gateway : IpAddress(),
                                      first ? info.ipv6_gateway : IpAddress());
 }

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
@@ -89,17 +91,21 @@ std::vector<PortMapping> parse_port_bindings(const model::PortMap& bindings) {
 
 std::vector<PortMapping> container_ports(const model::PortMap& bindings,
                                          const model::StringSet& exposed, bool publish_all) {
-    std::vector<PortMapping> out = parse_port_bindings(bindings);
+    std::set<std::pair<std::uint16_t, Protocol>> wanted;
+    for (const auto& [key, empty] : exposed) wanted.insert(parse_container_port(key));
+    std::set<std::pair<std::uint16_t, Protocol>> bound;
+    std::vector<PortMapping> out;
+    for (const PortMapping& mapping : parse_port_bindings(bindings)) {
+        const std::pair port{mapping.container_port, mapping.protocol};
+        if (!wanted.contains(port)) continue;
+        bound.insert(port);
+        out.push_back(mapping);
+    }
     if (!publish_all) return out;
-    const auto publish = [&](const std::string& key) {
-        const auto [port, protocol] = parse_container_port(key);
-        const bool bound = std::ranges::any_of(out, [&](const PortMapping& mapping) {
-            return mapping.container_port == port && mapping.protocol == protocol;
-        });
-        if (!bound) out.push_back({.protocol = protocol, .container_port = port});
-    };
-    for (const auto& [key, empty] : exposed) publish(key);
-    for (const auto& [key, list] : bindings) publish(key);
+    for (const auto& [port, protocol] : wanted) {
+        if (bound.contains({port, protocol})) continue;
+        out.push_back({.protocol = protocol, .container_port = port});
+    }
     return out;
 }
 

@@ -33,26 +33,12 @@ std::vector<std::string> exposed_ports(const store::ContainerRecord& record) {
     for (const auto& [port, unused] : record.config.exposed_ports) {
         out.insert(port.find('/') == std::string::npos ? port + "/tcp" : port);
     }
-    for (const auto& [port, bindings] : record.host_config.port_bindings) {
-        out.insert(port.find('/') == std::string::npos ? port + "/tcp" : port);
-    }
     return {out.begin(), out.end()};
 }
 
 std::vector<net::PortMapping> wanted_ports(const store::ContainerRecord& record) {
-    auto mappings = net::parse_port_bindings(record.host_config.port_bindings);
-    if (!record.host_config.publish_all_ports) return mappings;
-    std::set<std::pair<std::uint16_t, net::Protocol>> bound;
-    for (const auto& mapping : mappings) bound.emplace(mapping.container_port, mapping.protocol);
-    for (const auto& port : exposed_ports(record)) {
-        const auto parsed = net::parse_container_port(port);
-        if (bound.contains(parsed)) continue;
-        net::PortMapping mapping;
-        mapping.container_port = parsed.first;
-        mapping.protocol = parsed.second;
-        mappings.push_back(mapping);
-    }
-    return mappings;
+    return net::container_ports(record.host_config.port_bindings, record.config.exposed_ports,
+                                record.host_config.publish_all_ports);
 }
 
 std::string container_hosts_text(const store::ContainerRecord& record,

@@ -30,7 +30,7 @@ void refuse_device_requests(const model::List<model::DeviceRequest>& requests) {
         for (const auto& set : request.capabilities) {
             sets.push_back("[" + base::join(set, " ") + "]");
         }
-        base::fail(ErrorKind::invalid_argument,
+        base::fail(ErrorKind::internal,
                    fmt::format("could not select device driver {} with capabilities: [{}]",
                                base::quote(request.driver), base::join(sets, " ")));
     }

@@ -102,7 +102,7 @@ base::Fd open_subpath(const std::string& top, const std::string& subpath) {
                                 top, subpath));
     }
     throw Error(error == ENOENT || error == ELOOP ? ErrorKind::not_found : ErrorKind::internal,
-                fmt::format("cannot access path {}/{}: {}", top, subpath,
+                fmt::format("cannot access path {0}/{1}: lstat {0}/{1}: {2}", top, subpath,
                             base::errno_text(error)),
                 error);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
@@ -78,8 +79,9 @@ protected:
         in(outside, [] {
             Links inner;
             inner.set_up(1);
-            inner.configure(inner.find("eth0")->index, *IpPrefix::parse("192.0.2.2/24"), {},
-                            *IpAddress::parse("192.0.2.1"), {});
+            const std::array addresses{*IpPrefix::parse("192.0.2.2/24")};
+            inner.configure(inner.find("eth0")->index, addresses, *IpAddress::parse("192.0.2.1"),
+                            {});
         });
         return outside;
     }

@@ -100,7 +100,9 @@ TEST_F(OpenSources, SubpathsStayInTheVolume) {
     }
     EXPECT_EQ(
         answer("in/none"),
-        fmt::format("cannot access path {}/volume/in/none: no such file or directory", folder));
+        fmt::format("cannot access path {0}/volume/in/none: lstat {0}/volume/in/none: no such file "
+                    "or directory",
+                    folder));
 }
 
 TEST_F(OpenSources, SharedNeedsASharedMount) {

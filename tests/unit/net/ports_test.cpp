@@ -51,6 +51,14 @@ TEST(ParsePortBindings, RefusesNonsense) {
               "invalid proto: icmp");
 }
 
+TEST(ContainerPorts, PublishesOnlyWhatIsExposed) {
+    model::StringSet exposed;
+    EXPECT_TRUE(container_ports(bindings("80/tcp", "", "8080"), exposed, true).empty());
+    exposed["80"];
+    EXPECT_EQ(container_ports(bindings("80/tcp", "", "8080"), exposed, false),
+              (std::vector<PortMapping>{{Protocol::tcp, 80, {}, 8080, 8080}}));
+}
+
 TEST(ContainerPorts, PublishAllAddsWhatHasNoBinding) {
     model::StringSet exposed;
     exposed["80/tcp"];
