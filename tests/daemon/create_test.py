@@ -144,6 +144,15 @@ class Create(DaemonTestCase):
             status, text = self.exec_refused(never, call)
             self.assertEqual((status, "No such exec instance: " + never in text), (404, True), text)
 
+    def test_an_exec_is_gone_when_its_output_ends(self):
+        self.create("one", {"NetworkMode": "none"})
+        self.call("POST", "/containers/one/start")
+        for _ in range(50):
+            made = self.call("POST", "/containers/one/exec", {"Cmd": ["/payload", "echo", "x"], "AttachStdout": True})["Id"]
+            with self.daemon.client() as client:
+                client.request("POST", "/exec/%s/start" % made, {"Detach": False})
+                self.assertEqual(client.get("/containers/one/json")["ExecIDs"], None)
+
     def exec_refused(self, exec_id, call):
         with self.assertRaises(rawhttp.HttpError) as caught:
             self.call("POST", "/exec/%s/%s" % (exec_id, call), {"Detach": True})

@@ -245,6 +245,7 @@ private:
     std::unique_ptr<LogStream> open_log(const ContainerRef& container, const LogOptions& options,
                                         std::optional<runtime::LogPosition> end);
     // exec
+    void leave_out_ended(std::vector<std::string>& exec_ids) const;
     [[nodiscard]] std::shared_ptr<Exec> get_live_exec(std::string_view exec_id) const;
     std::shared_ptr<Exec> get_exec(std::string_view exec_id) const;
     void run_exec(const std::shared_ptr<Exec>& exec, std::optional<runtime::PendingAttach> client);

@@ -20,10 +20,24 @@ ContainerSizes measure_container(const store::Layers& layers, const std::string&
     return out;
 }
 
+/// Who has seen an exec's end must not find it here any more; the snapshot is made anew a moment
+/// later.
+void Containers::leave_out_ended(std::vector<std::string>& exec_ids) const {
+    if (exec_ids.empty()) return;
+    const base::Lock lock(execs_mutex_);
+    std::erase_if(exec_ids, [this](const std::string& id) DOCKERD_REQUIRES(execs_mutex_) {
+        const auto found = execs_.find(id);
+        if (found == execs_.end()) return true;
+        const base::Lock exec_lock(found->second->mutex);
+        return found->second->exit_code.has_value();
+    });
+}
+
 ContainerPtr Containers::inspect(std::string_view reference, bool size) {
     const auto container = index_.get(reference);
     auto out = std::make_shared<ContainerSnapshot>(*container->snapshot());
     out->host_config.links = shown_links(container->id);
+    leave_out_ended(out->exec_ids);
     try {
         out->graph_driver.data = parts_.layers.rw_metadata(container->id);
         if (size) {

@@ -211,7 +211,7 @@ void apply_new(const Rootfs& rootfs, const Mount& mount) {
     // A tmpfs that gets device nodes or copies is made read-only afterwards.
     const bool late = mount.read_only && mount.kind == MountKind::tmpfs;
     const unsigned bits = attributes_of(mount) & ~(late ? unsigned{MOUNT_ATTR_RDONLY} : 0U);
-    const base::Fd tree = new_mount(file_system(mount.kind), options, bits);
+    const base::Fd tree = new_mount(file_system(mount.kind), options, bits, mount.source.c_str());
     if (!tree) fail_mount(mount, errno, attach_text(mount, "0x0"));
     if (const int error = attach(tree, place)) {
         fail_mount(mount, error, attach_text(mount, "0x0"));
@@ -334,11 +334,11 @@ bool is_mount_attribute(std::string_view option, unsigned& attributes) {
 
 }  // namespace
 
-base::Fd new_mount(const char* type, const std::string& options, unsigned attributes) {
+base::Fd new_mount(const char* type, const std::string& options, unsigned attributes,
+                   const char* source) {
     const base::Fd context{::fsopen(type, FSOPEN_CLOEXEC)};
     if (!context) return base::Fd{};
-    // "source" is what mountinfo shows; Docker's mounts carry the type's name.
-    (void)::fsconfig(context.get(), FSCONFIG_SET_STRING, "source", type, 0);
+    (void)::fsconfig(context.get(), FSCONFIG_SET_STRING, "source", source ? source : type, 0);
     std::string_view rest = options;
     while (!rest.empty()) {
         const auto comma = rest.find(',');

@@ -42,8 +42,10 @@ void open_terminal(const base::Fd& root, ConsoleSize size, bool bind_console);
 int attach(const base::Fd& tree, const base::Fd& at);
 
 /// A new mount of `type` with comma-separated `options`, attached nowhere. `attributes` are
-/// MOUNT_ATTR_ bits. Empty on failure, with errno.
-base::Fd new_mount(const char* type, const std::string& options, unsigned attributes);
+/// MOUNT_ATTR_ bits; `source` is what mountinfo shows, the type by default. Empty on failure, with
+/// errno.
+base::Fd new_mount(const char* type, const std::string& options, unsigned attributes,
+                   const char* source = nullptr);
 
 /// Waits until the monitor has put this process into its cgroups.
 void await_join(Rootfs& rootfs);

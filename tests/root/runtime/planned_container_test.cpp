@@ -107,8 +107,8 @@ TEST_F(PlannedContainers, SeeDockersMounts) {
           "tmpfs /dev tmpfs rw,nosuid,size=65536k,mode=755",
           "devpts /dev/pts devpts rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=666 0 0",
           "sysfs /sys sysfs ro,nosuid,nodev,noexec,relatime 0 0",
-          "/dev/mqueue mqueue rw,nosuid,nodev,noexec,relatime 0 0",
-          "/dev/shm tmpfs "
+          "mqueue /dev/mqueue mqueue rw,nosuid,nodev,noexec,relatime 0 0",
+          "shm /dev/shm tmpfs "
           "rw,nosuid,nodev,noexec,relatime,size=1024k"}) {
         EXPECT_NE(text.find(line), std::string::npos) << line << "\nin\n" << text;
     }
