@@ -281,6 +281,24 @@ class Stops(Life):
         self.assertEqual(self.state("cold")["ExitCode"], 143)
         self.assertEvents("cold", since, ["kill", "unpause", "die", "stop"])
 
+    def test_memory_that_runs_out_is_reported(self):
+        """Of a container that is not to be killed, too: its processes wait for memory, and the event is all that tells."""
+        with self.daemon.client() as client:
+            if client.get("/info")["CgroupVersion"] != "1":
+                self.skipTest("cgroup v2 always kills")
+        limits = {"Memory": 16 << 20, "MemorySwap": 16 << 20, "NetworkMode": "none"}
+        since = time.time()
+        self.run_it("killed", "/payload", "oom", host=dict(limits))
+        self.assertEqual(self.wait_state("killed", "exited")["OOMKilled"], True)
+        self.assertEvents("killed", since, ["create", "start", "oom", "die"])
+        self.run_it("waits", "/payload", "oom", host=dict(limits, OomKillDisable=True))
+        wait_for(lambda: self.events("waits", since) == ["create", "start", "oom"], what="the event")
+        state = self.state("waits")
+        self.assertEqual((state["Status"], state["OOMKilled"]), ("running", True))
+        self.assertEqual(self.ask("kill", "waits"), (204, None))
+        self.wait_state("waits", "exited")
+        self.assertEvents("waits", since, ["create", "start", "oom", "kill", "die"])
+
     def test_texts(self):
         made = self.run_it("texts", "/payload", "pause")
         self.assertEqual(self.call("DELETE", "/containers/" + made[:12]), (

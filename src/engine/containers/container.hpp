@@ -94,6 +94,7 @@ public:
     std::chrono::nanoseconds restart_delay DOCKERD_GUARDED_BY(operation){0};
     std::chrono::steady_clock::time_point started_mono DOCKERD_GUARDED_BY(operation);
     std::uint64_t oom_kills_seen DOCKERD_GUARDED_BY(operation) = 0;
+    bool oom_seen DOCKERD_GUARDED_BY(operation) = false;  ///< what waits for memory, unkilled
     std::vector<std::shared_ptr<Exec>> execs DOCKERD_GUARDED_BY(operation);
     HealthWatchRef health DOCKERD_GUARDED_BY(operation);
     /// Copies of files under way (docker cp, export); each holds the root file system's mount.

@@ -166,12 +166,16 @@ void Containers::handle_oom(const std::string& id) {
     if (container->record.state.running) note_oom(*container);
 }
 
-/// Publishes `oom` once for each look that finds new kills.
+/// Publishes `oom` once for each look that finds new kills, or that processes began to wait for
+/// memory because the container's are not to be killed.
 void Containers::note_oom(Container& container) {
     if (!container.cgroup) return;
     const auto kills = container.cgroup.oom_kills();
-    if (kills <= container.oom_kills_seen) return;
-    container.oom_kills_seen = kills;
+    const bool waits = container.cgroup.is_out_of_memory();
+    const bool is_new = kills > container.oom_kills_seen || (waits && !container.oom_seen);
+    container.oom_seen = waits;
+    container.oom_kills_seen = std::max(kills, container.oom_kills_seen);
+    if (!is_new) return;
     container.record.state.oom_killed = true;
     publish(container);
     log_event(container.record, "oom");

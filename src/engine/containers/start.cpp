@@ -128,6 +128,7 @@ void Containers::start_steps(const ContainerRef& container) {
     container->cgroup = parts_.cgroups.create(cgroup_parent_of(record), container->id, limits);
     // Now, not after the start: the program may be killed before that returns.
     container->oom_kills_seen = container->cgroup.oom_kills();
+    container->oom_seen = false;
     sources.state_directory = state_directory(container->id);
     sources.join = find_namespaces(*container);
     sources.log =

@@ -258,6 +258,14 @@ std::uint64_t Cgroup::oom_kills() const {
     return files::pair_value(files::read_text(memory->root(), memory->file(file)), "oom_kill");
 }
 
+bool Cgroup::is_out_of_memory() const {
+    const CgroupDirectory* memory = impl_->find("memory");
+    if (!memory || impl_->unified()) return false;
+    const std::string text = files::read_text(memory->root(), memory->file("memory.oom_control"));
+    return files::pair_value(text, "oom_kill_disable") == 1 &&
+           files::pair_value(text, "under_oom") == 1;
+}
+
 base::Fd Cgroup::open_oom_events() const {
     const CgroupDirectory* memory = impl_->find("memory");
     if (!memory) return {};
