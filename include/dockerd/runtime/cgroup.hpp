@@ -126,13 +126,10 @@ public:
 
     /// How often the kernel's OOM killer has hit a process here.
     [[nodiscard]] std::uint64_t oom_kills() const;
-
     /// Processes wait for memory, for the kernel is not to kill any (v1 alone: oom_kill_disable).
     [[nodiscard]] bool is_out_of_memory() const;
-
-    /// A descriptor that becomes readable when oom_kills() may have grown: an eventfd on v1, an
-    /// inotify one on v2. Read it empty (8 bytes; up to 4 KiB) and compare the count.
-    /// Empty when the memory controller is absent.
+    /// Readable when these may have changed: an eventfd on v1, an inotify descriptor on v2. Read
+    /// it empty (8 bytes; up to 4 KiB). Empty when the memory controller is absent.
     [[nodiscard]] base::Fd open_oom_events() const;
 
     [[nodiscard]] CgroupStats stats() const;
