@@ -9,19 +9,33 @@ namespace {
 
 using base::ErrorKind;
 
-void require_own_network(const Container& container, const net::NetworkRecord& network) {
-    const auto& mode = container.record.host_config.network_mode;
-    if (mode.starts_with("container:")) {
-        // Source: moby runconfig/errors.go, ErrConflictSharedNetwork.
+/// Which networks a container can be in at once.
+// Source: moby daemon/container_operations.go, updateNetworkSettings; runconfig/errors.go.
+void check_compatible(const Container& container, const net::NetworkRecord& network,
+                      const net::Networks& networks) DOCKERD_REQUIRES(container.operation) {
+    const auto refuse_shared = [] {
         base::fail(ErrorKind::invalid_argument,
                    "container sharing network namespace with another container or host cannot be "
                    "connected to any other network");
-    }
-    if (network.name == "host" || mode == "host") {
-        // Source: moby runconfig/errors.go, ErrConflictConnectToHostNetwork.
+    };
+    const auto& record = container.record;
+    // Differs from Docker: also while the container does not run; there it then cannot start.
+    if (record.host_config.network_mode.starts_with("container:")) refuse_shared();
+    if (record.host_config.network_mode != "host" && network.driver == "host") {
         base::fail(ErrorKind::invalid_argument,
                    "cannot connect container to host network - container must be created in host "
                    "network mode");
+    }
+    for (const auto& [name, endpoint] : record.network.networks) {
+        const auto present = networks.find(name);
+        if (!present) continue;
+        if (present->name == network.name) return;
+        if (present->driver == "host" || network.driver == "host") refuse_shared();
+        if (present->name == "none" || network.name == "none") {
+            base::fail(ErrorKind::invalid_argument,
+                       "container cannot be connected to multiple networks with one of the "
+                       "networks in private (none) mode");
+        }
     }
 }
 
@@ -51,7 +65,7 @@ void Containers::connect_network(const net::NetworkRecord& network,
                                "disconnected to the network",
                                container->id));
     }
-    require_own_network(*container, network);
+    check_compatible(*container, network, parts_.networks);
     // A container that does not run only has its settings replaced.
     if (container->sandbox && record.network.networks.contains(network.name)) {
         base::fail(ErrorKind::permission_denied,

@@ -13,17 +13,28 @@ namespace {
 
 using base::ErrorKind;
 
+/// A share of the processors is told in one of two ways, and stays with it.
+// Source: moby container/container_unix.go, UpdateContainer.
+void check_same_way(const model::Resources& own, const model::Resources& wanted) {
+    const auto refuse = [](const char* wish, const char* present) {
+        base::fail(ErrorKind::conflict,
+                   fmt::format("Conflicting options: {} cannot be updated as {} has already been "
+                               "set",
+                               wish, present));
+    };
+    if (wanted.nano_cpus > 0 && own.cpu_period > 0) refuse("Nano CPUs", "CPU Period");
+    if (wanted.nano_cpus > 0 && own.cpu_quota > 0) refuse("Nano CPUs", "CPU Quota");
+    if (wanted.cpu_period > 0 && own.nano_cpus > 0) refuse("CPU Period", "NanoCPUs");
+    if (wanted.cpu_quota > 0 && own.nano_cpus > 0) refuse("CPU Quota", "NanoCPUs");
+}
+
 /// Takes over what the request sets; zero means unchanged.
 // Source: moby container/container_unix.go, UpdateContainer.
 void merge_resources(model::Resources& own, const model::Resources& wanted) {
     const auto take = [](auto& value, const auto& from) {
         if (from != std::decay_t<decltype(from)>{}) value = from;
     };
-    if (wanted.nano_cpus != 0) {
-        own.cpu_period = 0;
-        own.cpu_quota = 0;
-    }
-    if (wanted.cpu_period != 0 || wanted.cpu_quota != 0) own.nano_cpus = 0;
+    check_same_way(own, wanted);
     take(own.blkio_weight, wanted.blkio_weight);
     take(own.nano_cpus, wanted.nano_cpus);
     take(own.cpu_shares, wanted.cpu_shares);
@@ -31,18 +42,19 @@ void merge_resources(model::Resources& own, const model::Resources& wanted) {
     take(own.cpu_quota, wanted.cpu_quota);
     take(own.cpuset_cpus, wanted.cpuset_cpus);
     take(own.cpuset_mems, wanted.cpuset_mems);
-    take(own.memory_swap, wanted.memory_swap);
     take(own.memory_reservation, wanted.memory_reservation);
     take(own.cpu_realtime_period, wanted.cpu_realtime_period);
     take(own.cpu_realtime_runtime, wanted.cpu_realtime_runtime);
     if (wanted.memory != 0) {
-        if (wanted.memory_swap == 0 && own.memory_swap > 0 && wanted.memory > own.memory_swap) {
-            base::fail(ErrorKind::invalid_argument,
+        // Without a limit of its own there is none for swap, 0; -1 is none that was asked for.
+        if (wanted.memory_swap == 0 && wanted.memory > own.memory_swap) {
+            base::fail(ErrorKind::conflict,
                        "Memory limit should be smaller than already set memoryswap limit, update "
                        "the memoryswap at the same time");
         }
         own.memory = wanted.memory;
     }
+    take(own.memory_swap, wanted.memory_swap);
     if (wanted.pids_limit) own.pids_limit = wanted.pids_limit;
 }
 

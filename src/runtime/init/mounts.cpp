@@ -216,6 +216,11 @@ void apply_new(const Rootfs& rootfs, const Mount& mount) {
     if (const int error = attach(tree, place)) {
         fail_mount(mount, error, attach_text(mount, "0x0"));
     }
+    // A new mount is private until it is said otherwise.
+    if (mount.propagation == Propagation::make_private) return;
+    if (const int error = set_attributes(tree, 0, propagation_bits(mount.propagation), false)) {
+        fail_mount(mount, error, "change mount propagation");
+    }
 }
 
 bool is_late(const Rootfs& rootfs, const Mount& mount) {
