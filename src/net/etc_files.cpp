@@ -1,6 +1,7 @@
 #include <dockerd/net/etc_files.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -230,6 +231,7 @@ ResolvConf resolv_conf(std::string_view host_text, std::string_view source_path,
     Resolver resolver = parse(host_text);
     override_with(resolver, overrides);
     ResolvConf out;
+    out.ndots_set = has_option(resolver.options, "ndots");
     std::vector<std::string> warnings;
     std::string transform;
     switch (kind) {
@@ -275,7 +277,11 @@ ResolvConf resolv_conf(std::string_view host_text, std::string_view source_path,
     return out;
 }
 
-std::string host_resolv_conf_path() {
+std::string host_resolv_conf_path(ResolverKind kind) {
+    if (const char* other = std::getenv("DOCKER_TEST_RESOLV_CONF_PATH"); other != nullptr) {
+        return other;
+    }
+    if (kind != ResolverKind::legacy) return default_path;
     std::ifstream file(default_path);
     std::stringstream text;
     text << file.rdbuf();

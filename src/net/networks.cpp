@@ -57,8 +57,9 @@ EndpointInfo Networks::join(Sandbox& sandbox, const JoinRequest& request) {
     return impl_->join(sandbox, request);
 }
 void Networks::leave(Sandbox& sandbox, std::string_view network) { impl_->leave(sandbox, network); }
-void Networks::rename(const Sandbox& sandbox, const std::string& container_name) {
-    impl_->rename(sandbox, container_name);
+void Networks::rename(Sandbox& sandbox, const std::string& container_name,
+                      const std::map<std::string, std::vector<std::string>>& dns_names) {
+    impl_->rename(sandbox, container_name, dns_names);
 }
 void Networks::close(std::unique_ptr<Sandbox> sandbox) noexcept {
     if (sandbox) impl_->close(*sandbox);

@@ -14,6 +14,7 @@
 #include "firewall.hpp"
 #include "ipam.hpp"
 #include "link.hpp"
+#include "names/resolver.hpp"
 #include "port_publisher.hpp"
 
 namespace dockerd::net {
@@ -85,6 +86,9 @@ struct SandboxState {
     std::map<std::string, std::vector<BoundPort>> ports;  ///< by endpoint
     std::map<std::string, std::int64_t> priorities;       ///< by endpoint: GwPriority
     unsigned next_interface = 0;
+    DnsSettings dns;
+    ResolverPorts resolver_ports;
+    std::optional<std::uint64_t> resolver;  ///< its number, while it is served
 };
 
 std::string encode_sandbox(const SandboxState& sandbox);
@@ -109,7 +113,8 @@ public:
     std::unique_ptr<Sandbox> open_host_sandbox();
     EndpointInfo join(Sandbox& sandbox, const JoinRequest& request);
     void leave(Sandbox& sandbox, std::string_view network);
-    void rename(const Sandbox& sandbox, const std::string& container_name);
+    void rename(Sandbox& sandbox, const std::string& container_name,
+                const std::map<std::string, std::vector<std::string>>& dns_names);
     void close(Sandbox& sandbox) noexcept;
     std::unique_ptr<Sandbox> restore(std::string_view saved, const std::string& container_id,
                                      const std::string& container_name);
@@ -153,6 +158,11 @@ private:
     void choose_gateway(SandboxState& sandbox);
     FirewallNetwork firewall_network(const Network& network) const;
 
+    // networks_names.cpp
+    void add_names(SandboxState& sandbox, const EndpointInfo& endpoint);
+    void open_resolver(SandboxState& sandbox);
+    void show_names(const SandboxState& sandbox);
+
     // networks_restore.cpp
     void adopt(SandboxState& sandbox, EndpointInfo& endpoint, const std::string& container_id,
                const std::string& container_name);
@@ -172,6 +182,7 @@ private:
     std::set<std::string> live_interfaces_;
     std::unique_ptr<Firewall> firewall_;  ///< null with --iptables=false
     PortPublisher publisher_;
+    Resolver resolver_;
     bool firewall_started_ = false;
     bool announce_all_ = false;
     bool forwarding_changed_[2] = {false, false};

@@ -131,6 +131,8 @@ void NetworksImpl::assign(Joining& joining) {
     info.network_id = network.record.id;
     info.network_name = network.record.name;
     info.driver = network.record.driver;
+    info.dns_names = joining.request.settings.dns_names;
+    info.links = joining.request.links;
     const bool taken = std::ranges::any_of(network.record.members, [&](const auto& member) {
         return member.name == joining.request.container_name;
     });
@@ -427,24 +429,16 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
     sandbox.endpoints.push_back(joining.info);
     forget.dismiss();
     if (sandbox.endpoints.size() > 1 && sandbox.links) choose_gateway(sandbox);
+    if (!sandbox.resolver) sandbox.dns = request.dns;
+    add_names(sandbox, joining.info);
     return joining.info;
 }
 
 /// Ports and rules of an endpoint away, and its address free for the next.
 void NetworksImpl::withdraw(const EndpointInfo& endpoint) noexcept {
+    resolver_.remove_names(endpoint.network_id, endpoint.endpoint_id);
     if (firewall_ && endpoint.driver == "bridge") firewall_->remove(endpoint.endpoint_id);
     forget_member(endpoint);
-}
-
-void NetworksImpl::rename(const Sandbox& handle, const std::string& container_name) {
-    const base::Lock lock(mutex_);
-    for (const EndpointInfo& endpoint : handle.state_->endpoints) {
-        Network* network = find_locked(endpoint.network_id);
-        if (network == nullptr) continue;
-        for (auto& member : network->record.members) {
-            if (member.endpoint_id == endpoint.endpoint_id) member.name = container_name;
-        }
-    }
 }
 
 void NetworksImpl::leave(Sandbox& handle, std::string_view reference) {
@@ -471,11 +465,14 @@ void NetworksImpl::leave(Sandbox& handle, std::string_view reference) {
         }
     }
     withdraw(endpoint);
+    show_names(sandbox);
     if (sandbox.links) choose_gateway(sandbox);
 }
 
 void NetworksImpl::close(Sandbox& handle) noexcept {
     SandboxState& sandbox = *handle.state_;
+    if (sandbox.resolver) resolver_.remove(*sandbox.resolver);
+    sandbox.resolver.reset();
     for (auto& [endpoint, ports] : sandbox.ports) publisher_.release(ports);
     for (const EndpointInfo& endpoint : sandbox.endpoints) {
         // The kernel removes the interface with the namespace, some time later. Until then it must

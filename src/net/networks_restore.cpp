@@ -95,6 +95,9 @@ std::unique_ptr<Sandbox> NetworksImpl::restore(std::string_view saved,
     for (EndpointInfo& endpoint : state->endpoints) {
         adopt(*state, endpoint, container_id, container_name);
     }
+    // Its rules still lead to the ports of the last one.
+    if (state->resolver_ports.udp != 0) open_resolver(*state);
+    for (const EndpointInfo& endpoint : state->endpoints) add_names(*state, endpoint);
     const base::Lock lock(mutex_);
     live_keys_.insert(state->key);
     // Who had which address before is not known any more.

@@ -28,7 +28,7 @@ constexpr const char* default_bridge_name = "docker0";
 /// The host's nameservers, as prefixes of one address.
 std::vector<IpPrefix> nameservers() {
     std::vector<IpPrefix> out;
-    std::ifstream file(host_resolv_conf_path());
+    std::ifstream file(host_resolv_conf_path(ResolverKind::legacy));
     for (std::string line; std::getline(file, line);) {
         std::istringstream words(line);
         std::string keyword;
@@ -50,7 +50,8 @@ NetworksImpl::NetworksImpl(NetworksOptions options, NetworkStore& store)
       store_(store),
       home_(current_netns()),
       ipam_(options_.address_pools),
-      publisher_(options_.userland_proxy) {
+      publisher_(options_.userland_proxy),
+      resolver_(home_) {
     std::error_code error;
     std::filesystem::create_directories(options_.exec_root + "/netns", error);
     if (error) base::throw_errno(error.value(), "create " + options_.exec_root + "/netns");

@@ -372,6 +372,17 @@ void NftBatch::xt_match(std::string_view name, unsigned revision, const void* in
     close_expression(expression);
 }
 
+void NftBatch::xt_target(std::string_view name, unsigned revision, const void* info,
+                         std::size_t size) {
+    const auto expression = open_expression("target");
+    batch_.put_text(NFTA_TARGET_NAME, name);
+    put_be32(NFTA_TARGET_REV, revision);
+    std::string padded(static_cast<const char*>(info), size);
+    padded.resize((size + 7) & ~std::size_t{7});  // as in xt_match
+    batch_.put_bytes(NFTA_TARGET_INFO, padded.data(), padded.size());
+    close_expression(expression);
+}
+
 void NftBatch::match_interface(bool incoming, bool equal, std::string_view name) {
     load_meta(incoming ? NFT_META_IIFNAME : NFT_META_OIFNAME, 0);
     // With its zero byte the name is compared as a whole, and iptables reads it the same way.

@@ -97,6 +97,8 @@ public:
     void verdict(int code, std::string_view chain = {});
     /// A match of iptables, so that iptables lists the rule.
     void xt_match(std::string_view name, unsigned revision, const void* info, std::size_t size);
+    /// And a target of iptables.
+    void xt_target(std::string_view name, unsigned revision, const void* info, std::size_t size);
 
     // Shorthands.
     void match_interface(bool incoming, bool equal, std::string_view name);

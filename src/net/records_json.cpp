@@ -312,13 +312,24 @@ std::string encode_sandbox(const SandboxState& sandbox) {
              {"interface", endpoint.interface},
              {"host_interface", endpoint.host_interface},
              {"priority", priority == sandbox.priorities.end() ? 0 : priority->second},
-             {"ports", std::move(ports)}});
+             {"ports", std::move(ports)},
+             {"dns_names", endpoint.dns_names},
+             {"links", endpoint.links}});
+    }
+    Json servers;
+    if (sandbox.dns.servers) {
+        servers = Json::array();
+        for (const IpAddress& address : *sandbox.dns.servers) servers.push_back(address.str());
     }
     return Json{{"format", 1},
                 {"id", sandbox.id},
                 {"key", sandbox.key},
                 {"host", sandbox.host},
                 {"next_interface", sandbox.next_interface},
+                {"dns_servers", std::move(servers)},
+                {"ndots_set", sandbox.dns.ndots_set},
+                {"resolver_udp", sandbox.resolver_ports.udp},
+                {"resolver_tcp", sandbox.resolver_ports.tcp},
                 {"endpoints", std::move(endpoints)}}
         .dump();
 }
@@ -330,6 +341,18 @@ void decode_sandbox(std::string_view text, SandboxState& sandbox) {
         sandbox.key = json.at("key").get<std::string>();
         sandbox.host = json.at("host").get<bool>();
         sandbox.next_interface = json.at("next_interface").get<unsigned>();
+        // Daemons before this one had no resolver.
+        sandbox.resolver_ports = {json.value("resolver_udp", std::uint16_t{0}),
+                                  json.value("resolver_tcp", std::uint16_t{0})};
+        sandbox.dns.ndots_set = bool_of(json, "ndots_set");
+        if (const auto servers = json.find("dns_servers");
+            servers != json.end() && servers->is_array()) {
+            sandbox.dns.servers.emplace();
+            for (const Json& server : *servers) {
+                const auto address = IpAddress::parse(server.get<std::string>());
+                if (address) sandbox.dns.servers->push_back(*address);
+            }
+        }
         for (const Json& item : json.at("endpoints")) {
             EndpointInfo endpoint;
             endpoint.endpoint_id = item.at("id").get<std::string>();
@@ -345,6 +368,8 @@ void decode_sandbox(std::string_view text, SandboxState& sandbox) {
             endpoint.interface = text_of(item, "interface");
             endpoint.host_interface = text_of(item, "host_interface");
             sandbox.priorities[endpoint.endpoint_id] = item.at("priority").get<std::int64_t>();
+            endpoint.dns_names = item.value("dns_names", std::vector<std::string>());
+            endpoint.links = item.value("links", NetworkLinks());
             for (const Json& port : item.at("ports")) {
                 endpoint.ports.push_back(
                     {static_cast<Protocol>(port.at("protocol").get<std::uint8_t>()),

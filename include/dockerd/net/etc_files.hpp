@@ -56,6 +56,7 @@ struct ResolvConf {
     std::string text;
     /// ExtServers of ResolverKind::internal: address, and whether it is asked from the host.
     std::vector<std::pair<IpAddress, bool>> external_servers;
+    bool ndots_set = false;  ///< by the host's file or an override
 };
 
 /// The container's resolv.conf, from the text of the host's, which lies at `source_path`.
@@ -65,8 +66,11 @@ struct ResolvConf {
 ResolvConf resolv_conf(std::string_view host_text, std::string_view source_path,
                        const DnsOverrides& overrides, ResolverKind kind, bool ipv6);
 
-/// /etc/resolv.conf, or systemd-resolved's own when that one names only the stub 127.0.0.53.
-/// Source: moby libnetwork/internal/resolvconf/resolvconf_path.go.
-std::string host_resolv_conf_path();
+/// The host's file a container's is made from: /etc/resolv.conf. For ResolverKind::legacy, when that
+/// one names only the stub 127.0.0.53, which is out of reach, systemd-resolved's own.
+/// DOCKER_TEST_RESOLV_CONF_PATH in the environment names another, as moby's tests expect.
+/// Source: moby libnetwork/internal/resolvconf/resolvconf_path.go; daemon
+///         container_operations_unix.go, buildSandboxPlatformOptions.
+std::string host_resolv_conf_path(ResolverKind kind);
 
 }  // namespace dockerd::net

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,8 +75,9 @@ public:
     /// The sandbox of `--network host`: the daemon's own namespace.
     std::unique_ptr<Sandbox> open_host_sandbox();
 
-    /// Connects the sandbox: veth pair, addresses, default route, ports. On the networks "host"
-    /// and "none" it is only written down. Nothing is left behind when it throws.
+    /// Connects the sandbox: veth pair, addresses, default route, ports, names. On the networks
+    /// "host" and "none" it is only written down. Nothing is left behind when it throws.
+    /// Users' networks have names: with the first one the sandbox gets its resolver.
     ///
     /// Throws: internal, `driver failed programming external connectivity on endpoint NAME (ID):
     ///         Bind for 0.0.0.0:80 failed: port is already allocated` and the like.
@@ -84,14 +86,17 @@ public:
     /// Disconnects a living sandbox from one network.
     /// Throws: not_found, when it is not on it.
     void leave(Sandbox& sandbox, std::string_view network);
-    /// The container has another name from now on, and so have its endpoints.
-    void rename(const Sandbox& sandbox, const std::string& container_name);
+    /// The container has another name from now on, and so have its endpoints. `dns_names` are
+    /// their names for others, by network id.
+    void rename(Sandbox& sandbox, const std::string& container_name,
+                const std::map<std::string, std::vector<std::string>>& dns_names);
     /// The container is gone: ports are free and addresses released on return; the kernel takes
     /// the interfaces with the namespace. Never throws.
     void close(std::unique_ptr<Sandbox> sandbox) noexcept;
 
     /// Takes a live container's sandbox over from an earlier daemon: addresses, ports, proxies.
-    /// `saved` is what Sandbox::save gave. Nothing on its path is interrupted.
+    /// `saved` is what Sandbox::save gave. Nothing on its path is interrupted; names are resolved
+    /// again.
     /// Throws: internal, when the namespace is gone.
     std::unique_ptr<Sandbox> restore(std::string_view saved, const std::string& container_id,
                                      const std::string& container_name);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,13 +13,27 @@
 
 namespace dockerd::net {
 
+/// How names are resolved that are not a container's.
+struct DnsSettings {
+    /// --dns of the container or the daemon: asked from the container's namespace. None: the
+    /// host's, asked from there.
+    std::optional<std::vector<IpAddress>> servers;
+    /// The host or the user set ndots: a name of one label is not asked of others.
+    bool ndots_set = false;
+};
+
+/// Links on one network: what only this container calls another one, and that one's name.
+using NetworkLinks = std::map<std::string, std::string, std::less<>>;
+
 /// What a container asks of one network.
 struct JoinRequest {
     std::string network;  ///< name, id or unambiguous start of an id
     std::string container_id;
     std::string container_name;  ///< without slash; the endpoint's name in messages
-    /// Addresses wanted, MAC, driver options, gateway priority.
+    /// Addresses wanted, MAC, driver options, gateway priority, names.
     model::EndpointSettings settings;
+    NetworkLinks links;
+    DnsSettings dns;  ///< counts with the first network that has names
     /// Published when this endpoint is the container's way to the outside.
     std::vector<PortMapping> ports;
 };
@@ -37,6 +52,8 @@ struct EndpointInfo {
     std::string interface;       ///< "eth0"; "" without one
     std::string host_interface;  ///< "veth1a2b3c4"
     std::vector<PublishedPort> ports;
+    std::vector<std::string> dns_names;  ///< by which others on the network find it
+    NetworkLinks links;
 
     /// The fields of the API's EndpointSettings that the network decides, put into `settings`.
     void fill(model::EndpointSettings& settings) const;

@@ -89,11 +89,13 @@ void Containers::connect_network(const net::NetworkRecord& network,
         join.container_id = container->id;
         join.container_name = record.name.substr(1);
         join.settings = endpoint.settings;
+        join.links = network_links(endpoint);
+        join.dns = dns_settings(record, options_.dns);
         const auto info = parts_.networks.join(*container->sandbox, join);
         info.fill(endpoint.settings);
         record.network.networks[network.name] = std::move(endpoint);
         save_network_state(*container);
-        write_etc_files(*container);
+        write_etc_files(*container, /*anew=*/false);
         log_network_event(record, "connect", network.id, network.name, network.driver);
     } else {
         record.network.networks[network.name] = std::move(endpoint);

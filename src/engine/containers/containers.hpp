@@ -183,7 +183,10 @@ private:
     static void await_arrivals(Container& container);
     void start_steps(const ContainerRef& container);
     void connect_networks(const ContainerRef& container);
-    void write_etc_files(Container& container);
+    void write_etc_files(Container& container, bool anew);
+    // resolv_conf.cpp
+    void write_resolv_conf(const store::ContainerRecord& record, const base::Fd& folder,
+                           store::Batch& batch, bool anew) const;
     // namespaces.cpp
     JoinedNamespaces find_namespaces(const Container& container);
     [[nodiscard]] std::shared_ptr<const ContainerSnapshot> networked_donor(

@@ -1,32 +1,14 @@
 #include "plan_input.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <set>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/net/network.hpp>
+
+#include "link_index.hpp"
 
 namespace dockerd::engine {
-namespace {
-
-/// A file of the host, or nothing when it cannot be read. Bounded: it is a small text file.
-std::string read_host_file(const std::string& path) {
-    const base::Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-    std::string out;
-    std::array<char, 4096> buffer{};
-    constexpr std::size_t limit = 1U << 20U;
-    while (file && out.size() < limit) {
-        const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
-        if (got <= 0) break;
-        out.append(buffer.data(), static_cast<std::size_t>(got));
-    }
-    return out;
-}
-
-}  // namespace
 
 std::vector<std::string> exposed_ports(const store::ContainerRecord& record) {
     std::set<std::string> out;
@@ -63,7 +45,7 @@ std::string container_hosts_text(const store::ContainerRecord& record,
 // Source: moby libnetwork/sandbox_dns_unix.go, buildHostsFile: the host's own file is the base.
 std::string host_hosts_text(const store::ContainerRecord& record,
                             const std::vector<net::IpAddress>& gateways) {
-    std::string text = read_host_file("/etc/hosts");
+    std::string text = read_host_file("/etc/hosts").value_or("");
     if (!text.empty() && text.back() != '\n') text += '\n';
     for (const auto& [name, address] :
          net::parse_extra_hosts(record.host_config.extra_hosts, gateways)) {
@@ -72,19 +54,14 @@ std::string host_hosts_text(const store::ContainerRecord& record,
     return text;
 }
 
-std::string container_resolv_conf(const store::ContainerRecord& record,
-                                  const net::DnsOverrides& daemon) {
-    const auto& host = record.host_config;
-    net::DnsOverrides overrides = daemon;
-    if (!host.dns.empty()) overrides.servers = host.dns;
-    if (!host.dns_search.empty()) overrides.search = host.dns_search;
-    if (!host.dns_options.empty()) overrides.options = host.dns_options;
-    const bool on_host = host.network_mode == "host";
-    const std::string path = net::host_resolv_conf_path();
-    return net::resolv_conf(read_host_file(path), path, overrides,
-                            on_host ? net::ResolverKind::host : net::ResolverKind::legacy,
-                            /*ipv6=*/true)
-        .text;
+// Source: moby daemon/network.go, buildJoinOptions.
+net::NetworkLinks network_links(const store::EndpointRecord& endpoint) {
+    net::NetworkLinks out;
+    for (const std::string& text : endpoint.settings.links) {
+        const auto [name, alias] = parse_link(text);
+        out[alias] = name;
+    }
+    return out;
 }
 
 // Source: moby daemon/container_operations.go, buildEndpointDNSNames.

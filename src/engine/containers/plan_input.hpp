@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -7,6 +8,7 @@
 #include <dockerd/net/address.hpp>
 #include <dockerd/net/etc_files.hpp>
 #include <dockerd/net/ports.hpp>
+#include <dockerd/net/sandbox.hpp>
 #include <dockerd/runtime/plan.hpp>
 #include <dockerd/store/container_files.hpp>
 
@@ -43,15 +45,26 @@ std::string container_hosts_text(const store::ContainerRecord& record,
 std::string host_hosts_text(const store::ContainerRecord& record,
                             const std::vector<net::IpAddress>& gateways);
 
-/// /etc/resolv.conf for the container's networks; its own --dns flags win over `daemon`'s.
-std::string container_resolv_conf(const store::ContainerRecord& record,
-                                  const net::DnsOverrides& daemon);
+/// A file of the host, which is small; nullopt when it cannot be read.
+std::optional<std::string> read_host_file(const std::string& path);
 
-/// Takes back what only holds while the container runs.
+/// How the container resolves names: by its own server on users' networks.
+net::ResolverKind resolver_kind(const store::ContainerRecord& record);
+/// The container's /etc/resolv.conf; its own --dns flags win over `daemon`'s.
+net::ResolvConf container_resolv_conf(const store::ContainerRecord& record,
+                                      const net::DnsOverrides& daemon, net::ResolverKind kind);
+/// The same flags for the resolver of users' networks.
+net::DnsSettings dns_settings(const store::ContainerRecord& record,
+                              const net::DnsOverrides& daemon);
+/// What --link says on a user's network.
+/// Throws: internal, "bad format for links: x".
+net::NetworkLinks network_links(const store::EndpointRecord& endpoint);
+
 /// Under which names other containers of a network find this one.
 model::Strings dns_names(const store::ContainerRecord& record,
                          const store::EndpointRecord& endpoint);
 
+/// Takes back what only holds while the container runs.
 void clear_operational(store::EndpointRecord& endpoint);
 
 }  // namespace dockerd::engine

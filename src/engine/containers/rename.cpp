@@ -1,3 +1,7 @@
+#include <map>
+#include <string>
+#include <vector>
+
 #include <dockerd/base/undo.hpp>
 
 #include "containers.hpp"
@@ -30,15 +34,20 @@ void Containers::rename(std::string_view reference, const std::string& name) {
         record.name = "/" + old;
     });
     record.name = "/" + wanted;
+    std::map<std::string, std::vector<std::string>> names;
     for (auto& [network, endpoint] : record.network.networks) {
         if (endpoint.settings.endpoint_id.empty()) continue;
         endpoint.settings.dns_names = dns_names(record, endpoint);
+        names[endpoint.settings.network_id] = endpoint.settings.dns_names;
     }
     parts_.files.save(record);
     give_back.dismiss();
     rename_links(container->id, wanted);
     // Before the old name is free: its next owner may start at once.
-    if (container->sandbox) parts_.networks.rename(*container->sandbox, wanted);
+    if (container->sandbox) {
+        parts_.networks.rename(*container->sandbox, wanted, names);
+        save_network_state(*container);
+    }
     index_.release_name(old, container->id);
     publish(*container);
     log_event(record, "rename", {{"oldName", "/" + old}});

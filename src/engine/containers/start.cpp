@@ -117,7 +117,7 @@ void Containers::start_steps(const ContainerRef& container) {
     connect_networks(container);
     // Before the start: a daemon that is killed from here on finds the network again.
     save_network_state(*container);
-    write_etc_files(*container);
+    write_etc_files(*container, /*anew=*/true);
     mount_sources(*container, container->held_mounts);
 
     auto devices =
@@ -168,6 +168,8 @@ void Containers::connect_networks(const ContainerRef& container) {
         request.settings = endpoint.settings;
         request.settings.mac_address = endpoint.desired_mac_address;
         request.ports = ports;
+        request.links = network_links(endpoint);
+        if (!net::is_predefined_network(name)) request.dns = dns_settings(record, options_.dns);
         const auto info = base::in_context("failed to set up container networking",
                                            [&] { return parts_.networks.join(sandbox, request); });
         info.fill(endpoint.settings);
@@ -179,7 +181,7 @@ void Containers::connect_networks(const ContainerRef& container) {
     record.network.ports.given = true;
 }
 
-void Containers::write_etc_files(Container& container) {
+void Containers::write_etc_files(Container& container, bool anew) {
     auto& record = container.record;
     const std::string directory = parts_.files.path(container.id);
     const base::Fd fd = parts_.files.directory(container.id);
@@ -202,7 +204,7 @@ void Containers::write_etc_files(Container& container) {
                                  : container_hosts_text(record, parts_.networks.host_gateways(),
                                                         linked_hosts(record)),
                     0644);
-    batch.write_new(fd.get(), "resolv.conf", container_resolv_conf(record, options_.dns), 0644);
+    write_resolv_conf(record, fd, batch, anew);
 }
 
 void Containers::mark_running(const ContainerRef& container) {
