@@ -52,6 +52,19 @@ class Create(DaemonTestCase):
         self.call("DELETE", "/volumes/theirs")
         self.assertEqual(self.volumes(), ["own"])
 
+    def test_of_others_mounts_in_one_place_the_last_counts(self):
+        for name in ("one", "two"):
+            self.create(name, {"Binds": [name + "s:/v", "both:/b"]})
+        self.create("three", {"VolumesFrom": ["one", "two"]})
+        self.assertEqual([self.mounts("three")[at]["Name"] for at in ("/b", "/v")], ["both", "twos"])
+        self.call("DELETE", "/containers/one")
+        self.call("DELETE", "/containers/two")
+        self.call("DELETE", "/volumes/ones")  # nobody has it any more
+        for kept in ("both", "twos"):
+            with self.assertRaises(rawhttp.HttpError) as caught:
+                self.call("DELETE", "/volumes/" + kept)
+            self.assertEqual(caught.exception.status, 409, kept)
+
     def test_a_refused_create_holds_no_volume(self):
         self.assertEqual(self.refused("one", {"Binds": ["kept:/v"], "Mounts": [
             {"Type": "volume", "Target": "/anonymous"}, {"Type": "bind", "Source": "/usr", "Target": "/v"}]}), 400)

@@ -160,6 +160,7 @@ private:
         const store::ContainerRecord& record) const;
     void tell_parents_address(const store::ContainerRecord& record);
     // mounts.cpp
+    void give_back(const store::ContainerRecord& record, const store::MountPointRecord& replaced);
     void take_mounts_of_others(store::ContainerRecord& record, store::Batch& batch);
     /// Whether what is mounted below a read-only bind is made read-only too.
     enum class ReadOnlyBinds { recursive, top_only };

@@ -119,9 +119,24 @@ void Containers::take_mounts_of_others(store::ContainerRecord& record, store::Ba
             if (point.type == "image") {
                 attach_image(record.id, parts_.layers.rw_parent(point.id), point, batch);
             }
-            record.mount_points[destination] = point;
+            // The last one named has the place.
+            const auto before = std::exchange(record.mount_points[destination], point);
+            give_back(record, before);
         }
     }
+}
+
+/// Lets go of what had the place of another mount, unless it is mounted elsewhere as well.
+void Containers::give_back(const store::ContainerRecord& record,
+                           const store::MountPointRecord& replaced) {
+    const auto held = [](const store::MountPointRecord& point) {
+        return point.type == "image" ? point.id : point.name;
+    };
+    for (const auto& [destination, point] : record.mount_points) {
+        if (held(point) == held(replaced)) return;
+    }
+    if (replaced.type == "volume") parts_.volumes.release(replaced.name, record.id);
+    if (replaced.type == "image") (void)parts_.layers.remove_rw(replaced.id);
 }
 
 /// Returns where mounts of other containers are: nothing of the image is copied into those.
@@ -171,21 +186,12 @@ std::set<std::string> Containers::register_mounts(store::ContainerRecord& record
             mount.bind_options = record.mount_points.at(destination).spec.bind_options;
         }
     }
-    std::set<std::string> in_use;
-    const auto held = [](const store::MountPointRecord& point) {
-        return point.type == "image" ? point.id : point.name;
-    };
-    for (const auto& [destination, point] : record.mount_points) in_use.insert(held(point));
     std::set<std::string> left;
     for (const auto& [destination, point] : others) {
-        if (!taken.contains(destination)) {
+        if (taken.contains(destination)) {
+            give_back(record, point);
+        } else {
             left.insert(destination);
-        } else if (in_use.contains(held(point))) {
-            continue;
-        } else if (point.type == "volume") {
-            parts_.volumes.release(point.name, record.id);
-        } else if (point.type == "image") {
-            (void)parts_.layers.remove_rw(point.id);
         }
     }
     return left;
