@@ -111,9 +111,11 @@ public:
     /// Throws: StartFailure, "OCI runtime exec failed: exec failed: unable to start container
     /// process: <reason>".
     virtual pid_t exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) = 0;
-    /// As exec_start, without waiting: `done` is called once, from the reaper thread or before this
-    /// returns, and must be as quick as a RuntimeEvents function.
-    virtual void exec_begin(const ExecPlan& plan, std::optional<PendingAttach> client,
+    /// Starts a process whose outputs are both the pipe `output`, without waiting: `done` is called
+    /// once, from the reaper thread or before this returns, and must be as quick as a RuntimeEvents
+    /// function; it is not called for a process that has ended soon after its start.
+    /// on_exec_exit does not wait for what others in the container hold open of the pipe.
+    virtual void exec_begin(const ExecPlan& plan, base::Fd output,
                             std::function<void(ExecStarted)> done) = 0;
     virtual void exec_resize(const std::string& exec_id, ConsoleSize size) = 0;
     /// Returns false when there is no such running exec.

@@ -1,4 +1,5 @@
-#include <sys/socket.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
@@ -17,22 +18,23 @@ using base::Error;
 // Source: moby daemon/health.go, cmdProbe.run: the time a start may take is not the probe's.
 constexpr std::chrono::seconds start_patience{30};
 
-/// When a probe's output is looked at first: a socket holds what any prints until then.
+/// When a probe's output is looked at first: a pipe holds what any prints until then.
 constexpr std::chrono::milliseconds output_delay{200};
 
 /// Marks the execs of health checks for a later daemon, which has to end them.
 constexpr std::string_view probe_prefix = "health-";
 
-struct Streams {
+struct Output {
     base::Fd ours, theirs;
 };
 
-Streams make_streams() {
+/// A pipe that only this end does not wait on.
+Output make_output() {
     int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
-        base::throw_errno(errno, "socketpair");
-    }
-    return {base::Fd{ends[0]}, base::Fd{ends[1]}};
+    if (::pipe2(ends, O_CLOEXEC) != 0) base::throw_errno(errno, "pipe");
+    Output out{base::Fd{ends[0]}, base::Fd{ends[1]}};
+    if (::fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) base::throw_errno(errno, "fcntl");
+    return out;
 }
 
 model::ExecCreate request_of(const HealthCheck& check, const model::ContainerConfig& config) {
@@ -136,12 +138,12 @@ void Containers::schedule_probe(const ContainerRef& container) {
 
 void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& watch) {
     if (container->health != watch || !container->monitor || shutting_down_) return;
-    auto streams = make_streams();
+    auto output = make_output();
     const auto exec = std::make_shared<Exec>();
     exec->id = base::random_id();
     exec->container_id = container->id;
     exec->request = request_of(watch->check, container->record.config);
-    exec->probe = std::make_shared<Probe>(std::move(streams.ours), watch->check.timeout);
+    exec->probe = std::make_shared<Probe>(std::move(output.ours), watch->check.timeout);
     {
         const base::Lock other(exec->mutex);
         exec->started = true;
@@ -172,10 +174,7 @@ void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& 
     try {
         auto plan = plan_exec(*container, *exec);
         plan.id = std::string(probe_prefix) + exec->id;
-        runtime::PendingAttach output;
-        output.options.multiplexed = false;
-        output.client = std::move(streams.theirs);
-        container->monitor->exec_begin(plan, std::move(output),
+        container->monitor->exec_begin(plan, std::move(output.theirs),
                                        [this, container, exec](const auto& started) {
                                            probe_started(container, exec, started);
                                        });
@@ -252,6 +251,7 @@ void Containers::probe_exited(const ContainerRef& container, const std::shared_p
         exec->finished = base::WallTime::now();
         exec->changed.notify_all();
     }
+    exec->probe->answered = true;
     timers_.cancel(exec->probe->timer);
     probe_reader_.forget(*exec->probe);
     exec->probe->finish();

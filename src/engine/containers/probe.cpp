@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -19,7 +18,7 @@ bool Probe::read() {
     std::array<char, 16 * 1024> buffer;
     // Not for ever: another probe's output waits as well.
     for (int round = 0; round < 16; ++round) {
-        const ssize_t size = ::recv(output_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        const ssize_t size = ::read(output_.get(), buffer.data(), buffer.size());
         if (size < 0 && errno == EINTR) continue;
         if (size < 0) return errno == EAGAIN;
         if (size == 0) return false;

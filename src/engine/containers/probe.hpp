@@ -18,7 +18,7 @@ namespace dockerd::engine {
 /// One run of a health check's command. Thread: any.
 class Probe {
 public:
-    /// `output` is the daemon's end of the stream that the command's output goes to.
+    /// `output` is the daemon's end of the pipe that the command writes to, and does not block.
     Probe(base::Fd output, std::chrono::nanoseconds patience)
         : begun(base::WallTime::now()),
           begun_mono(std::chrono::steady_clock::now()),
@@ -35,7 +35,7 @@ public:
 
     /// Takes over what has been printed so far. False at the end of the output.
     bool read();
-    /// Reads the rest and closes the stream. Pre: no ProbeReader watches it.
+    /// Reads what is there and closes the pipe. Pre: no ProbeReader watches it.
     void finish();
     [[nodiscard]] std::string text() const;
     [[nodiscard]] int output_fd() const;

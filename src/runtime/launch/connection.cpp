@@ -31,9 +31,12 @@ ExecStarted exec_started(const wire::Reply& reply) {
 
 /// The fields of ExecRequest; the plan is only borrowed.
 struct BorrowedExecRequest {
-    BorrowedExecRequest(const ExecPlan& plan, std::optional<PendingAttach>&& client,
-                        std::uint64_t attach_id) {
-        if (client) clients.push_back(attach_request(std::move(*client), attach_id));
+    BorrowedExecRequest(const ExecPlan& plan, std::optional<PendingAttach>&& client) {
+        if (client) clients.push_back(attach_request(std::move(*client), next_attach_id()));
+        content(plan, clients);
+    }
+    BorrowedExecRequest(const ExecPlan& plan, base::Fd&& output) {
+        clients.emplace_back().client = std::move(output);
         content(plan, clients);
     }
     std::vector<wire::AttachRequest> clients;  ///< own the descriptors that `content` names
@@ -158,13 +161,13 @@ void Connection::resize(ConsoleSize size) {
 }
 
 pid_t Connection::exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) {
-    const BorrowedExecRequest request(plan, std::move(client), next_attach_id());
+    const BorrowedExecRequest request(plan, std::move(client));
     const wire::Reply reply = ask(wire::Kind::exec_start, request.content);
     if (!reply.ok) throw start_failure(Attempt::exec, reply.failed);
     return reply.pid;
 }
 
-void Connection::exec_begin(const ExecPlan& plan, std::optional<PendingAttach> client,
+void Connection::exec_begin(const ExecPlan& plan, base::Fd output,
                             std::function<void(ExecStarted)> done) {
     std::uint32_t serial = 0;
     {
@@ -176,8 +179,8 @@ void Connection::exec_begin(const ExecPlan& plan, std::optional<PendingAttach> c
         }
     }
     if (serial == 0) return done(not_running(id_));
-    const BorrowedExecRequest request(plan, std::move(client), wire::nobodys_attach);
-    if (send(wire::Kind::exec_start, serial, request.content) == 0) return;
+    const BorrowedExecRequest request(plan, std::move(output));
+    if (send(wire::Kind::exec_direct, serial, request.content) == 0) return;
     {
         const base::Lock lock(mutex_);
         const auto found = begun_.find(serial);
@@ -210,6 +213,7 @@ void Connection::acknowledge(const std::string& exec_id) {
 
 bool Connection::ends_unattended(const std::string& exec_id) {
     const base::Lock lock(mutex_);
+    std::erase_if(begun_, [&](const auto& begun) { return begun.second.exec_id == exec_id; });
     return unattended_.erase(exec_id) > 0;
 }
 

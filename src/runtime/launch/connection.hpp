@@ -35,7 +35,7 @@ public:
     bool signal(int signal) override;
     void resize(ConsoleSize size) override;
     pid_t exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) override;
-    void exec_begin(const ExecPlan& plan, std::optional<PendingAttach> client,
+    void exec_begin(const ExecPlan& plan, base::Fd output,
                     std::function<void(ExecStarted)> done) override;
     void exec_resize(const std::string& exec_id, ConsoleSize size) override;
     bool exec_signal(const std::string& exec_id, int signal) override;
@@ -49,7 +49,8 @@ public:
     /// The monitor is gone: everyone who waits fails.
     void lost();
     void acknowledge(const std::string& exec_id);
-    /// True once for an exec of exec_begin(): nobody waits for its acknowledgement.
+    /// True once for an exec of exec_begin() that has ended: nobody waits for its acknowledgement,
+    /// and what is to be done when it has started is not done any more.
     bool ends_unattended(const std::string& exec_id);
     /// True for the first caller: an exit is reported once.
     bool claim_exit() { return !exit_claimed_.exchange(true); }

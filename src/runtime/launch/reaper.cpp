@@ -147,6 +147,7 @@ void Reaper::handle(Connection& connection, wire::Packet& packet) {
     wire::Detached detached;
     wire::AttachClosed closed;
     wire::LogLost lost;
+    bool unattended = false;
     switch (packet.kind) {
         case wire::Kind::reply:
             if (packet.to(reply)) connection.answered(packet.serial, std::move(reply));
@@ -160,8 +161,9 @@ void Reaper::handle(Connection& connection, wire::Packet& packet) {
             return;
         case wire::Kind::exec_exited:
             if (!packet.to(exec)) return;
+            unattended = connection.ends_unattended(exec.exec_id);
             if (events_.on_exec_exit) events_.on_exec_exit(id, exec.exec_id, exec.code);
-            if (!connection.ends_unattended(exec.exec_id)) connection.acknowledge(exec.exec_id);
+            if (!unattended) connection.acknowledge(exec.exec_id);
             return;
         case wire::Kind::detached:
             if (packet.to(detached) && events_.on_detach) events_.on_detach(id, detached.exec_id);

@@ -60,7 +60,9 @@ struct Exec final : Source {
     pid_t pid = -1;
     base::Fd pidfd;
 
-    bool unattended = false;  ///< no client waits for the exit code
+    bool direct = false;  ///< writes to its client itself; nobody waits for its exit code here
+    /// When the daemon is told that a direct one runs: most have ended before. 0: it was told.
+    std::int64_t answer_due = 0;
 
     // Ended.
     bool exited = false;
@@ -108,7 +110,7 @@ private:
     void attach(wire::Packet& packet, bool held);
     void resume(wire::Packet& packet);
     void resize(wire::Packet& packet);
-    void exec_start(wire::Packet& packet);
+    void exec_start(wire::Packet& packet, bool direct);
     void exec_signal(wire::Packet& packet);
     static bool signal_exec(const Exec& exec, int signal);
     void exec_ack(wire::Packet& packet);

@@ -19,6 +19,8 @@ constexpr std::int64_t drain_time = 2000;
 constexpr std::int64_t log_time = 6000;
 /// How long a client of an exec waits for the daemon to take the exit code.
 constexpr std::int64_t ack_time = 2000;
+/// How long a health check may take before its start is worth a message of its own.
+constexpr std::int64_t quick_check_time = 100;
 
 }  // namespace
 
@@ -96,6 +98,7 @@ void Monitor::exec_signalled(Exec& exec, ChildEvent& event) {
         exec.code = code;
         exec.deadline = now_ms() + drain_time;
     }
+    // Only now, not as its helper: a container that has all the processes it may can be looked into.
     const auto& procs = exec.cgroup_procs.empty() ? cgroup_procs_ : exec.cgroup_procs;
     if (join_cgroups(procs, exec.pid) != 0) {
         // Without the signal the process waits until the link is closed, and ends.
@@ -111,13 +114,16 @@ void Monitor::exec_prepared(Exec& exec) {
     exec.state = Exec::State::running;
     if (exec.tty) {
         exec.streams->set_terminal(std::move(exec.master));
-    } else {
+    } else if (!exec.direct) {
         exec.streams->set_pipes(std::move(exec.ends.in), std::move(exec.ends.out),
                                 std::move(exec.ends.err));
     }
-    if (exec.connection == connection_) reply(exec.serial, {true, exec.pid, {}});
+    if (exec.direct) {
+        exec.answer_due = now_ms() + quick_check_time;
+    } else if (exec.connection == connection_) {
+        reply(exec.serial, {true, exec.pid, {}});
+    }
     for (wire::AttachRequest& client : exec.clients) {
-        exec.unattended = client.attach_id == wire::nobodys_attach;
         (void)exec.streams->attach(std::move(client));
     }
     exec.clients.clear();
@@ -140,7 +146,6 @@ void Monitor::client_detached(Streams& streams) {
 }
 
 void Monitor::client_closed(std::uint64_t attach_id) {
-    if (attach_id == wire::nobodys_attach) return;
     send(wire::Kind::attach_closed, 0, wire::AttachClosed{attach_id});
 }
 
@@ -210,7 +215,13 @@ void Monitor::report_exit() {
 }
 
 void Monitor::check_exec(Exec& exec) {
-    if (exec.state != Exec::State::running || !exec.exited) return;
+    if (exec.state != Exec::State::running) return;
+    if (!exec.exited) {
+        if (exec.answer_due == 0 || now_ms() < exec.answer_due) return;
+        exec.answer_due = 0;
+        if (exec.connection == connection_) reply(exec.serial, {true, exec.pid, {}});
+        return;
+    }
     const bool late = now_ms() >= exec.deadline;
     if (exec.reported) {
         if (late || !daemon_) finish_exec(exec);
@@ -222,7 +233,7 @@ void Monitor::check_exec(Exec& exec) {
     exec.reported = true;
     exec.deadline = now_ms() + ack_time;
     send(wire::Kind::exec_exited, 0, wire::ExecExited{exec.id, exec.code});
-    if (!daemon_ || exec.unattended) finish_exec(exec);
+    if (!daemon_ || exec.direct) finish_exec(exec);
 }
 
 /// The code is known to the daemon (or nobody is there to ask): now clients may see the end.
@@ -246,8 +257,9 @@ int Monitor::timeout() const {
     if (sink_) until = std::min(until, sink_->wake_at());
     if (released_) until = std::min(until, quit_deadline_);
     for (const auto& exec : execs_) {
-        if (exec->exited && exec->state == Exec::State::running)
-            until = std::min(until, exec->deadline);
+        if (exec->state != Exec::State::running) continue;
+        if (exec->exited) until = std::min(until, exec->deadline);
+        if (!exec->exited && exec->answer_due != 0) until = std::min(until, exec->answer_due);
     }
     if (until == INT64_MAX) return -1;
     return static_cast<int>(std::max<std::int64_t>(0, until - now_ms()));

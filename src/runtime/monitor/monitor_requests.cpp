@@ -60,7 +60,9 @@ void Monitor::handle(wire::Packet& packet) {
         case wire::Kind::resize:
             return resize(packet);
         case wire::Kind::exec_start:
-            return exec_start(packet);
+            return exec_start(packet, /*direct=*/false);
+        case wire::Kind::exec_direct:
+            return exec_start(packet, /*direct=*/true);
         case wire::Kind::exec_signal:
             return exec_signal(packet);
         case wire::Kind::exec_ack:
@@ -139,7 +141,7 @@ Exec* Monitor::find_exec(const std::string& id) {
     return nullptr;
 }
 
-void Monitor::exec_start(wire::Packet& packet) {
+void Monitor::exec_start(wire::Packet& packet, bool direct) {
     wire::ExecRequest request;
     wire::Failed failed;
     if (!packet.to(request) || request.plan.process.args.empty()) {
@@ -150,6 +152,7 @@ void Monitor::exec_start(wire::Packet& packet) {
     exec->monitor = this;
     exec->id = request.plan.id;
     exec->tty = request.plan.process.tty;
+    exec->direct = direct;
     exec->serial = packet.serial;
     exec->connection = connection_;
     exec->clients = std::move(request.clients);
@@ -158,7 +161,8 @@ void Monitor::exec_start(wire::Packet& packet) {
         loop_, *this,
         Streams::Policy{exec->tty, request.plan.process.open_stdin, /*close_stdin=*/true}, nullptr);
     init::Stdio theirs;
-    if (const int error = make_stdio(request.plan.process, theirs, exec->ends)) {
+    if (const int error = direct ? direct_stdio(exec->clients, theirs)
+                                 : make_stdio(request.plan.process, theirs, exec->ends)) {
         return reply(packet.serial, {false, 0, {"stdio", error, "make pipes"}});
     }
     Child child = spawn_exec(request.plan, {started_.pidfd.get(), namespaces_}, theirs, failed);

@@ -96,6 +96,16 @@ int make_stdio(const ProcessPlan& process, init::Stdio& theirs, Ends& ours) {
     return make_pipe(ours.err, theirs.err);
 }
 
+int direct_stdio(std::vector<wire::AttachRequest>& clients, init::Stdio& theirs) {
+    if (clients.size() != 1) return EINVAL;
+    theirs.in.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (!theirs.in) return errno;
+    theirs.out = std::move(clients.front().client);
+    clients.clear();
+    theirs.err.reset(::fcntl(theirs.out.get(), F_DUPFD_CLOEXEC, 0));
+    return theirs.err ? 0 : errno;
+}
+
 Child spawn_container(ContainerPlan& plan, init::Stdio& stdio, wire::Failed& failed) {
     Child child;
     base::Fd theirs;

@@ -21,6 +21,9 @@ struct Ends {
 /// Makes what a process of this plan starts with. 0 or an errno.
 int make_stdio(const ProcessPlan& process, init::Stdio& theirs, Ends& ours);
 
+/// The same for a process that writes to its one client itself: both outputs are the client's.
+int direct_stdio(std::vector<wire::AttachRequest>& clients, init::Stdio& theirs);
+
 /// A process that is being prepared.
 struct Child {
     pid_t pid = -1;

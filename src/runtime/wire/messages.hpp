@@ -30,6 +30,7 @@ enum class Kind : std::uint16_t {
     release = 22,
     attach_held = 23,  ///< as attach; nothing is sent before attach_resume
     attach_resume = 24,
+    exec_direct = 25,  ///< as exec_start; the client is a pipe, and the process writes to it itself
     // monitor -> daemon
     started = 32,
     failed = 33,
@@ -41,10 +42,6 @@ enum class Kind : std::uint16_t {
     attach_closed = 39,
     log_lost = 40,
 };
-
-/// The id of a client whose end nobody needs to hear of, and who need not wait until the exit of
-/// its exec was taken.
-constexpr std::uint64_t nobodys_attach = 0;
 
 /// One client to serve.
 struct AttachRequest {
