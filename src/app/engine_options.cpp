@@ -8,6 +8,8 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/logging/drivers.hpp>
 
+#include "hosts.hpp"
+
 namespace dockerd::app {
 namespace {
 
@@ -116,7 +118,16 @@ engine::SystemOptions system_options(const Config& config) {
     options.no_proxy = config.no_proxy;
     options.labels = config.labels;
     options.insecure_registries = config.insecure_registries;
-    options.registry_mirrors = config.registry_mirrors;
+    for (const std::string& mirror : config.registry_mirrors) {
+        // Source: moby registry/config.go, ValidateMirror.
+        options.registry_mirrors.push_back(mirror + (mirror.ends_with('/') ? "" : "/"));
+    }
+    for (const Host& host : normalize_hosts(config.hosts, config.tls.value_or(false))) {
+        if (host.protocol != "tcp") continue;
+        options.tcp_addresses.push_back({.address = host.address,
+                                         .tls = config.tls.value_or(false),
+                                         .tls_verify = config.tls_verify.value_or(false)});
+    }
     for (const auto& pool : config.default_address_pools) {
         options.default_address_pools.emplace_back(pool.base, pool.size);
     }

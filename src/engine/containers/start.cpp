@@ -159,6 +159,11 @@ void Containers::connect_networks(const ContainerRef& container) {
     std::vector<net::PublishedPort> published;
     bool reachable = false;  // on a bridge that leads outside
     for (auto& [name, endpoint] : record.network.networks) {
+        if (name == "bridge" && !parts_.networks.find(name)) {
+            // --bridge=none. Source: moby daemon/container_operations.go, connectToNetwork.
+            record.config.network_disabled = true;
+            continue;
+        }
         net::JoinRequest request;
         request.network = name;
         request.container_id = container->id;
@@ -220,8 +225,9 @@ void Containers::mark_running(const ContainerRef& container) {
     begin_health(container);
     publish(*container);
     for (const auto& [name, endpoint] : record.network.networks) {
+        if (endpoint.settings.endpoint_id.empty()) continue;
         const auto network = parts_.networks.find(endpoint.settings.network_id);
-        if (!network || endpoint.settings.endpoint_id.empty()) continue;
+        if (!network) continue;
         log_network_event(record, "connect", network->id, network->name, network->driver);
     }
     log_event(record, "start");

@@ -1,5 +1,6 @@
 #include "images/platform.hpp"
 
+#include <fmt/format.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -30,17 +31,59 @@ void normalise(Platform& platform) {
     if (variant.size() == 1 && variant[0] >= '5' && variant[0] <= '8') variant = "v" + variant;
 }
 
+// Source: containerd/platforms, database.go.
 bool is_known_architecture(std::string_view text) {
-    static constexpr std::array<std::string_view, 12> known = {
-        "386",   "amd64",   "arm",  "arm64",    "ppc64",   "ppc64le",
-        "s390x", "riscv64", "mips", "mips64le", "loong64", "wasm"};
+    static constexpr auto known = std::to_array<std::string_view>(
+        {"386",   "amd64",  "amd64p32", "arm",      "armbe",     "arm64",       "arm64be", "ppc64",
+         "ppc64le", "loong64", "mips",  "mipsle",   "mips64",    "mips64le",    "mips64p32",
+         "mips64p32le", "ppc", "riscv", "riscv64",  "s390",      "s390x",       "sparc",
+         "sparc64", "wasm"});
     return std::ranges::find(known, text) != known.end();
 }
 
 bool is_known_os(std::string_view text) {
-    static constexpr std::array<std::string_view, 5> known = {"linux", "windows", "darwin",
-                                                              "freebsd", "wasip1"};
+    static constexpr auto known = std::to_array<std::string_view>(
+        {"aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js",
+         "linux", "nacl", "netbsd", "openbsd", "plan9", "solaris", "windows", "zos"});
     return std::ranges::find(known, text) != known.end();
+}
+
+bool is_word(std::string_view text, std::string_view more) {
+    return std::ranges::all_of(text, [&](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               more.find(c) != std::string_view::npos;
+    });
+}
+
+/// The first part without its version, `windows(10.0.17763)`; empty when it is none.
+std::string os_of(const std::string& part) {
+    const auto open = part.find('(');
+    const std::string name = part.substr(0, open);
+    if (name.empty() || !is_word(name, "_-")) return {};
+    if (open != std::string::npos) {
+        const std::string version = part.substr(open + 1);
+        if (!version.ends_with(')')) return {};
+        if (!is_word(std::string_view(version).substr(0, version.size() - 1), "_.-")) return {};
+    }
+    const std::string os = base::to_lower(name);
+    return os == "macos" ? "darwin" : os;
+}
+
+/// Throws when a part could not be one of a platform. Source: containerd/platforms, Parse.
+void check_parts(std::string_view text, const std::vector<std::string>& parts) {
+    for (const auto& part : parts) {
+        const bool first = &part == &parts.front();
+        if (first ? !os_of(part).empty() : !part.empty() && is_word(part, "_.-")) continue;
+        // Go quotes the pattern as well.
+        const std::string_view pattern = first ? R"(^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.-]*)\))?$)"
+                                               : R"(^[A-Za-z0-9_.-]+$)";
+        base::fail(base::ErrorKind::invalid_argument,
+                   fmt::format("{} is an invalid {} of {}: {} specifier component must match {}: "
+                               "invalid argument",
+                               base::quote(part), first ? "OS component" : "component",
+                               base::quote(text), first ? "OSAndVersion" : "platform",
+                               base::quote(pattern)));
+    }
 }
 
 }  // namespace
@@ -63,19 +106,13 @@ Platform Platform::parse(std::string_view text) {
         base::fail(base::ErrorKind::invalid_argument,
                    base::quote(text) + ": " + what + ": invalid argument");
     };
-    if (parts.size() > 3 && std::ranges::find(parts, std::string()) == parts.end()) {
-        unknown("cannot parse platform specifier");
-    }
-    if (std::ranges::find(parts, std::string()) != parts.end()) {
-        base::fail(base::ErrorKind::invalid_argument,
-                   base::quote(text) + " is an invalid component of " + base::quote(text) +
-                       ": platform specifier component must match \"^[A-Za-z0-9_.-]+$\": invalid "
-                       "argument");
-    }
+    if (text.find('*') != std::string_view::npos) unknown("wildcards not yet supported");
+    check_parts(text, parts);
+    if (parts.size() > 3) unknown("cannot parse platform specifier");
     if (parts.size() == 1) {
         platform = host();
-        if (is_known_os(base::to_lower(parts[0]))) {
-            platform.os = base::to_lower(parts[0]);
+        if (is_known_os(os_of(parts[0]))) {
+            platform.os = os_of(parts[0]);
             return platform;
         }
         platform.architecture = parts[0];
@@ -86,7 +123,7 @@ Platform Platform::parse(std::string_view text) {
         }
         return platform;
     }
-    platform.os = base::to_lower(parts[0]);
+    platform.os = os_of(parts[0]);
     platform.architecture = parts[1];
     if (parts.size() == 3) platform.variant = parts[2];
     normalise(platform);

@@ -172,6 +172,29 @@ TEST(MatchesPattern, FollowsGoPathMatch) {
     }
 }
 
+TEST(Platform, RefusesInDockersWords) {
+    const auto fault = [](const char* text) -> std::string {
+        try {
+            return "accepted as " + Platform::parse(text).text();
+        } catch (const base::Error& error) {
+            return error.what();
+        }
+    };
+    const std::string os = "specifier component must match "
+                           R"("^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.-]*)\\))?$": invalid argument)";
+    EXPECT_EQ(fault("   "), R"("   " is an invalid OS component of "   ": OSAndVersion )" + os);
+    EXPECT_EQ(fault("/"), R"("" is an invalid OS component of "/": OSAndVersion )" + os);
+    EXPECT_EQ(fault("linux/am d"),
+              R"("am d" is an invalid component of "linux/am d": platform specifier component must )"
+              R"(match "^[A-Za-z0-9_.-]+$": invalid argument)");
+    EXPECT_EQ(fault("nintendo64"),
+              R"("nintendo64": unknown operating system or architecture: invalid argument)");
+    EXPECT_EQ(fault("a/b/c/d"), R"("a/b/c/d": cannot parse platform specifier: invalid argument)");
+    EXPECT_EQ(fault("linux/*"), R"("linux/*": wildcards not yet supported: invalid argument)");
+    EXPECT_EQ(Platform::parse("macos").os, "darwin");
+    EXPECT_EQ(Platform::parse("Windows(10.0.17763)/amd64").os, "windows");
+}
+
 TEST(Platform, ParsesAndAccepts) {
     EXPECT_EQ(Platform::parse("linux/x86_64").text(), "linux/amd64");
     EXPECT_EQ(Platform::parse("linux/arm").text(), "linux/arm/v7");
