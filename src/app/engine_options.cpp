@@ -109,7 +109,7 @@ engine::SystemOptions system_options(const Config& config) {
     options.logging_driver = config.log_driver;
     options.log_drivers = logging::driver_names();
     options.cgroupns_mode = config.default_cgroupns_mode;
-    options.seccomp_profile = config.seccomp_profile;
+    options.seccomp_profile = config.seccomp_profile.empty() ? "builtin" : config.seccomp_profile;
     options.no_new_privileges = config.no_new_privileges;
     options.live_restore = config.live_restore;
     options.debug = config.debug;

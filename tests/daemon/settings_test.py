@@ -20,6 +20,14 @@ class Settings(DaemonTestCase):
         self.assertEqual((config["Mirrors"], config["IndexConfigs"]["docker.io"]["Mirrors"]), (mirrors, mirrors))
 
 
+class EmptyProfile(DaemonTestCase):
+    arguments = ("--seccomp-profile=",)
+
+    def test_an_empty_seccomp_profile_is_the_default(self):
+        with self.daemon.client("1.50") as client:
+            self.assertIn("name=seccomp,profile=builtin", client.get("/info")["SecurityOptions"])
+
+
 class WithoutBridge(DaemonTestCase):
     arguments = ("--bridge", "none")
 
