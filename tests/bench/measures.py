@@ -232,6 +232,37 @@ def complete(data):
     return body.endswith(b"0\r\n\r\n")
 
 
+def names(side):
+    """Queries to the resolver of a user's network: a thousand at once under way in turn, and one at a time."""
+    side.client.request("DELETE", "/networks/bench-names")
+    network = side.client.post("/networks/create", {"Name": "bench-names"})["Id"]
+    web, asker = (side.started("/payload", "pause", network="bench-names") for _ in range(2))
+    result = {}
+    try:
+        address = side.client.get("/containers/%s/json" % web)["NetworkSettings"]["Networks"]["bench-names"]["IPAddress"]
+        for title, count, window in (("one at a time", 2000, 1), ("64 at a time", 20000, 64)):
+            done = subprocess.run(["docker", "exec", asker, "/payload", "ask-names", web[:12], address, str(count),
+                                   str(window)], env=dict(os.environ, DOCKER_HOST=side.host), check=True,
+                                  stdout=subprocess.PIPE, text=True)
+            numbers = dict(zip(done.stdout.split()[::2], map(int, done.stdout.split()[1::2])))
+            if (numbers["answers"], numbers["wrong"]) != (count, 0):
+                raise RuntimeError(done.stdout)
+            result["1000 names, " + title] = numbers["microseconds"] / count
+        times = []
+        for _ in range(side.count):
+            made = side.create("sleep", "1000", network="bench-names")
+            begin = now()
+            side.client.post("/containers/%s/start" % made)
+            times.append(now() - begin)
+            side.remove(made)
+        result["API start, user's network"] = statistics.median(times)
+    finally:
+        for container in (web, asker):
+            side.remove(container)
+        side.client.delete("/networks/%s" % network)
+    return result
+
+
 # Part -> (function, whether once is enough however many rounds are asked for).
 PARTS = {"idle": (idle, True), "start": (start, False), "exec": (execs, False), "cli": (cli, False),
-         "burst": (burst, False), "density": (density, True)}
+         "burst": (burst, False), "density": (density, True), "names": (names, False)}

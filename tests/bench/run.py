@@ -25,6 +25,7 @@ TARGETS = {
     "docker run --rm": 0.20, "docker exec": None,
     "50 starts by 8 clients": 0.08, "removal of the 50": None,
     "memory with 100 running (PSS)": 0.08, "idle memory (RSS)": 0.15,
+    "1000 names, one at a time": None, "1000 names, 64 at a time": None, "API start, user's network": 0.08,
     "GET /version": 1 / 50, "list of 100 containers": 1 / 30, "inspect": None,
 }
 

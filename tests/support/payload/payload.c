@@ -57,6 +57,8 @@ static const struct {
     {"listen", cmd_listen, "PORT [COUNT]: TCP server on all addresses that echoes lines with the peer's address"},
     {"connect", cmd_connect, "ADDRESS PORT [TEXT]: sends the text, prints the answer"},
     {"udp-listen", cmd_udp_listen, "PORT [COUNT]: answers datagrams with the peer's address"},
+    {"ask-names", cmd_ask_names,
+     "NAME ADDRESS COUNT [WINDOW]: asks 127.0.0.11 so often, WINDOW at a time; prints answers, wrong ones and time"},
     {"watch-processes", cmd_watch_processes,
      "[look|attach]: prints once each what it sees of other processes, until SIGTERM"},
     {"freeze", cmd_freeze, "stops every other process as soon as it is there, until SIGTERM"},
