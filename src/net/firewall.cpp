@@ -282,7 +282,8 @@ void Firewall::build_filter(NftBatch& batch, NftFamily family) {
     const auto forward = list_rules(socket_, family, filter_table, "FORWARD");
     batch.add_table(family, filter_table);
     if (!forward) {
-        batch.add_base_chain(family, filter_table, "FORWARD", "filter", NF_INET_FORWARD, 0);
+        batch.add_base_chain(family, filter_table, "FORWARD", "filter", NF_INET_FORWARD, 0,
+                             /*accept=*/!forward_dropped_[family == NftFamily::ip ? 0 : 1]);
     }
     batch.add_chain(family, filter_table, user_chain);
     for (const std::string& chain : filter_chains()) {
@@ -408,7 +409,35 @@ void Firewall::remove_network(const std::string& id) {
 
 void Firewall::rebuild() {
     const base::Lock lock(mutex_);
-    rebuild_locked();
+    if (started_) rebuild_locked();
+}
+
+bool Firewall::is_damage(const NftRemoval& removal) {
+    if (removal.family != NftFamily::ip && removal.family != NftFamily::ip6) return false;
+    if (removal.table == own_table) return true;
+    if (removal.table != filter_table) return false;
+    switch (removal.kind) {
+        case NftRemoval::Kind::table:
+            return true;
+        case NftRemoval::Kind::set:
+            return false;
+        case NftRemoval::Kind::chain:
+        case NftRemoval::Kind::rule:
+            break;
+    }
+    const std::vector<std::string> ours = filter_chains();
+    if (std::ranges::find(ours, removal.chain) != ours.end()) return true;
+    // What users have in their chain is theirs, and so are their rules in FORWARD.
+    if (removal.kind == NftRemoval::Kind::chain) {
+        return removal.chain == "FORWARD" || removal.chain == user_chain;
+    }
+    return removal.chain == "FORWARD" &&
+           (removal.jump == user_chain || removal.jump == forward_chain);
+}
+
+std::uint32_t Firewall::port_id() {
+    const base::Lock lock(mutex_);
+    return socket_.port_id();
 }
 
 void Firewall::add(const FirewallNetwork& network, const std::string& endpoint_id,
@@ -476,6 +505,7 @@ void Firewall::drop_forward(NftFamily family) {
     NftBatch batch;
     batch.set_policy(family, filter_table, "FORWARD", /*accept=*/false);
     batch.commit(socket_);
+    forward_dropped_[family == NftFamily::ip ? 0 : 1] = true;
 }
 
 }  // namespace dockerd::net

@@ -41,6 +41,10 @@ public:
     void drop_forward(NftFamily family);
     /// Puts everything back: after another program flushed or deleted it.
     void rebuild();
+    /// Whether somebody took away what is ours, or what leads to it.
+    static bool is_damage(const NftRemoval& removal);
+    /// The number under which the kernel tells others of our own changes.
+    [[nodiscard]] std::uint32_t port_id();
 
 private:
     struct Endpoint {
@@ -64,6 +68,7 @@ private:
     std::vector<FirewallNetwork> networks_;
     std::map<std::string, Endpoint> endpoints_;
     bool started_ = false;
+    bool forward_dropped_[2] = {false, false};  ///< by family: IPv4, IPv6
 };
 
 }  // namespace dockerd::net

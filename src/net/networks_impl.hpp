@@ -12,6 +12,7 @@
 #include <dockerd/net/networks.hpp>
 
 #include "firewall.hpp"
+#include "firewall_watch.hpp"
 #include "ipam.hpp"
 #include "link.hpp"
 #include "names/resolver.hpp"
@@ -181,6 +182,7 @@ private:
     std::set<std::string> live_keys_;
     std::set<std::string> live_interfaces_;
     std::unique_ptr<Firewall> firewall_;  ///< null with --iptables=false
+    std::unique_ptr<FirewallWatch> firewall_watch_;
     PortPublisher publisher_;
     Resolver resolver_;
     bool firewall_started_ = false;

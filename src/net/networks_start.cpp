@@ -324,6 +324,11 @@ void NetworksImpl::start_firewall() {
         if (forwarding_changed_[0]) firewall_->drop_forward(NftFamily::ip);
         if (forwarding_changed_[1]) firewall_->drop_forward(NftFamily::ip6);
     }
+    try {
+        firewall_watch_ = std::make_unique<FirewallWatch>(*firewall_);
+    } catch (const base::Error& error) {
+        log::warn("the firewall is not watched: {}", error.what());
+    }
     firewall_started_ = true;
 }
 

@@ -458,6 +458,38 @@ std::string only_jump(std::span<const char> expressions) {
 
 }  // namespace
 
+std::optional<NftRemoval> read_removal(std::uint16_t type, std::span<const char> payload) {
+    if (payload.size() < sizeof(nfgenmsg)) return std::nullopt;
+    NftRemoval out;
+    if (type == message_type(NFT_MSG_DELTABLE)) {
+        out.kind = NftRemoval::Kind::table;
+    } else if (type == message_type(NFT_MSG_DELCHAIN)) {
+        out.kind = NftRemoval::Kind::chain;
+    } else if (type == message_type(NFT_MSG_DELRULE)) {
+        out.kind = NftRemoval::Kind::rule;
+    } else if (type == message_type(NFT_MSG_DELSET) || type == message_type(NFT_MSG_DELSETELEM)) {
+        out.kind = NftRemoval::Kind::set;
+    } else {
+        return std::nullopt;
+    }
+    out.family = static_cast<NftFamily>(payload.front());
+    // The table has the same number in all of these messages.
+    constexpr unsigned table = NFTA_TABLE_NAME;
+    static_assert(unsigned{NFTA_CHAIN_TABLE} == table && unsigned{NFTA_RULE_TABLE} == table &&
+                  unsigned{NFTA_SET_TABLE} == table && unsigned{NFTA_SET_ELEM_LIST_TABLE} == table);
+    sys::for_each_attribute(
+        payload.subspan(sizeof(nfgenmsg)), [&](unsigned attribute, std::span<const char> value) {
+            if (attribute == table) out.table = sys::attribute_text(value);
+            if (out.kind == NftRemoval::Kind::chain && attribute == NFTA_CHAIN_NAME) {
+                out.chain = sys::attribute_text(value);
+            }
+            if (out.kind != NftRemoval::Kind::rule) return;
+            if (attribute == NFTA_RULE_CHAIN) out.chain = sys::attribute_text(value);
+            if (attribute == NFTA_RULE_EXPRESSIONS) out.jump = only_jump(value);
+        });
+    return out;
+}
+
 std::optional<std::vector<NftRuleHead>> list_rules(sys::NetlinkSocket& socket, NftFamily family,
                                                    std::string_view table, std::string_view chain) {
     sys::NetlinkBatch query;

@@ -134,6 +134,20 @@ struct NftRuleHead {
     std::string jump;  ///< target, when the rule consists of nothing but a jump (and a counter)
 };
 
+/// What a notification of nf_tables says was taken away, as far as it is about tables.
+struct NftRemoval {
+    enum class Kind { table, chain, rule, set };
+    Kind kind = Kind::table;
+    NftFamily family = NftFamily::ip;
+    std::string table;
+    std::string chain;  ///< of a chain or rule
+    std::string jump;   ///< of a rule, as in NftRuleHead
+};
+
+/// Reads a message of the group NFNLGRP_NFTABLES; nullopt when it takes nothing away.
+/// Source: kernel net/netfilter/nf_tables_api.c, nf_tables_*_notify.
+std::optional<NftRemoval> read_removal(std::uint16_t type, std::span<const char> payload);
+
 /// The rules of one chain in order; nullopt when there is no such chain.
 std::optional<std::vector<NftRuleHead>> list_rules(sys::NetlinkSocket& socket, NftFamily family,
                                                    std::string_view table, std::string_view chain);

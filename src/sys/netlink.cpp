@@ -3,6 +3,7 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -119,6 +120,51 @@ NetlinkSocket::NetlinkSocket(int protocol)
     (void)::setsockopt(fd_.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
     // Answers then hold no copy of the request.
     (void)::setsockopt(fd_.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+}
+
+std::uint32_t NetlinkSocket::port_id() const {
+    sockaddr_nl address{};
+    socklen_t size = sizeof address;
+    if (::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+        base::throw_errno(errno, "netlink socket");
+    }
+    return address.nl_pid;
+}
+
+void NetlinkSocket::join_group(unsigned group) {
+    // A socket without a number is left out of most notifications.
+    sockaddr_nl any{};
+    any.nl_family = AF_NETLINK;
+    if (::bind(fd_.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any) != 0) {
+        base::throw_errno(errno, "netlink socket");
+    }
+    const int number = static_cast<int>(group);
+    if (::setsockopt(fd_.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &number, sizeof number) != 0) {
+        base::throw_errno(errno, "netlink socket");
+    }
+}
+
+bool receive_notices(const NetlinkSocket& socket, std::vector<char>& buffer, bool& lost,
+                     const std::function<void(const NetlinkNotice&)>& on_notice) {
+    constexpr std::size_t room = 64 * 1024;
+    buffer.resize(room);
+    const ssize_t size =
+        ::recv(socket.fd().get(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
+    if (size < 0) {
+        lost = lost || errno == ENOBUFS;
+        return errno == ENOBUFS || errno == EINTR;
+    }
+    lost = lost || static_cast<std::size_t>(size) > buffer.size();
+    std::span<const char> left(buffer.data(), std::min(static_cast<std::size_t>(size), room));
+    while (left.size() >= sizeof(nlmsghdr)) {
+        nlmsghdr head{};
+        std::memcpy(&head, left.data(), sizeof head);
+        if (head.nlmsg_len < sizeof head || head.nlmsg_len > left.size()) break;
+        on_notice({head.nlmsg_pid, head.nlmsg_type,
+                   left.subspan(sizeof head, head.nlmsg_len - sizeof head)});
+        left = left.subspan(std::min(align(head.nlmsg_len), left.size()));
+    }
+    return true;
 }
 
 void NetlinkSocket::send(NetlinkBatch& batch, std::string_view what) {

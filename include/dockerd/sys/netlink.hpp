@@ -77,6 +77,11 @@ public:
 
     explicit operator bool() const { return static_cast<bool>(fd_); }
     [[nodiscard]] const base::Fd& fd() const { return fd_; }
+    /// The kernel's number of this socket, which notifications name as the sender's.
+    /// Throws: internal, "netlink socket: <errno text>".
+    [[nodiscard]] std::uint32_t port_id() const;
+    /// Receives the notifications of a group (NFNLGRP_NFTABLES) from now on.
+    void join_group(unsigned group);
 
     /// Sends the batch and waits for the acknowledgement of every message that asks for one
     /// (NLM_F_ACK). Messages other than acknowledgements go to `on_reply`.
@@ -99,6 +104,19 @@ private:
     std::uint32_t sequence_ = 1;
     std::vector<char> buffer_;
 };
+
+/// What one notification says: whose change it was, its type, and what follows the header.
+struct NetlinkNotice {
+    std::uint32_t port_id = 0;
+    std::uint16_t type = 0;
+    std::span<const char> payload;
+};
+
+/// Reads what has arrived at a socket with a group, without waiting.
+///
+/// False when there was nothing more. `lost` tells that the kernel had to drop some.
+bool receive_notices(const NetlinkSocket& socket, std::vector<char>& buffer, bool& lost,
+                     const std::function<void(const NetlinkNotice&)>& on_notice);
 
 /// Calls `visit(type, payload)` for every attribute in `bytes`; nested and byte-order flags are
 /// taken off the type.

@@ -1,3 +1,4 @@
+#include "net/firewall.hpp"
 #include "net/firewall_plan.hpp"
 
 #include <gmock/gmock.h>
@@ -102,6 +103,33 @@ TEST(PlanSource, MasqueradesWhatLeavesAndHairpins) {
     EXPECT_EQ(plan_source(NftFamily::ip, {docker0()}, false),
               (std::vector<SourceRule>{{*IpPrefix::parse("172.17.0.0/16"), "docker0", true, {}}}));
     EXPECT_EQ(plan_source(NftFamily::ip, {docker0()}, true).size(), 2U);
+}
+
+TEST(FirewallDamage, IsWhatOthersTakeAwayOfOurs) {
+    using Kind = NftRemoval::Kind;
+    const auto damage = [](Kind kind, const char* table, const char* chain = "",
+                           const char* jump = "") {
+        return Firewall::is_damage({kind, NftFamily::ip, table, chain, jump});
+    };
+    EXPECT_TRUE(damage(Kind::table, "docker-bridges"));
+    EXPECT_TRUE(damage(Kind::set, "docker-bridges"));
+    EXPECT_TRUE(damage(Kind::rule, "docker-bridges", "guard"));
+    EXPECT_TRUE(damage(Kind::table, "filter"));
+    EXPECT_TRUE(damage(Kind::chain, "filter", "DOCKER-USER"));
+    EXPECT_TRUE(damage(Kind::chain, "filter", "FORWARD"));
+    EXPECT_TRUE(damage(Kind::rule, "filter", "DOCKER-FORWARD"));
+    EXPECT_TRUE(damage(Kind::rule, "filter", "FORWARD", "DOCKER-USER"));
+    EXPECT_TRUE(damage(Kind::rule, "filter", "FORWARD", "DOCKER-FORWARD"));
+
+    EXPECT_FALSE(damage(Kind::rule, "filter", "FORWARD"));
+    EXPECT_FALSE(damage(Kind::rule, "filter", "FORWARD", "KUBE-FORWARD"));
+    EXPECT_FALSE(damage(Kind::rule, "filter", "DOCKER-USER"));
+    EXPECT_FALSE(damage(Kind::rule, "filter", "INPUT", "DOCKER-USER"));
+    EXPECT_FALSE(damage(Kind::chain, "filter", "f2b-sshd"));
+    EXPECT_FALSE(damage(Kind::set, "filter"));
+    EXPECT_FALSE(damage(Kind::table, "nat"));
+    EXPECT_FALSE(Firewall::is_damage(
+        {Kind::table, static_cast<NftFamily>(1), "docker-bridges", "", ""}));  // inet's
 }
 
 }  // namespace

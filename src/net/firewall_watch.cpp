@@ -1,0 +1,115 @@
+#include "firewall_watch.hpp"
+
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <exception>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/log.hpp>
+#include <dockerd/base/undo.hpp>
+
+namespace dockerd::net {
+
+namespace log = base::log;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+/// The least time between two repairs. It doubles while repairs do not last: another program (or
+/// another daemon in the same namespace) that undoes each must not keep a processor busy.
+constexpr std::chrono::milliseconds shortest_pause{100};
+constexpr std::chrono::milliseconds longest_pause{5000};
+/// A repair that was left alone so long has lasted.
+constexpr std::chrono::seconds lasting{10};
+constexpr int room_for_notices = 4 << 20;
+
+}  // namespace
+
+FirewallWatch::FirewallWatch(Firewall& firewall)
+    : firewall_(firewall),
+      own_port_(firewall.port_id()),
+      socket_(NETLINK_NETFILTER),
+      stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (!stop_) base::throw_errno(errno, "firewall watch");
+    // Without it more is lost, which counts as damage.
+    (void)::setsockopt(socket_.fd().get(), SOL_SOCKET, SO_RCVBUFFORCE, &room_for_notices,
+                       sizeof room_for_notices);
+    socket_.join_group(NFNLGRP_NFTABLES);
+    // Signals are the main thread's business; a new thread inherits the mask.
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    (void)::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const base::Undo unblock(
+        [&]() noexcept { (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr); });
+    thread_ = std::thread([this] { run(); });
+}
+
+FirewallWatch::~FirewallWatch() {
+    const std::uint64_t one = 1;
+    (void)!::write(stop_.get(), &one, sizeof one);  // cannot fail: the counter is far from full
+    thread_.join();
+}
+
+/// Reads what has been told so far.
+bool FirewallWatch::is_damaged(std::vector<char>& buffer) {
+    bool damaged = false;
+    bool lost = false;
+    while (sys::receive_notices(socket_, buffer, lost, [&](const sys::NetlinkNotice& notice) {
+        if (notice.port_id == own_port_) return;
+        const auto removal = read_removal(notice.type, notice.payload);
+        damaged = damaged || (removal && Firewall::is_damage(*removal));
+    })) {
+    }
+    return damaged || lost;
+}
+
+bool FirewallWatch::heal() {
+    try {
+        firewall_.rebuild();
+        log::info("Firewall rules that another program removed are back");
+        return true;
+    } catch (const std::exception& error) {
+        log::warn("Firewall rules cannot be put back, trying again: {}", error.what());
+        return false;
+    }
+}
+
+void FirewallWatch::run() {
+    std::vector<char> buffer;
+    bool damaged = false;
+    std::chrono::milliseconds pause = shortest_pause;
+    Clock::time_point last = Clock::now() - lasting;
+    Clock::time_point next = last;
+    for (;;) {
+        int timeout = -1;
+        if (damaged) {
+            const auto left =
+                std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
+            timeout = static_cast<int>(std::max<std::int64_t>(left, 0));
+        }
+        std::array<pollfd, 2> polled{pollfd{socket_.fd().get(), POLLIN, 0},
+                                     pollfd{stop_.get(), POLLIN, 0}};
+        (void)::poll(polled.data(), polled.size(), timeout);  // interrupted: looked at below
+        if (polled[1].revents != 0) return;
+        if (is_damaged(buffer)) damaged = true;
+        if (!damaged || Clock::now() < next) continue;
+        damaged = !heal();
+        const auto now = Clock::now();
+        pause = now - last < lasting ? std::min(2 * pause, longest_pause) : shortest_pause;
+        last = now;
+        next = now + pause;
+    }
+}
+
+}  // namespace dockerd::net
