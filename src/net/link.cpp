@@ -95,10 +95,10 @@ void begin_default_route(NetlinkBatch& batch, int index, const IpAddress& gatewa
     header.rtm_family = family_number(gateway);
     header.rtm_table = RT_TABLE_MAIN;
     header.rtm_protocol = RTPROT_BOOT;
-    header.rtm_scope = RT_SCOPE_UNIVERSE;
+    header.rtm_scope = gateway.is_unspecified() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
     header.rtm_type = RTN_UNICAST;
     batch.begin(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, header);
-    put_address(batch, RTA_GATEWAY, gateway);
+    if (!gateway.is_unspecified()) put_address(batch, RTA_GATEWAY, gateway);
     batch.put(RTA_OIF, index);
 }
 
@@ -170,6 +170,62 @@ void Links::create_veth(const VethSpec& spec) {
     batch.close_nest(data);
     batch.close_nest(info);
     socket_.transact(batch, fmt::format("create veth pair {}", spec.host_name));
+}
+
+void Links::create_dummy(const std::string& name) {
+    NetlinkBatch batch;
+    batch.begin(RTM_NEWLINK, created, up_header(0));
+    batch.put_text(IFLA_IFNAME, name);
+    const auto info = batch.open_nest(IFLA_LINKINFO | NLA_F_NESTED);
+    batch.put_text(IFLA_INFO_KIND, "dummy");
+    batch.close_nest(info);
+    socket_.transact(batch, fmt::format("create dummy link {}", name));
+}
+
+void Links::create_vlan(const std::string& name, int parent_index, std::uint16_t id) {
+    NetlinkBatch batch;
+    batch.begin(RTM_NEWLINK, created, up_header(0));
+    batch.put_text(IFLA_IFNAME, name);
+    batch.put(IFLA_LINK, parent_index);
+    const auto info = batch.open_nest(IFLA_LINKINFO | NLA_F_NESTED);
+    batch.put_text(IFLA_INFO_KIND, "vlan");
+    const auto data = batch.open_nest(IFLA_INFO_DATA | NLA_F_NESTED);
+    batch.put(IFLA_VLAN_ID, id);
+    batch.close_nest(data);
+    batch.close_nest(info);
+    socket_.transact(batch, fmt::format("create vlan link {}", name));
+}
+
+void Links::create_sublink(const SublinkSettings& settings, const std::string& name,
+                           int parent_index, const MacAddress& mac, int netns) {
+    const bool macvlan = settings.kind == SublinkSettings::Kind::macvlan;
+    const std::string& mode = settings.mode;
+    NetlinkBatch batch;
+    batch.begin(RTM_NEWLINK, created, link_header());
+    batch.put_text(IFLA_IFNAME, name);
+    batch.put(IFLA_LINK, parent_index);
+    if (macvlan) batch.put(IFLA_ADDRESS, mac);
+    batch.put(IFLA_NET_NS_FD, netns);
+    const auto info = batch.open_nest(IFLA_LINKINFO | NLA_F_NESTED);
+    batch.put_text(IFLA_INFO_KIND, settings.name());
+    const auto data = batch.open_nest(IFLA_INFO_DATA | NLA_F_NESTED);
+    if (macvlan) {
+        batch.put(IFLA_MACVLAN_MODE, std::uint32_t{mode == "private"    ? MACVLAN_MODE_PRIVATE
+                                                   : mode == "vepa"     ? MACVLAN_MODE_VEPA
+                                                   : mode == "passthru" ? MACVLAN_MODE_PASSTHRU
+                                                                        : MACVLAN_MODE_BRIDGE});
+    } else {
+        batch.put(IFLA_IPVLAN_MODE, static_cast<std::uint16_t>(mode == "l3"    ? IPVLAN_MODE_L3
+                                                               : mode == "l3s" ? IPVLAN_MODE_L3S
+                                                                               : IPVLAN_MODE_L2));
+        batch.put(IFLA_IPVLAN_FLAGS,
+                  static_cast<std::uint16_t>(settings.flag == "private" ? IPVLAN_F_PRIVATE
+                                             : settings.flag == "vepa"  ? IPVLAN_F_VEPA
+                                                                        : 0));
+    }
+    batch.close_nest(data);
+    batch.close_nest(info);
+    socket_.transact(batch, "create link");
 }
 
 void Links::set_up(int index) {

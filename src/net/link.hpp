@@ -10,6 +10,8 @@
 #include <dockerd/net/address.hpp>
 #include <dockerd/sys/netlink.hpp>
 
+#include "sublink.hpp"
+
 namespace dockerd::net {
 
 struct Link {
@@ -44,6 +46,14 @@ public:
     /// Makes a bridge, down. Throws: internal, "create bridge <name>: <errno text>".
     int create_bridge(const std::string& name, const MacAddress& mac, int mtu);
     void create_veth(const VethSpec& spec);
+    /// A link that leads nowhere, up.
+    void create_dummy(const std::string& name);
+    /// The frames of a VLAN on another link, up.
+    void create_vlan(const std::string& name, int parent_index, std::uint16_t id);
+    /// A container's link on a parent, in the namespace `netns` from its first moment. Of ipvlan
+    /// the address is the parent's, and `mac` is not looked at.
+    void create_sublink(const SublinkSettings& settings, const std::string& name, int parent_index,
+                        const MacAddress& mac, int netns);
     void set_up(int index);
     void set_mtu(int index, int mtu);
     /// Frames may leave a bridge's port they came from.
@@ -56,7 +66,8 @@ public:
     std::vector<IpPrefix> addresses(int index, bool v6);
     void add_address(int index, const IpPrefix& address);
     void remove_address(int index, const IpPrefix& address);
-    /// What a container's interface needs, in one go: addresses, up, and default routes.
+    /// What a container's interface needs, in one go: addresses, up, and default routes. A gateway
+    /// of zeros stands for the link itself.
     void configure(int index, std::span<const IpPrefix> addresses, const IpAddress& gateway4,
                    const IpAddress& gateway6);
     /// Sets or replaces the default route of the gateway's family.

@@ -34,7 +34,7 @@ void EndpointInfo::fill(model::EndpointSettings& settings) const {
     settings.ipv6_gateway = ipv6_gateway.str();
     settings.global_ipv6_address = ipv6.address.str();
     settings.global_ipv6_prefix_len = ipv6 ? ipv6.bits : 0;
-    settings.mac_address = interface.empty() ? std::string() : mac.str();
+    settings.mac_address = mac.is_none() ? std::string() : mac.str();
 }
 
 Networks::Networks(NetworksOptions options, NetworkStore& store)

@@ -36,7 +36,9 @@ void check_driver(const model::NetworkCreate& request) {
         fail(ErrorKind::permission_denied, fmt::format("only one instance of {} network is allowed",
                                                        base::quote(request.driver)));
     }
-    if (!request.driver.empty() && request.driver != "bridge" && request.driver != "default") {
+    const std::string& driver = request.driver;
+    if (!driver.empty() && driver != "bridge" && driver != "default" && driver != "macvlan" &&
+        driver != "ipvlan") {
         fail(ErrorKind::not_found, fmt::format("plugin {} not found", base::quote(request.driver)));
     }
     if (request.scope == "swarm") {
@@ -92,6 +94,11 @@ const model::IpamConfig* config_of(const model::NetworkCreate& request, bool v6)
         const auto subnet = IpPrefix::parse(config.subnet);
         if (!subnet || subnet->address.is_v6() != v6) continue;
         if (out != nullptr) {
+            if (request.driver == "macvlan" || request.driver == "ipvlan") {
+                fail(ErrorKind::not_implemented,
+                     fmt::format("{} networks with several subnets are not supported",
+                                 request.driver));
+            }
             // Source: moby bridge/bridge_linux.go, processIPAM.
             fail(ErrorKind::permission_denied,
                  fmt::format("bridge driver doesn't support multiple subnets"));
@@ -123,6 +130,8 @@ void NetworksImpl::allocate_family(Network& network, const model::IpamConfig* co
             out.gateway_configured = true;
             base::in_context(fmt::format("failed to allocate gateway ({})", config->gateway),
                              [&] { ipam_.take(out.subnet, out.gateway); });
+        } else if (network.sublink && network.sublink->internal) {
+            // Nobody is there who could be it. Source: moby macvlan_network.go, GetSkipGwAlloc.
         } else if (const auto gateway = ipam_.take_any(out.subnet, out.range)) {
             out.gateway = *gateway;
         } else {
@@ -179,8 +188,12 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
     NetworkRecord& record = network->record;
     record.options = request.options;
     record.options.given = true;
-    for (const auto& [option, value] : options_.default_bridge_options) {
-        record.options.emplace(option, value);
+    const bool bridged =
+        request.driver.empty() || request.driver == "bridge" || request.driver == "default";
+    if (bridged) {
+        for (const auto& [option, value] : options_.default_bridge_options) {
+            record.options.emplace(option, value);
+        }
     }
     record.enable_ipv4 =
         option_or(record.options, "com.docker.network.enable_ipv4", request.enable_ipv4, true);
@@ -201,15 +214,18 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
     record.name = request.name;
     record.id = base::random_id();
     record.created = base::WallTime::now();
-    record.driver = "bridge";
+    record.driver = bridged ? "bridge" : request.driver;
     record.ipam.driver = "default";
     if (request.ipam) record.ipam.options = request.ipam->options;
     record.internal = request.internal;
     record.attachable = request.attachable;
     record.labels = request.labels;
     record.labels.given = true;
-    network->bridge = parse_bridge_options(record.options);
-    if (network->bridge.name.empty()) network->bridge.name = "br-" + record.id.substr(0, 12);
+    network->sublink = parse_sublink(record.driver, record.options, record.internal);
+    if (bridged) {
+        network->bridge = parse_bridge_options(record.options);
+        if (network->bridge.name.empty()) network->bridge.name = "br-" + record.id.substr(0, 12);
+    }
     allocate(*network, request);
     base::Undo release([&]() noexcept {
         const base::Lock lock(mutex_);
@@ -217,17 +233,17 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
     });
     record.ipam = shown_ipam(*network);
     record.static_subnets = static_subnets(*network);
-    set_up_bridge(*network);
-    base::Undo remove_bridge([&]() noexcept {
-        if (network->bridge.creator != 1) return;
+    set_up_device(*network);
+    base::Undo remove([&]() noexcept {
         try {
-            const base::Lock lock(links_mutex_);
-            links_.remove(network->bridge_index);
+            remove_device(*network);
         } catch (const base::Error& error) {
             log::warn("{}, ignoring", error.what());
         }
     });
-    if (firewall_ && firewall_started_) firewall_->add_network(firewall_network(*network));
+    if (bridged && firewall_ && firewall_started_) {
+        firewall_->add_network(firewall_network(*network));
+    }
     const base::Lock lock(mutex_);
     networks_.emplace(record.id, network);
     try {
@@ -236,9 +252,26 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
         networks_.erase(record.id);
         throw;
     }
-    remove_bridge.dismiss();
+    remove.dismiss();
     release.dismiss();
     return record;
+}
+
+/// The bridge, or the link that containers' links are on.
+void NetworksImpl::set_up_device(Network& network) {
+    if (network.sublink) {
+        set_up_parent(network);
+    } else {
+        set_up_bridge(network);
+    }
+}
+
+/// Takes away what the daemon made.
+void NetworksImpl::remove_device(const Network& network) {
+    if (network.sublink) return release_parent(network);
+    if (network.bridge.creator != 1 || network.bridge_index == 0) return;
+    const base::Lock lock(links_mutex_);
+    links_.remove(network.bridge_index);
 }
 
 void NetworksImpl::remove(std::string_view reference) {
@@ -275,11 +308,10 @@ void NetworksImpl::remove(std::string_view reference) {
         }
     }
     try {
-        if (firewall_ && firewall_started_) firewall_->remove_network(network->record.id);
-        const base::Lock lock(links_mutex_);
-        if (network->bridge.creator == 1 && network->bridge_index != 0) {
-            links_.remove(network->bridge_index);
+        if (firewall_ && firewall_started_ && !network->sublink) {
+            firewall_->remove_network(network->record.id);
         }
+        remove_device(*network);
     } catch (const base::Error& error) {
         log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
     }

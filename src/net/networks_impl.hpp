@@ -17,6 +17,7 @@
 #include "link.hpp"
 #include "names/resolver.hpp"
 #include "port_publisher.hpp"
+#include "sublink.hpp"
 
 namespace dockerd::net {
 
@@ -54,6 +55,7 @@ struct Network {
     std::optional<NetworkSubnet> v4;
     std::optional<NetworkSubnet> v6;
     int bridge_index = 0;
+    std::optional<SublinkSettings> sublink;  ///< of a macvlan or ipvlan network
     /// The text a record was loaded from, for drivers we only keep.
     std::map<std::string, std::string> foreign;
     /// Who had an address last: others may still remember that MAC.
@@ -138,6 +140,8 @@ private:
 
     // networks_create.cpp
     void allocate(Network& network, const model::NetworkCreate& request);
+    void set_up_device(Network& network);
+    void remove_device(const Network& network);
     void allocate_family(Network& network, const model::IpamConfig* config, bool v6,
                          const std::vector<IpPrefix>& reserved);
     void release_subnets(Network& network);
@@ -147,6 +151,7 @@ private:
     // networks_join.cpp
     struct Joining;
     void assign(Joining& joining);
+    void assign_addresses(Joining& joining, Network& network);
     void assign_address(const NetworkSubnet& subnet, const std::string& wanted, IpPrefix& out,
                         const Network& network, bool v6);
     void plug(Joining& joining);
@@ -158,6 +163,14 @@ private:
     void forget_member(const EndpointInfo& endpoint) noexcept;
     void choose_gateway(SandboxState& sandbox);
     FirewallNetwork firewall_network(const Network& network) const;
+
+    // networks_sublink.cpp
+    void check_parent(Network& network) const;
+    void set_up_parent(Network& network);
+    void release_parent(const Network& network) noexcept;
+    void plug_sublink(const Network& network, const SandboxState& sandbox,
+                      const EndpointInfo& info);
+    void unplug_sublink(const SandboxState& sandbox, const EndpointInfo& info) noexcept;
 
     // networks_names.cpp
     void add_names(SandboxState& sandbox, const EndpointInfo& endpoint);

@@ -117,6 +117,56 @@ void NetworksImpl::assign_address(const NetworkSubnet& subnet, const std::string
     out = {*address, subnet.subnet.bits};
 }
 
+/// The endpoint's addresses, its gateways and the name of its interface.
+void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
+    EndpointInfo& info = joining.info;
+    const model::EndpointSettings& settings = joining.request.settings;
+    if (network.sublink && network.sublink->kind == SublinkSettings::Kind::ipvlan) {
+        if (!settings.mac_address.empty()) {
+            base::fail(base::ErrorKind::internal,
+                       "ipvlan interfaces do not support custom mac address assignment");
+        }
+    } else {
+        const auto mac = settings.mac_address.empty() ? MacAddress::random()
+                                                      : MacAddress::parse(settings.mac_address);
+        if (!mac) {
+            base::fail(base::ErrorKind::invalid_argument,
+                       fmt::format("invalid MAC address: {}", settings.mac_address));
+        }
+        info.mac = *mac;
+    }
+    const bool gateways =
+        !network.record.internal &&
+        !(network.sublink && (network.sublink->internal || network.sublink->routes()));
+    const auto wanted = settings.ipam_config.value_or(model::EndpointIpamConfig());
+    if (network.v4) {
+        assign_address(*network.v4, wanted.ipv4_address, info.ipv4, network, false);
+        const auto other = network.v4->aux.find("DefaultGatewayIPv4");
+        if (gateways) {
+            info.gateway = network.sublink || other == network.v4->aux.end() ? network.v4->gateway
+                                                                             : other->second;
+        }
+        const auto last = network.last_macs.find(info.ipv4.address);
+        joining.announce =
+            announce_all_ || (last != network.last_macs.end() && last->second != info.mac);
+        network.last_macs[info.ipv4.address] = info.mac;
+    }
+    if (network.v6) {
+        try {
+            assign_address(*network.v6, wanted.ipv6_address, info.ipv6, network, true);
+        } catch (const base::Error&) {
+            if (network.v4) ipam_.release(network.v4->subnet, info.ipv4.address);
+            throw;
+        }
+        if (gateways) info.ipv6_gateway = network.v6->gateway;
+    }
+    const auto name = settings.driver_opts.find("com.docker.network.endpoint.ifname");
+    info.interface = name != settings.driver_opts.end()
+                         ? name->second
+                         : fmt::format("{}{}", network.bridge.interface_prefix,
+                                       joining.sandbox.next_interface++);
+}
+
 /// Takes addresses and writes the member down; nothing is kept when it throws.
 void NetworksImpl::assign(Joining& joining) {
     const base::Lock lock(mutex_);
@@ -142,46 +192,15 @@ void NetworksImpl::assign(Joining& joining) {
                                joining.request.container_name, network.record.name));
     }
     if (info.driver == "bridge") {
-        const model::EndpointSettings& settings = joining.request.settings;
-        const auto mac = settings.mac_address.empty() ? MacAddress::random()
-                                                      : MacAddress::parse(settings.mac_address);
-        if (!mac) {
-            base::fail(base::ErrorKind::invalid_argument,
-                       fmt::format("invalid MAC address: {}", settings.mac_address));
-        }
-        info.mac = *mac;
-        const auto wanted = settings.ipam_config.value_or(model::EndpointIpamConfig());
-        if (network.v4) {
-            assign_address(*network.v4, wanted.ipv4_address, info.ipv4, network, false);
-            const auto other = network.v4->aux.find("DefaultGatewayIPv4");
-            if (!network.record.internal) {
-                info.gateway = other == network.v4->aux.end() ? network.v4->gateway : other->second;
-            }
-            const auto last = network.last_macs.find(info.ipv4.address);
-            joining.announce =
-                announce_all_ || (last != network.last_macs.end() && last->second != info.mac);
-            network.last_macs[info.ipv4.address] = info.mac;
-        }
-        if (network.v6) {
-            try {
-                assign_address(*network.v6, wanted.ipv6_address, info.ipv6, network, true);
-            } catch (const base::Error&) {
-                if (network.v4) ipam_.release(network.v4->subnet, info.ipv4.address);
-                throw;
-            }
-            if (!network.record.internal) info.ipv6_gateway = network.v6->gateway;
-        }
-        const auto name = settings.driver_opts.find("com.docker.network.endpoint.ifname");
-        info.interface = name != settings.driver_opts.end()
-                             ? name->second
-                             : fmt::format("{}{}", network.bridge.interface_prefix,
-                                           joining.sandbox.next_interface++);
+        assign_addresses(joining, network);
         info.host_interface = veth_name();
         live_interfaces_.insert(info.host_interface);
+    } else if (network.sublink) {
+        assign_addresses(joining, network);
     }
     network.record.members.push_back(
         {joining.request.container_id, joining.request.container_name, info.endpoint_id,
-         info.interface.empty() ? "" : info.mac.str(), info.ipv4.str(), info.ipv6.str()});
+         info.mac.is_none() ? "" : info.mac.str(), info.ipv4.str(), info.ipv6.str()});
 }
 
 void NetworksImpl::forget_member(const EndpointInfo& endpoint) noexcept {
@@ -283,10 +302,17 @@ void NetworksImpl::configure(Joining& joining) {
     const base::Lock lock(links_mutex_);
     const auto link = joining.sandbox.links->find(info.interface);
     if (!link) base::throw_errno(ENODEV, "find interface " + info.interface);
+    IpAddress gateway4 = info.gateway;
+    IpAddress gateway6 = info.ipv6_gateway;
+    const auto& sublink = joining.network->sublink;
+    if (sublink && sublink->routes() && !sublink->internal) {
+        if (info.ipv4) gateway4 = IpAddress::v4(0);
+        if (info.ipv6) gateway6 = IpAddress::v6({});
+    }
     const bool first = joining.sandbox.endpoints.empty();
     joining.sandbox.links->configure(link->index, addresses_of(info, joining.request.settings),
-                                     first ? info.gateway : IpAddress(),
-                                     first ? info.ipv6_gateway : IpAddress());
+                                     first ? gateway4 : IpAddress(),
+                                     first ? gateway6 : IpAddress());
 }
 
 /// Reserves the ports, opens the firewall, then serves what the kernel does not translate.
@@ -424,6 +450,11 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
         wait_until_forwarding(joining);
         announce(joining);
         unplug.dismiss();
+    } else if (joining.network->sublink) {
+        plug_sublink(*joining.network, sandbox, joining.info);
+        base::Undo unplug([&]() noexcept { unplug_sublink(sandbox, joining.info); });
+        configure(joining);
+        unplug.dismiss();
     }
     sandbox.priorities[joining.info.endpoint_id] = request.settings.gw_priority;
     sandbox.endpoints.push_back(joining.info);
@@ -463,6 +494,8 @@ void NetworksImpl::leave(Sandbox& handle, std::string_view reference) {
         } catch (const base::Error& error) {
             if (error.errno_value() != ENODEV) log::warn("{}, ignoring", error.what());
         }
+    } else if (endpoint.driver == "macvlan" || endpoint.driver == "ipvlan") {
+        unplug_sublink(sandbox, endpoint);
     }
     withdraw(endpoint);
     show_names(sandbox);
@@ -477,7 +510,9 @@ void NetworksImpl::close(Sandbox& handle) noexcept {
     for (const EndpointInfo& endpoint : sandbox.endpoints) {
         // The kernel removes the interface with the namespace, some time later. Until then it must
         // not answer for an address that the next container may get at once.
-        if (sandbox.links && endpoint.ipv4) {
+        if (endpoint.driver == "macvlan" || endpoint.driver == "ipvlan") {
+            unplug_sublink(sandbox, endpoint);
+        } else if (sandbox.links && endpoint.ipv4) {
             try {
                 if (const auto link = sandbox.links->find(endpoint.interface)) {
                     sandbox.links->remove_address(link->index, endpoint.ipv4);

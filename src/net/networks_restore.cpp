@@ -58,7 +58,7 @@ void NetworksImpl::adopt(SandboxState& sandbox, EndpointInfo& endpoint,
         }
         if (!endpoint.host_interface.empty()) live_interfaces_.insert(endpoint.host_interface);
         network->record.members.push_back({container_id, container_name, endpoint.endpoint_id,
-                                           endpoint.interface.empty() ? "" : endpoint.mac.str(),
+                                           endpoint.mac.is_none() ? "" : endpoint.mac.str(),
                                            endpoint.ipv4.str(), endpoint.ipv6.str()});
     }
     if (endpoint.driver != "bridge") return;

@@ -67,7 +67,8 @@ NetworksImpl::NetworksImpl(NetworksOptions options, NetworkStore& store)
     ensure_simple("host", "host");
     if (options_.bridge != "none") start_default_bridge();
     for (const auto& [id, network] : networks_) {
-        if (network->record.driver == "bridge" && network->record.name != "bridge") {
+        const bool bridged = network->record.driver == "bridge" && network->record.name != "bridge";
+        if (bridged || network->sublink) {
             restore_network(*network);
         }
     }
@@ -211,11 +212,13 @@ void NetworksImpl::choose_default_subnet(Network& network) {
 /// gone. A failure leaves the network in the list, without connectivity.
 void NetworksImpl::restore_network(Network& network) {
     try {
-        const int creator = network.bridge.creator;
-        network.bridge = parse_bridge_options(network.record.options);
-        network.bridge.creator = creator;
-        if (network.bridge.name.empty()) {
-            network.bridge.name = "br-" + network.record.id.substr(0, 12);
+        if (!network.sublink) {
+            const int creator = network.bridge.creator;
+            network.bridge = parse_bridge_options(network.record.options);
+            network.bridge.creator = creator;
+            if (network.bridge.name.empty()) {
+                network.bridge.name = "br-" + network.record.id.substr(0, 12);
+            }
         }
         for (std::optional<NetworkSubnet>* subnet : {&network.v4, &network.v6}) {
             if (!*subnet) continue;
@@ -225,7 +228,7 @@ void NetworksImpl::restore_network(Network& network) {
                 if (address != (*subnet)->gateway) ipam_.take((*subnet)->subnet, address);
             }
         }
-        set_up_bridge(network);
+        set_up_device(network);
     } catch (const base::Error& error) {
         log::error("Failed to restore network {}: {}", network.record.name, error.what());
     }

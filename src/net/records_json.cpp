@@ -60,9 +60,8 @@ std::string encode_config(const NetworkSubnet& subnet) {
 
 /// What was allocated, as `ipamV4Info`: JSON within a string within a string.
 std::string encode_info(const NetworkSubnet& subnet) {
-    Json data{{"AddressSpace", "LocalDefault"},
-              {"Pool", subnet.subnet.str()},
-              {"Gateway", IpPrefix{subnet.gateway, subnet.subnet.bits}.str()}};
+    Json data{{"AddressSpace", "LocalDefault"}, {"Pool", subnet.subnet.str()}};
+    if (subnet.gateway) data["Gateway"] = IpPrefix{subnet.gateway, subnet.subnet.bits}.str();
     for (const auto& [name, address] : subnet.aux) {
         data["AuxAddresses"][name] = IpPrefix{address, subnet.subnet.bits}.str();
     }
@@ -141,6 +140,64 @@ Json bridge_record(const Network& network) {
     return out;
 }
 
+/// Source: moby libnetwork/drivers/macvlan/macvlan_store.go, MarshalJSON, and ipvlan's.
+Json sublink_record(const Network& network) {
+    const SublinkSettings& sublink = *network.sublink;
+    const bool macvlan = sublink.kind == SublinkSettings::Kind::macvlan;
+    Json out{{"ID", network.record.id},
+             {"Mtu", 0},
+             {"Parent", sublink.parent},
+             {macvlan ? "MacvlanMode" : "IpvlanMode", sublink.mode},
+             {"Internal", sublink.internal},
+             {"CreatedSubIface", sublink.created_parent}};
+    if (!macvlan) out["IpvlanFlag"] = sublink.flag;
+    const auto subnets = [&](const char* name, const std::optional<NetworkSubnet>& subnet) {
+        if (!subnet) return;
+        const IpPrefix gateway{subnet->gateway, subnet->subnet.bits};
+        out[name] = Json::array({{{"SubnetIP", subnet->subnet.str()},
+                                  {"GwIP", subnet->gateway ? gateway.str() : "<nil>"}}})
+                        .dump();
+    };
+    subnets("Ipv4Subnets", network.v4);
+    subnets("Ipv6Subnets", network.v6);
+    return out;
+}
+
+/// Where the driver keeps its own record.
+std::string sublink_key(const Network& network) {
+    return fmt::format("{}/network/{}/", network.record.driver, network.record.id);
+}
+
+/// Several subnets of a family are for Docker; here they are only kept.
+bool has_one_subnet_each(const Json& json) {
+    for (const char* key : {"ipamV4Info", "ipamV6Info"}) {
+        const Json infos = Json::parse(text_of(json, key), nullptr, false);
+        if (infos.is_array() && infos.size() > 1) return false;
+    }
+    return true;
+}
+
+/// The driver's part of a macvlan or ipvlan network; false when it is not understood.
+bool decode_sublink(const Json& json, const std::map<std::string, std::string>& records,
+                    Network& network) {
+    if (!has_one_subnet_each(json)) return false;
+    try {
+        network.sublink =
+            parse_sublink(network.record.driver, network.record.options, network.record.internal);
+    } catch (const base::Error&) {
+        return false;
+    }
+    if (!network.sublink) return false;
+    if (network.sublink->parent.empty()) {
+        network.sublink->parent = dummy_parent(network.sublink->kind, network.record.id);
+    }
+    const auto found = records.find(sublink_key(network));
+    if (found == records.end()) return true;
+    const Json own = Json::parse(found->second, nullptr, false);
+    if (own.is_object()) network.sublink->created_parent = bool_of(own, "CreatedSubIface");
+    return true;
+}
+
 Json network_record(const Network& network) {
     const NetworkRecord& record = network.record;
     Json generic{{generic_key, json_of(record.options)},
@@ -168,8 +225,8 @@ Json network_record(const Network& network) {
              {"configFrom", record.config_from},
              {"loadBalancerIP", ""},
              {"loadBalancerMode", "NAT"},
-             {"skipGwAllocIPv4", false},
-             {"skipGwAllocIPv6", false}};
+             {"skipGwAllocIPv4", network.sublink && network.sublink->internal},
+             {"skipGwAllocIPv6", network.sublink && network.sublink->internal}};
     if (network.v4) {
         out["ipamV4Config"] = encode_config(*network.v4);
         out["ipamV4Info"] = encode_info(*network.v4);
@@ -221,6 +278,7 @@ std::map<std::string, std::string> encode_network(const Network& network) {
     if (network.record.driver == "bridge" && !network.bridge.name.empty()) {
         out["bridge/" + id + "/"] = bridge_record(network).dump();
     }
+    if (network.sublink) out[sublink_key(network)] = sublink_record(network).dump();
     return out;
 }
 
@@ -235,7 +293,8 @@ std::vector<Network> decode_networks(const std::map<std::string, std::string>& r
         }
         Network network = decode_network(json);
         const std::string& driver = network.record.driver;
-        if (driver != "bridge" && driver != "host" && driver != "null") {
+        if (driver != "bridge" && driver != "host" && driver != "null" &&
+            !decode_sublink(json, records, network)) {
             // Not ours to understand: every record of it is kept as it is.
             for (const auto& [other, value] : records) {
                 if (other.find("/" + network.record.id) != std::string::npos) {

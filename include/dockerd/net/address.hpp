@@ -74,6 +74,8 @@ struct MacAddress {
     /// Parses "02:42:ac:11:00:02"; nullopt when it is something else.
     static std::optional<MacAddress> parse(std::string_view text);
     [[nodiscard]] std::string str() const;
+    /// All zeros: an endpoint without an address of its own.
+    [[nodiscard]] bool is_none() const { return bytes == decltype(bytes){}; }
 
     friend bool operator==(const MacAddress&, const MacAddress&) = default;
 };

@@ -45,7 +45,7 @@ struct SystemOptions {
     std::vector<std::string> registry_mirrors;
     std::vector<std::string> cdi_spec_dirs;
     std::vector<std::string> log_drivers = {"json-file", "local"};
-    std::vector<std::string> network_drivers = {"bridge", "host", "null"};
+    std::vector<std::string> network_drivers = {"bridge", "host", "ipvlan", "macvlan", "null"};
     std::vector<std::pair<std::string, int>> default_address_pools;
     std::string firewall_driver;
     std::vector<ApiAddress> tcp_addresses;

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <dockerd/base/error.hpp>
 
@@ -54,12 +55,46 @@ TEST(NetworkRecords, ReadsDockersAndWritesItBack) {
 }
 
 TEST(NetworkRecords, KeepsForeignDriversAsTheyAre) {
-    const std::map<std::string, std::string> stored{
-        {"network/m1/", R"({"id":"m1","name":"lan","networkType":"macvlan","secret":1})"},
-        {"macvlan/m1/", R"({"Parent":"eth0"})"}};
-    const auto networks = decode_networks(stored);
-    ASSERT_EQ(networks.size(), 1U);
-    EXPECT_EQ(encode_network(networks[0]), stored);
+    const std::map<std::string, std::string> remote{
+        {"network/m1/", R"({"id":"m1","name":"lan","networkType":"weave","secret":1})"},
+        {"weave/m1/", R"({"Parent":"eth0"})"}};
+    // Several subnets of a family are more than this daemon has.
+    const std::map<std::string, std::string> wide{
+        {"network/m2/",
+         R"({"id":"m2","name":"wide","networkType":"macvlan","ipamV4Info":"[{},{}]"})"},
+        {"macvlan/network/m2/", R"({"Parent":"eth0"})"}};
+    for (const auto& stored : {remote, wide}) {
+        const auto networks = decode_networks(stored);
+        ASSERT_EQ(networks.size(), 1U);
+        EXPECT_EQ(encode_network(networks[0]), stored);
+    }
+}
+
+TEST(NetworkRecords, MacvlanHasTheDriversOwnRecord) {
+    Network network;
+    network.record.id = "m1";
+    network.record.name = "lan";
+    network.record.driver = "macvlan";
+    network.record.ipam.driver = "default";
+    network.record.options["parent"] = "eth0.7";
+    network.record.options["macvlan_mode"] = "vepa";
+    network.sublink = parse_sublink("macvlan", network.record.options, false);
+    network.sublink->created_parent = true;
+    network.v4 = NetworkSubnet{.subnet = *IpPrefix::parse("10.0.0.0/24"),
+                               .gateway = *IpAddress::parse("10.0.0.1")};
+    const auto records = encode_network(network);
+    EXPECT_EQ(nlohmann::json::parse(records.at("macvlan/network/m1/")),
+              nlohmann::json::parse(
+                  R"({"ID":"m1","Mtu":0,"Parent":"eth0.7","MacvlanMode":"vepa","Internal":false,
+                      "CreatedSubIface":true,
+                      "Ipv4Subnets":"[{\"GwIP\":\"10.0.0.1/24\",\"SubnetIP\":\"10.0.0.0/24\"}]"})"));
+    const auto read = decode_networks(records);
+    ASSERT_EQ(read.size(), 1U);
+    ASSERT_TRUE(read[0].sublink);
+    EXPECT_EQ(read[0].sublink->parent, "eth0.7");
+    EXPECT_EQ(read[0].sublink->mode, "vepa");
+    EXPECT_TRUE(read[0].sublink->created_parent);
+    EXPECT_EQ(encode_network(read[0]), records);
 }
 
 TEST(NetworkRecords, BrokenOnesAreLeftOut) {
