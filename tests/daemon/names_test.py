@@ -732,6 +732,24 @@ class ResolvConf(Names):
             "# NO EXTERNAL NAMESERVERS DEFINED", "# Overrides: []", "# Option ndots from: internal"))
         self.assertCode(web, "example.org", "SERVFAIL")
 
+    def test_on_networks_without_names(self):
+        self.write_resolv("nameserver %s\nnameserver 2001:db8::1\nnameserver 192.0.2.1\nsearch example.org\n" % FIRST)
+        # Neither the host's loopback nor, without IPv6, an IPv6 address can be reached.
+        legacy = self.text("nameserver 192.0.2.1", "search example.org", "",
+                           "# Based on host file: '/etc/resolv.conf' (legacy)", "# Overrides: []")
+        for network in ("bridge", "none"):
+            self.start("on-" + network, network)
+            self.assertEqual(self.file_in("on-" + network), legacy)
+        # What the user asks for is not judged.
+        self.start("flags", "bridge", host={"Dns": ["127.0.0.1", "2001:db8::2"]})
+        self.assertEqual(self.file_in("flags"), self.text(
+            "nameserver 127.0.0.1", "nameserver 2001:db8::2", "search example.org", "",
+            "# Based on host file: '/etc/resolv.conf' (legacy)", "# Overrides: [nameservers]"))
+        self.start("on-host", "host")
+        self.assertEqual(self.file_in("on-host"), self.text(
+            "nameserver %s" % FIRST, "nameserver 2001:db8::1", "nameserver 192.0.2.1", "search example.org", "",
+            "# Based on host file: '/etc/resolv.conf'", "# Overrides: []"))
+
     def test_from_the_default_bridge_to_a_users_network(self):
         self.nameserver({"*": ["192.0.2.1"]})
         self.write_resolv("nameserver %s\nnameserver 192.0.2.1\n" % FIRST)

@@ -79,8 +79,12 @@ net::ResolvConf container_resolv_conf(const store::ContainerRecord& record,
     const std::string path = net::host_resolv_conf_path(direct ? net::ResolverKind::internal
                                                                : net::ResolverKind::legacy);
     const auto text = read_host_file(path);
+    // What a container without IPv6 cannot reach is of no use to it.
+    const bool ipv6 = std::ranges::any_of(record.network.networks, [](const auto& network) {
+        return !network.second.settings.global_ipv6_address.empty();
+    });
     return net::resolv_conf(text.value_or(""), text ? path : "", dns_overrides(record, daemon),
-                            kind, /*ipv6=*/true);
+                            kind, ipv6);
 }
 
 net::DnsSettings dns_settings(const store::ContainerRecord& record,
