@@ -154,6 +154,7 @@ void VolumesDb::Impl::load_records() {
             volume.labels = strings_of(json, "Labels");
             const model::StringMap options = strings_of(json, "Options");
             if (options.given) volume.options = options;
+            if (volume.driver != "local") volume.mountpoint.clear();
         } catch (const base::Error& error) {
             base::log::error("Error while reading volume metadata for volume \"{}\": {}", name,
                              error.what());
@@ -234,6 +235,11 @@ bool VolumesDb::remove(const std::string& name) {
     const base::Lock lock(self.mutex);
     const auto found = self.volumes.find(name);
     if (found == self.volumes.end()) return false;
+    if (found->second.driver != "local") {
+        self.volumes.erase(found);
+        self.save();
+        return true;
+    }
     const std::string renamed = fmt::format("{}{}", removed_prefix, base::random_hex(16));
     if (::renameat(self.root_fd.get(), name.c_str(), self.root_fd.get(), renamed.c_str()) != 0 &&
         errno != ENOENT) {

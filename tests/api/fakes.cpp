@@ -166,7 +166,7 @@ std::vector<std::string> FakeNetworks::prune(const model::Filters& filters) {
     return answer(on_prune, "prune", filters);
 }
 
-std::vector<engine::Volume> FakeVolumes::list(const model::Filters& filters) {
+engine::VolumeList FakeVolumes::list(const model::Filters& filters) {
     return answer(on_list, "list", filters);
 }
 engine::Volume FakeVolumes::inspect(std::string_view name) {

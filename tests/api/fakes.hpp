@@ -168,13 +168,13 @@ public:
 
 class FakeVolumes : public engine::VolumeService {
 public:
-    std::function<std::vector<engine::Volume>(const model::Filters&)> on_list;
+    std::function<engine::VolumeList(const model::Filters&)> on_list;
     std::function<engine::Volume(std::string_view)> on_inspect;
     std::function<engine::Volume(const model::VolumeCreate&)> on_create;
     std::function<void(std::string_view, bool)> on_remove;
     std::function<PruneResult(const model::Filters&)> on_prune;
 
-    std::vector<engine::Volume> list(const model::Filters& filters) override;
+    engine::VolumeList list(const model::Filters& filters) override;
     engine::Volume inspect(std::string_view name) override;
     engine::Volume create(const model::VolumeCreate& request) override;
     void remove(std::string_view name, bool force) override;

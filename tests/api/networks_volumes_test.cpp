@@ -126,7 +126,7 @@ const char* const vol1_text =
     R"("Mountpoint":"/v/vol1/_data","Name":"vol1","Options":null,"Scope":"local"})";
 
 TEST_F(Volumes, ListInspectAndCreate) {
-    volumes.on_list = [](const model::Filters&) { return std::vector{vol1()}; };
+    volumes.on_list = [](const model::Filters&) { return engine::VolumeList{{vol1()}, {}}; };
     EXPECT_EQ(api.ask("GET /volumes").body,
               std::string(R"({"Volumes":[)") + vol1_text + "],\"Warnings\":null}\n");
     EXPECT_EQ(api.ask("GET /volumes?filters=x").body,

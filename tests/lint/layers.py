@@ -12,12 +12,13 @@ ALLOWED = {
     "http": {"sys", "model", "base"},
     "archive": {"sys", "model", "base"},
     "logging": {"sys", "model", "base"},
+    "plugins": {"sys", "model", "base"},
     "runtime": {"sys", "model", "base"},
     "net": {"sys", "model", "base"},
     "store": {"archive", "sys", "model", "base"},
     "registry": {"http", "model", "base"},
     "build": {"runtime", "store", "net", "registry", "archive", "sys", "model", "base"},
-    "engine": {"runtime", "store", "net", "registry", "archive", "logging", "sys", "model", "base"},
+    "engine": {"runtime", "store", "net", "registry", "archive", "logging", "plugins", "sys", "model", "base"},
     "api": {"engine", "http", "model", "base"},
 }
 ALLOWED["app"] = set(ALLOWED)
@@ -29,7 +30,7 @@ CONFINED = {
     "spdlog/": ["src/base/log.cpp"],
     "CLI/": ["src/app/"],
     "nlohmann/json.hpp": ["src/base/", "src/model/", "src/api/", "src/store/", "src/registry/", "src/engine/",
-                          "src/runtime/plan/", "src/net/", "src/app/", "src/logging/"],
+                          "src/runtime/plan/", "src/net/", "src/app/", "src/logging/", "src/plugins/"],
 }
 IN_PROMISES = {"include/dockerd/base/json.hpp": ["nlohmann/json_fwd.hpp"],
                "include/dockerd/http/stream.hpp": ["boost/asio/"]}

@@ -24,6 +24,13 @@ struct Volume {
     model::StringMap options;
     std::optional<std::int64_t> size;  ///< bytes, in `system df` only
     std::int64_t reference_count = 0;
+    std::string status;  ///< what a plugin says of it: a JSON object, or empty
+};
+
+/// What a list of volumes answers.
+struct VolumeList {
+    std::vector<Volume> volumes;
+    std::vector<std::string> warnings;  ///< of drivers that could not be asked
 };
 
 /// Everything the API asks about volumes.
@@ -36,7 +43,7 @@ public:
         std::int64_t space_reclaimed = 0;  ///< bytes
     };
     /// Each as the API operation of its name.
-    virtual std::vector<Volume> list(const model::Filters& filters) = 0;
+    virtual VolumeList list(const model::Filters& filters) = 0;
     virtual Volume inspect(std::string_view name) = 0;
     virtual Volume create(const model::VolumeCreate& request) = 0;
     virtual void remove(std::string_view name, bool force) = 0;

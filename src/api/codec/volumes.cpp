@@ -17,6 +17,7 @@ void put_volume(Text& out, const engine::Volume& volume, bool usage) {
     object("Name", volume.name);
     object("Options", volume.options);
     object("Scope", volume.scope);
+    if (!volume.status.empty()) object("Status", Raw{volume.status});
     if (usage) {
         Object{object.key("UsageData")}("RefCount", volume.reference_count)(
             "Size", volume.size.value_or(-1));
@@ -36,12 +37,16 @@ void put_volumes(Text& out, const std::vector<engine::Volume>& volumes, bool usa
 
 }  // namespace
 
-std::string encode_volumes(const std::vector<engine::Volume>& volumes) {
+std::string encode_volumes(const engine::VolumeList& list) {
     Text out;
     {
         Object object(out);
-        put_volumes(object.key("Volumes"), volumes, /*usage=*/false);
-        object("Warnings", nullptr);
+        put_volumes(object.key("Volumes"), list.volumes, /*usage=*/false);
+        if (list.warnings.empty()) {
+            object("Warnings", nullptr);
+        } else {
+            object("Warnings", list.warnings);
+        }
     }
     return out.take_line();
 }

@@ -12,7 +12,7 @@
 namespace dockerd::api::codec {
 
 /// GET /volumes. Source: moby api/types/volume, ListResponse and Volume.
-std::string encode_volumes(const std::vector<engine::Volume>& volumes);
+std::string encode_volumes(const engine::VolumeList& list);
 std::string encode_volume(const engine::Volume& volume);
 /// The list of /system/df, with UsageData.
 void put_volume_usage(Text& out, const std::vector<engine::Volume>& volumes);

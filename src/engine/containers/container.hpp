@@ -46,6 +46,7 @@ struct HeldMount {
     Kind kind = Kind::volume;
     std::string name;    ///< the volume's, or the image's layer
     std::string driver;  ///< of a volume
+    std::string id;      ///< what the mount is called to the driver
 };
 
 /// The health check of a container that runs and is not paused. Guarded by the container's lock.

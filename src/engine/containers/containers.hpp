@@ -173,6 +173,7 @@ private:
     // mount_sources.cpp
     void mount_sources(Container& container, std::vector<HeldMount>& mounted);
     void unmount_sources(const std::string& id, std::vector<HeldMount>& mounted) noexcept;
+    std::string mount_volume(const store::MountPointRecord& point);
     void attach_image(const std::string& container, const std::string& chain_id,
                       store::MountPointRecord& point, store::Batch& batch);
     void mount_image(const std::string& container, store::MountPointRecord& point);

@@ -29,13 +29,13 @@ void prepare_bind(const store::MountPointRecord& point) {
 void Containers::mount_sources(Container& container, std::vector<HeldMount>& mounted) {
     for (auto& [destination, point] : container.record.mount_points) {
         if (point.type == "volume") {
-            point.source = parts_.volumes.mount(point.name);
-            mounted.push_back({HeldMount::Kind::volume, point.name, point.driver});
+            point.source = mount_volume(point);
+            mounted.push_back({HeldMount::Kind::volume, point.name, point.driver, point.id});
             parts_.events.volume_mounted(point.name, point.driver, container.id, destination,
                                          point.rw, point.propagation);
         } else if (point.type == "image") {
             mount_image(container.id, point);
-            mounted.push_back({HeldMount::Kind::image, point.id, {}});
+            mounted.push_back({HeldMount::Kind::image, point.id, {}, {}});
         } else if (point.type == "bind") {
             prepare_bind(point);
         }
@@ -49,7 +49,7 @@ void Containers::unmount_sources(const std::string& id, std::vector<HeldMount>& 
             if (is_image) {
                 parts_.layers.unmount_rw(mount.name);
             } else {
-                parts_.volumes.unmount(mount.name);
+                parts_.volumes.unmount(mount.name, mount.driver, mount.id);
             }
         } catch (const base::Error& error) {
             base::log::warn("container {}: unmount {} {}, ignoring: {}", id,
@@ -58,6 +58,13 @@ void Containers::unmount_sources(const std::string& id, std::vector<HeldMount>& 
         if (!is_image) parts_.events.volume_unmounted(mount.name, mount.driver, id);
     }
     mounted.clear();
+}
+
+// Source: moby volume/mounts/mounts.go, Setup.
+std::string Containers::mount_volume(const store::MountPointRecord& point) {
+    return base::in_context(
+        fmt::format("error while mounting volume '{}'", point.source),
+        [&] { return parts_.volumes.mount(point.name, point.driver, point.id); });
 }
 
 /// Gives the container a layer of its own on `chain_id`, of which it will see a read-only view.

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/undo.hpp>
@@ -35,8 +36,12 @@ void attach_volume(Volumes& volumes, const std::string& container, store::MountP
     point.name = volume.name;
     point.driver = volume.driver;
     point.source = volume.mountpoint;
-    // Source: moby daemon/volumes_unix.go, setBindModeIfNull.
-    if (point.mode.empty()) point.mode = "z";
+    if (volume.driver == local_driver) {
+        // Source: moby daemon/volumes_unix.go, setBindModeIfNull.
+        if (point.mode.empty()) point.mode = "z";
+    } else {
+        point.id = base::random_id();
+    }
 }
 
 /// Docker marks an anonymous volume in the labels that were asked for, where there are any: they
@@ -115,7 +120,10 @@ void Containers::take_mounts_of_others(store::ContainerRecord& record, store::Ba
             point.spec.read_only = !point.rw;
             point.mode.clear();
             point.skip_mountpoint_creation = false;
-            if (point.type == "volume") parts_.volumes.restore_hold(point.name, record.id);
+            if (point.type == "volume") {
+                parts_.volumes.restore_hold(point.name, record.id);
+                if (!point.id.empty()) point.id = base::random_id();
+            }
             if (point.type == "image") {
                 attach_image(record.id, parts_.layers.rw_parent(point.id), point, batch);
             }
@@ -235,9 +243,15 @@ void Containers::populate_volumes(const store::ContainerRecord& record, const st
         const base::Fd source =
             sys::try_open_in_root(root.get(), destination, O_RDONLY | O_DIRECTORY);
         if (!source) continue;
-        const std::string path = parts_.volumes.mount(point.name);
-        base::Undo unmount([&] { parts_.volumes.unmount(point.name); });
         base::in_context("failed to populate volume", [&] {
+            const std::string path = mount_volume(point);
+            const base::Undo unmount([&] {
+                try {
+                    parts_.volumes.unmount(point.name, point.driver, point.id);
+                } catch (const base::Error& error) {
+                    base::log::warn("unmount volume {}, ignoring: {}", point.name, error.what());
+                }
+            });
             const base::Fd target = open_to_populate(path, point);
             if (target) copy_up(source.get(), target.get());
         });

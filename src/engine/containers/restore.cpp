@@ -238,10 +238,11 @@ void Containers::readopt_resources(Container& container, bool lives) {
     for (const auto& [destination, point] : record.mount_points) {
         if (point.type == "volume") {
             parts_.volumes.restore_mount(point.name);
-            container.held_mounts.push_back({HeldMount::Kind::volume, point.name, point.driver});
+            container.held_mounts.push_back(
+                {HeldMount::Kind::volume, point.name, point.driver, point.id});
         } else if (point.type == "image" && parts_.layers.has_rw(point.id)) {
             (void)parts_.layers.mount_rw(point.id);
-            container.held_mounts.push_back({HeldMount::Kind::image, point.id, {}});
+            container.held_mounts.push_back({HeldMount::Kind::image, point.id, {}, {}});
         }
     }
 }

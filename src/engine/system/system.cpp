@@ -86,7 +86,6 @@ SystemInfo System::fixed_part() const {
     SystemInfo info = fixed_;
     const auto& sys = parts_.sysinfo;
     info.driver = "overlay2";
-    info.volume_plugins = {"local"};
     info.network_plugins = options_.network_drivers;
     info.log_plugins = options_.log_drivers;
     info.memory_limit = sys.memory_limit;
@@ -221,6 +220,7 @@ SystemInfo System::info() {
     info.containers = counts.running + counts.paused + counts.stopped;
     info.images = static_cast<std::int64_t>(parts_.images.count());
     info.driver_status = parts_.layers.status();
+    info.volume_plugins = parts_.volumes.drivers();
     info.mem_total = total_memory();
     info.name = host_name();
     info.system_time = base::WallTime::now();

@@ -19,8 +19,6 @@ using base::ErrorKind;
 
 namespace {
 
-constexpr std::string_view driver_name = "local";
-
 base::Error no_such_volume(std::string_view name) {
     return {ErrorKind::not_found,
             (name.empty() ? "get" : "get " + std::string(name)) + ": no such volume"};
@@ -29,13 +27,17 @@ base::Error no_such_volume(std::string_view name) {
 Volume to_volume(const store::VolumeRecord& record) {
     Volume volume;
     volume.name = record.name;
-    volume.driver = record.driver.empty() ? std::string(driver_name) : record.driver;
+    volume.driver = record.driver.empty() ? local_driver : record.driver;
     volume.mountpoint = record.mountpoint;
     // Docker shows whole seconds.
     volume.created_at = {record.created.seconds(), 0};
     volume.labels = record.labels;
     volume.options = record.options;
     return volume;
+}
+
+bool is_local(const store::VolumeRecord& record) {
+    return record.driver.empty() || record.driver == local_driver;
 }
 
 bool passes_labels(const model::Filters& filters, const model::StringMap& labels) {
@@ -100,9 +102,20 @@ private:
     std::string name_;
 };
 
-Volumes::Volumes(store::VolumesDb& store, Events& events)
-    : store_(store), events_(events), state_(std::make_unique<State>()) {}
-Volumes::~Volumes() = default;
+Volumes::Volumes(store::VolumesDb& store, Events& events, plugins::Options plugins)
+    : store_(store),
+      events_(events),
+      state_(std::make_unique<State>()),
+      drivers_(std::move(plugins)) {
+    if (!std::ranges::all_of(store_.list(), is_local)) {
+        finder_ = std::thread([this] { find_drivers(); });
+    }
+}
+
+Volumes::~Volumes() {
+    stop();
+    if (finder_.joinable()) finder_.join();
+}
 
 std::vector<std::string> Volumes::holders(const std::string& name) const {
     const base::Lock lock(state_->mutex);
@@ -111,26 +124,33 @@ std::vector<std::string> Volumes::holders(const std::string& name) const {
     return {found->second.begin(), found->second.end()};
 }
 
-std::vector<Volume> Volumes::list(const model::Filters& filters) {
+VolumeList Volumes::list(const model::Filters& filters) {
     filters.validate({"dangling", "name", "driver", "label"});
     const bool by_use = filters.contains("dangling");
     const bool dangling = filters.get_bool("dangling", false);
-    std::vector<Volume> found;
-    for (const auto& record : store_.list()) {
-        if (!filters.exact_match("driver", driver_name)) continue;
-        if (filters.contains("name") && !filters.match("name", record.name)) continue;
-        if (!passes_labels(filters, record.labels)) continue;
-        if (by_use && holders(record.name).empty() != dangling) continue;
-        found.push_back(to_volume(record));
+    VolumeList list;
+    if (filters.exact_match("driver", local_driver)) {
+        for (const auto& record : store_.list()) {
+            if (is_local(record)) list.volumes.push_back(to_volume(record));
+        }
     }
-    std::ranges::sort(found, {}, &Volume::name);
-    return found;
+    list_plugins(filters, list);
+    std::erase_if(list.volumes, [&](const Volume& volume) {
+        return (filters.contains("name") && !filters.match("name", volume.name)) ||
+               !passes_labels(filters, volume.labels) ||
+               (by_use && holders(volume.name).empty() != dangling);
+    });
+    std::ranges::sort(list.volumes, {}, &Volume::name);
+    return list;
 }
 
 Volume Volumes::inspect(std::string_view name) {
-    const auto record = store_.find(std::string(name));
-    if (!record) throw no_such_volume(name);
-    return to_volume(*record);
+    const std::string own(name);
+    const auto record = store_.find(own);
+    if (record && is_local(*record)) return to_volume(*record);
+    if (record) return inspect_by_plugin(*record);
+    if (const auto found = probe_drivers(own)) return *found;
+    throw no_such_volume(name);
 }
 
 Volume Volumes::create(const model::VolumeCreate& request) { return create_named(request, ""); }
@@ -148,26 +168,30 @@ Volume Volumes::create_named(const model::VolumeCreate& request, const std::stri
     }
     return base::in_context("create " + wanted.name, [&] {
         const Exclusive mine(*state_, wanted.name);
-        const bool local = wanted.driver.empty() || wanted.driver == driver_name;
-        // Differs from Docker: at once, not after looking for a plugin for fifteen seconds.
-        if (!local) {
-            base::fail(ErrorKind::not_found, "error looking up volume plugin " + wanted.driver +
-                                                 ": plugin " + base::quote(wanted.driver) +
-                                                 " not found");
+        const auto record = store_.find(wanted.name);
+        std::optional<Volume> volume;
+        if (record && is_local(*record) && (wanted.driver.empty() || wanted.driver == local_driver)) {
+            volume = to_volume(*record);
+        } else if (record) {
+            volume = existing(*record, wanted.driver);
         }
-        auto record = store_.find(wanted.name);
-        if (!record) {
+        // Anonymous ones are nobody's yet.
+        if (!volume && wanted.driver.empty() && !request.name.empty()) {
+            volume = probe_drivers(wanted.name);
+        }
+        if (!volume && (wanted.driver.empty() || wanted.driver == local_driver)) {
             check_volume_name(wanted.name);
             check_volume_options(wanted.driver_opts);
-            record = store_.create(wanted.name, std::string(driver_name), wanted.labels,
-                                   wanted.driver_opts);
-            events_.volume("create", wanted.name, {{"driver", std::string(driver_name)}});
+            volume = to_volume(
+                store_.create(wanted.name, local_driver, wanted.labels, wanted.driver_opts));
+            events_.volume("create", wanted.name, {{"driver", local_driver}});
         }
+        if (!volume) volume = create_by_plugin(wanted);
         if (!holder.empty()) {
             const base::Lock lock(state_->mutex);
             state_->holders[wanted.name].insert(holder);
         }
-        return to_volume(*record);
+        return *volume;
     });
 }
 
@@ -190,7 +214,11 @@ void Volumes::release_and_remove_anonymous(const std::string& name, const std::s
     if (!record || !record->labels.contains(anonymous_label)) return;
     try {
         const Exclusive mine(*state_, name);
-        remove_idle(name);
+        if (is_local(*record)) {
+            remove_idle(name);
+        } else {
+            remove_by_plugin(*record, /*force=*/false);
+        }
     } catch (const base::Error& error) {
         if (error.kind() != ErrorKind::conflict) {
             base::log::warn("anonymous volume {} not removed: {}", name, error.what());
@@ -203,9 +231,7 @@ void Volumes::remove_idle(const std::string& name) {
     const auto record = store_.find(name);
     if (!record) throw no_such_volume(name);
     base::in_context("remove " + name, [&] {
-        if (const auto users = holders(name); !users.empty()) {
-            base::fail(ErrorKind::conflict, "volume is in use - [" + base::join(users, ", ") + "]");
-        }
+        check_unused(name);
         {
             const base::Lock lock(state_->mutex);
             if (state_->mounts.contains(name)) {
@@ -219,14 +245,27 @@ void Volumes::remove_idle(const std::string& name) {
         }
         store_.remove(name);
     });
-    events_.volume("destroy", name, {{"driver", std::string(driver_name)}});
+    events_.volume("destroy", name, {{"driver", local_driver}});
+}
+
+void Volumes::check_unused(const std::string& name) const {
+    const auto users = holders(name);
+    if (users.empty()) return;
+    base::fail(ErrorKind::conflict, "volume is in use - [" + base::join(users, ", ") + "]");
 }
 
 void Volumes::remove(std::string_view name, bool force) {
     const std::string own(name);
     const Exclusive mine(*state_, own);
-    if (force && !store_.find(own)) return;
-    remove_idle(own);
+    auto record = store_.find(own);
+    if (!record && probe_drivers(own)) record = store_.find(own);
+    if (!record && force) return;
+    if (!record) throw no_such_volume(name);
+    if (is_local(*record)) {
+        remove_idle(own);
+    } else {
+        remove_by_plugin(*record, force);
+    }
 }
 
 VolumeService::PruneResult Volumes::prune(const model::Filters& filters) {
@@ -238,7 +277,7 @@ VolumeService::PruneResult Volumes::prune(const model::Filters& filters) {
     wanted.validate({"label", "label!", "all"});
     PruneResult result;
     for (const auto& record : store_.list()) {
-        if (!record.options.empty() || !passes_labels(wanted, record.labels)) continue;
+        if (!is_local(record) || !record.options.empty() || !passes_labels(wanted, record.labels)) continue;
         if (!holders(record.name).empty()) continue;
         try {
             const std::int64_t size = store_.size(record.name);
@@ -254,30 +293,43 @@ VolumeService::PruneResult Volumes::prune(const model::Filters& filters) {
     return result;
 }
 
-std::string Volumes::mount(const std::string& name) {
-    const Exclusive mine(*state_, name);
-    const auto record = store_.find(name);
+std::string Volumes::mount(const std::string& name, const std::string& driver,
+                           const std::string& id) {
+    auto record = store_.find(name);
+    if (!record && !driver.empty() && driver != local_driver) {
+        record = store::VolumeRecord{.name = name, .driver = driver};
+    }
     if (!record) throw no_such_volume(name);
-    if (!needs_mount(record->options)) return record->mountpoint;
+    return is_local(*record) ? mount_local(*record) : mount_by_plugin(*record, id);
+}
+
+std::string Volumes::mount_local(const store::VolumeRecord& record) {
+    const Exclusive mine(*state_, record.name);
+    if (!needs_mount(record.options)) return record.mountpoint;
     const auto count = [&](int change) {
         const base::Lock lock(state_->mutex);
-        return state_->mounts[name] += change;
+        return state_->mounts[record.name] += change;
     };
     // One that an earlier daemon left mounted is used as it is.
-    if (count(0) == 0 && !is_mount_point(record->mountpoint)) {
+    if (count(0) == 0 && !is_mount_point(record.mountpoint)) {
         try {
-            mount_volume(record->options, record->mountpoint);
+            mount_volume(record.options, record.mountpoint);
         } catch (const base::Error&) {
             const base::Lock lock(state_->mutex);
-            state_->mounts.erase(name);
+            state_->mounts.erase(record.name);
             throw;
         }
     }
     count(1);
-    return record->mountpoint;
+    return record.mountpoint;
 }
 
-void Volumes::unmount(const std::string& name) {
+void Volumes::unmount(const std::string& name, const std::string& driver, const std::string& id) {
+    if (driver.empty() || driver == local_driver) return unmount_local(name);
+    drivers_.get(driver)->unmount(name, id);
+}
+
+void Volumes::unmount_local(const std::string& name) {
     const Exclusive mine(*state_, name);
     {
         const base::Lock lock(state_->mutex);
@@ -294,13 +346,16 @@ void Volumes::unmount(const std::string& name) {
 
 void Volumes::restore_mount(const std::string& name) {
     const auto record = store_.find(name);
-    if (!record || !needs_mount(record->options)) return;
+    if (!record || !is_local(*record) || !needs_mount(record->options)) return;
     const base::Lock lock(state_->mutex);
     ++state_->mounts[name];
 }
 
 std::vector<Volume> Volumes::disk_usage() {
-    auto all = list({});
+    std::vector<Volume> all;
+    for (const auto& record : store_.list()) {
+        if (is_local(record)) all.push_back(to_volume(record));
+    }
     for (auto& volume : all) {
         volume.reference_count = static_cast<std::int64_t>(holders(volume.name).size());
         try {

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <dockerd/base/mutex.hpp>
@@ -14,25 +15,26 @@
 #include <dockerd/store/volumes_db.hpp>
 
 #include "events/events.hpp"
+#include "volumes/drivers.hpp"
 
 namespace dockerd::engine {
 
 /// Marks a volume without a name of a user's. Source: moby volume/service/service.go.
 inline constexpr const char* anonymous_label = "com.docker.volume.anonymous";
 
-/// Volumes of the local driver.
+/// Volumes of the local driver, and of plugins.
 ///
 /// Containers hold the volumes they name from their creation to their removal; a held volume
 /// cannot be removed. Volumes with mount options are mounted while a container runs with them.
 ///
 /// Source: moby volume/service, volume/local.
-/// Thread: any. Work on one volume never waits for another's disk or mount.
+/// Thread: any. Work on one volume never waits for another's disk, mount or plugin.
 class Volumes : public VolumeService {
 public:
-    Volumes(store::VolumesDb& store, Events& events);
+    Volumes(store::VolumesDb& store, Events& events, plugins::Options plugins = {});
     ~Volumes() override;
 
-    std::vector<Volume> list(const model::Filters& filters) override;
+    VolumeList list(const model::Filters& filters) override;
     Volume inspect(std::string_view name) override;
     Volume create(const model::VolumeCreate& request) override;
     void remove(std::string_view name, bool force) override;
@@ -48,10 +50,12 @@ public:
     /// Never throws for a volume in use.
     void release_and_remove_anonymous(const std::string& name, const std::string& container);
 
-    /// The volume's data on this host, mounted by its options if it has any. Each call is undone
-    /// by one unmount(). Throws: not_found; internal, "failed to mount local volume: ...".
-    std::string mount(const std::string& name);
-    void unmount(const std::string& name);
+    /// The volume's data on this host, mounted by its options if it has any, or by its plugin. Each
+    /// call is undone by one unmount(). `driver` counts for a volume that is not on record, `id`
+    /// names the mount to a plugin.
+    /// Throws: not_found; internal, "failed to mount local volume: ...", a plugin's words.
+    std::string mount(const std::string& name, const std::string& driver, const std::string& id);
+    void unmount(const std::string& name, const std::string& driver, const std::string& id);
     /// Counts a mount that a container from before the daemon's start still uses.
     void restore_mount(const std::string& name);
 
@@ -59,16 +63,36 @@ public:
     /// with options are not counted: -1.
     std::vector<Volume> disk_usage();
 
+    /// Names of drivers in use, for `docker info`.
+    [[nodiscard]] std::vector<std::string> drivers() const { return drivers_.names(); }
+    /// Nobody waits any more for plugins that are not there.
+    void stop() { drivers_.stop(); }
+
 private:
     struct State;
     class Exclusive;
     Volume create_named(const model::VolumeCreate& request, const std::string& holder);
+    std::string mount_local(const store::VolumeRecord& record);
+    void unmount_local(const std::string& name);
     void remove_idle(const std::string& name);
+    void check_unused(const std::string& name) const;
+    // plugin_volumes.cpp
+    std::optional<Volume> ask_driver(const store::VolumeRecord& record);
+    std::optional<Volume> probe_drivers(const std::string& name);
+    std::optional<Volume> existing(const store::VolumeRecord& record, const std::string& driver);
+    Volume create_by_plugin(const model::VolumeCreate& request);
+    Volume inspect_by_plugin(const store::VolumeRecord& record);
+    void remove_by_plugin(const store::VolumeRecord& record, bool force);
+    std::string mount_by_plugin(const store::VolumeRecord& record, const std::string& id);
+    void list_plugins(const model::Filters& filters, VolumeList& list);
+    void find_drivers() noexcept;
     std::vector<std::string> holders(const std::string& name) const;
 
     store::VolumesDb& store_;
     Events& events_;
     std::unique_ptr<State> state_;
+    VolumeDrivers drivers_;
+    std::thread finder_;  ///< asks, at the start, for the plugins of known volumes
 };
 
 /// Copies the tree below the directory `source` into the directory `target`, owners, modes,

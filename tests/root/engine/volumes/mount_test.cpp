@@ -47,7 +47,7 @@ protected:
     }
     std::string mount_error(const std::string& name) {
         try {
-            volumes_->mount(name);
+            volumes_->mount(name, "local", "");
         } catch (const base::Error& error) {
             EXPECT_EQ(error.kind(), base::ErrorKind::internal);
             return error.what();
@@ -63,22 +63,22 @@ protected:
 
 TEST_F(VolumeMountTest, IsThereWhileSomebodyUsesIt) {
     create("mem", {{"type", "tmpfs"}, {"device", "tmpfs"}, {"o", "size=64k,mode=0711"}});
-    const auto path = volumes_->mount("mem");
+    const auto path = volumes_->mount("mem", "local", "");
     EXPECT_EQ(path, root_ + "/volumes/mem/_data");
     EXPECT_TRUE(is_mount_point(path));
     EXPECT_EQ(static_cast<unsigned>(fs::status(path).permissions()), 0711U);
-    EXPECT_EQ(volumes_->mount("mem"), path);
+    EXPECT_EQ(volumes_->mount("mem", "local", ""), path);
     try {
         volumes_->remove("mem", false);
         FAIL();
     } catch (const base::Error& error) {
         EXPECT_STREQ(error.what(), "remove mem: volume has active mounts");
     }
-    volumes_->unmount("mem");
+    volumes_->unmount("mem", "local", "");
     EXPECT_TRUE(is_mount_point(path));
-    volumes_->unmount("mem");
+    volumes_->unmount("mem", "local", "");
     EXPECT_FALSE(is_mount_point(path));
-    volumes_->unmount("mem");
+    volumes_->unmount("mem", "local", "");
     volumes_->remove("mem", false);
 }
 
@@ -86,10 +86,10 @@ TEST_F(VolumeMountTest, BindsReadOnly) {
     fs::create_directory(root_ + "/source");
     std::ofstream(root_ + "/source/f") << "x";
     create("bound", {{"type", "none"}, {"device", root_ + "/source"}, {"o", "bind,ro"}});
-    const auto path = volumes_->mount("bound");
+    const auto path = volumes_->mount("bound", "local", "");
     EXPECT_TRUE(fs::exists(path + "/f"));
     EXPECT_FALSE(std::ofstream(path + "/g").is_open());
-    volumes_->unmount("bound");
+    volumes_->unmount("bound", "local", "");
     EXPECT_FALSE(fs::exists(path + "/f"));
 }
 
@@ -97,7 +97,7 @@ TEST_F(VolumeMountTest, KeepsTheSourceWhenItIsRemovedMounted) {
     fs::create_directory(root_ + "/source");
     std::ofstream(root_ + "/source/f") << "x";
     create("bound", {{"type", "none"}, {"device", root_ + "/source"}, {"o", "bind"}});
-    volumes_->mount("bound");
+    volumes_->mount("bound", "local", "");
     // As an earlier daemon would have left it.
     volumes_ = std::make_unique<Volumes>(*store_, events_);
     volumes_->remove("bound", false);

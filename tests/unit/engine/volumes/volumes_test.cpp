@@ -31,7 +31,10 @@ protected:
         std::string name = (fs::temp_directory_path() / "volumes-XXXXXX").string();
         root_ = ::mkdtemp(name.data());
         store_ = std::make_unique<store::VolumesDb>(root_);
-        volumes_ = std::make_unique<Volumes>(*store_, events_);
+        // No plugins, and no patience with those that are not there.
+        volumes_ = std::make_unique<Volumes>(
+            *store_, events_,
+            plugins::Options{.sockets = root_ + "/plugins", .specs = {}, .patience = {}});
         log_ = events_
                    .subscribe({},
                               [this](const EventPtr& event) {
@@ -70,7 +73,7 @@ protected:
         model::Filters filters;
         if (!key.empty()) filters.add(key, value);
         std::vector<std::string> out;
-        for (const auto& volume : volumes_->list(filters)) out.push_back(volume.name);
+        for (const auto& volume : volumes_->list(filters).volumes) out.push_back(volume.name);
         return out;
     }
 
