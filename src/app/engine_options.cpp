@@ -76,11 +76,23 @@ net::NetworksOptions networks_options(const Config& config) {
     return options;
 }
 
+/// Where CDI specifications lie; none where CDI is switched off, by an empty folder or the feature.
+// Source: moby cmd/dockerd/daemon.go, loadDaemonCliConfig; container-device-interface pkg/cdi.
+static std::vector<std::string> cdi_folders(const Config& config) {
+    const auto feature = config.features.find("cdi");
+    if (feature != config.features.end() && !feature->second) return {};
+    const auto& given = config.cdi_spec_dirs;
+    if (given.empty()) return {"/etc/cdi", "/var/run/cdi"};
+    if (given.size() == 1 && given.front().empty()) return {};
+    return given;
+}
+
 engine::ContainersOptions containers_options(const Config& config) {
     engine::ContainersOptions options;
     options.data_root = config.data_root;
     options.exec_root = config.exec_root;
     options.cgroup_parent = config.cgroup_parent;
+    options.cdi_spec_dirs = cdi_folders(config);
     options.live_restore = config.live_restore;
     options.shutdown_timeout = std::chrono::seconds(config.shutdown_timeout);
     options.log_driver = config.log_driver;
@@ -131,6 +143,7 @@ engine::SystemOptions system_options(const Config& config) {
     for (const auto& pool : config.default_address_pools) {
         options.default_address_pools.emplace_back(pool.base, pool.size);
     }
+    options.cdi_spec_dirs = cdi_folders(config);
     options.firewall_driver = config.iptables ? "nftables" : "";
     return options;
 }

@@ -29,6 +29,7 @@ CONFINED = {
     "boost/asio/ssl": ["src/http/", "src/app/"],
     "spdlog/": ["src/base/log.cpp"],
     "CLI/": ["src/app/"],
+    "yaml.h": ["src/engine/cdi/yaml.cpp"],
     "nlohmann/json.hpp": ["src/base/", "src/model/", "src/api/", "src/store/", "src/registry/", "src/engine/",
                           "src/runtime/plan/", "src/net/", "src/app/", "src/logging/", "src/plugins/"],
 }

@@ -46,6 +46,7 @@ struct SystemInfo {
     std::vector<std::string> insecure_registry_cidrs, insecure_registries, registry_mirrors;
     std::string init_binary;
     std::vector<std::string> security_options, warnings, cdi_spec_dirs;
+    std::vector<std::string> cdi_devices;  ///< "vendor.com/class=name"
     std::vector<std::pair<std::string, int>> default_address_pools;
     std::string firewall_driver;
 };

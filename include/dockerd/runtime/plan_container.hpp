@@ -45,6 +45,7 @@ struct ResolvedMount {
     bool non_recursive = false;
     bool read_only_non_recursive = false;
     bool read_only_force_recursive = false;
+    bool nosuid = false, nodev = false, noexec = false;
 };
 
 /// Everything a plan is made of. Descriptors are moved into the plan.
@@ -82,6 +83,8 @@ struct PlanInput {
     CapabilitySet capabilities = 0;
     SeccompFilterPtr seccomp;
     std::vector<DeviceNode> devices;             ///< from gather_devices()
+    std::vector<std::string> device_env;         ///< of injected devices; wins over the config's
+    std::vector<std::string> device_groups;      ///< their additional groups
     model::List<model::Ulimit> default_ulimits;  ///< of the daemon
     bool default_init = false;                   ///< the daemon's --init
     LogTarget log;

@@ -203,6 +203,16 @@ void put_security(Object& object, const engine::SystemInfo& info, ApiVersion ver
         Object{object.key("FirewallBackend")}("Driver", info.firewall_driver);
     }
     object("CDISpecDirs", info.cdi_spec_dirs);
+    if (version >= ApiVersion{1, 50} && !info.cdi_devices.empty()) {
+        Text& devices = object.key("DiscoveredDevices");
+        char separator = '[';
+        for (const auto& id : info.cdi_devices) {
+            devices.raw(separator);
+            separator = ',';
+            Object{devices}("Source", "cdi")("ID", id);
+        }
+        devices.raw(']');
+    }
     object("Warnings", NullWhenEmpty{info.warnings});
 }
 

@@ -42,6 +42,7 @@ struct ContainersOptions {
     std::string exec_root;
     std::string cgroup_parent;
     bool live_restore = false;
+    std::vector<std::string> cdi_spec_dirs;  ///< empty: no CDI
     std::chrono::seconds shutdown_timeout{15};
     std::string log_driver = "json-file";
     model::StringMap log_options;

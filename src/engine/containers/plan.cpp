@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/runtime/plan_container.hpp>
@@ -80,6 +82,14 @@ runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources s
         input.mounts.push_back(
             {.destination = destination, .source = {}, .tmpfs = true, .tmpfs_options = options});
     }
+    // What the user mounts comes in the place of a device's files.
+    // Source: moby daemon/oci_linux.go, withMounts.
+    for (auto& mount : sources.devices.mounts) {
+        const bool covered = std::ranges::any_of(input.mounts, [&](const auto& other) {
+            return clean_path(other.destination) == clean_path(mount.destination);
+        });
+        if (!covered) input.mounts.push_back(std::move(mount));
+    }
     const auto etc = [&](const char* destination, const std::string& source) {
         for (const auto& mount : input.mounts) {
             if (mount.destination == destination) return;
@@ -104,7 +114,9 @@ runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources s
     input.capabilities =
         runtime::container_capabilities(host.cap_add, host.cap_drop, host.privileged);
     input.seccomp = seccomp_of(record, input.capabilities);
-    input.devices = std::move(sources.devices);
+    input.devices = std::move(sources.devices.devices.nodes);
+    input.device_env = std::move(sources.devices.env);
+    input.device_groups = std::move(sources.devices.groups);
     input.default_ulimits = as_list(options_.default_ulimits);
     input.default_init = options_.init;
     record.log_path = host.log_config.type == "json-file"

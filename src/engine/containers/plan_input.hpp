@@ -12,6 +12,8 @@
 #include <dockerd/runtime/plan.hpp>
 #include <dockerd/store/container_files.hpp>
 
+#include "device_requests.hpp"
+
 /// From a container's record to what the runtime and the network are asked for.
 namespace dockerd::engine {
 
@@ -28,7 +30,7 @@ struct PlanSources {
     std::string rootfs_path;  ///< where the root file system is mounted on the host
     base::Fd rootfs_tree;     ///< detached clone of it
     std::string state_directory;
-    std::vector<runtime::DeviceNode> devices;
+    InjectedDevices devices;
     JoinedNamespaces join;
     runtime::LogTarget log;
 };

@@ -22,20 +22,6 @@ using base::ErrorKind;
 
 namespace {
 
-/// No device driver is registered, so every request is for one that is not there.
-// Source: moby daemon/devices.go and daemon/errors.go, incompatibleDeviceRequest.
-void refuse_device_requests(const model::List<model::DeviceRequest>& requests) {
-    for (const auto& request : requests) {
-        std::vector<std::string> sets;
-        for (const auto& set : request.capabilities) {
-            sets.push_back("[" + base::join(set, " ") + "]");
-        }
-        base::fail(ErrorKind::internal,
-                   fmt::format("could not select device driver {} with capabilities: [{}]",
-                               base::quote(request.driver), base::join(sets, " ")));
-    }
-}
-
 /// What a power cut after this start leaves to be known.
 store::RunState started_state(const store::ContainerRecord& record) {
     store::RunState out = store::run_state_of(record);
@@ -107,8 +93,9 @@ void Containers::start_locked(const ContainerRef& container) {
 /// The way from nothing to the exec of the user's program.
 void Containers::start_steps(const ContainerRef& container) {
     auto& record = container->record;
-    refuse_device_requests(record.host_config.resources.device_requests);
     PlanSources sources;
+    sources.devices =
+        inject_devices(record.host_config.resources.device_requests, options_.cdi_spec_dirs);
     auto mounted = parts_.layers.mount_rw(container->id);
     container->rootfs_mounted = true;
     sources.rootfs_path = mounted.path;
@@ -120,11 +107,9 @@ void Containers::start_steps(const ContainerRef& container) {
     write_etc_files(*container, /*anew=*/true);
     mount_sources(*container, container->held_mounts);
 
-    auto devices =
-        runtime::gather_devices(record.host_config.resources, record.host_config.privileged);
-    sources.devices = std::move(devices.nodes);
+    add_host_devices(record.host_config, sources.devices.devices);
     auto limits = runtime::cgroup_limits(record.host_config.resources, runtime::LimitsFor::create);
-    limits.devices = std::move(devices.rules);
+    limits.devices = std::move(sources.devices.devices.rules);
     container->cgroup = parts_.cgroups.create(cgroup_parent_of(record), container->id, limits);
     // Now, not after the start: the program may be killed before that returns.
     container->oom_kills_seen = container->cgroup.oom_kills();

@@ -13,6 +13,7 @@
 #include "events/events.hpp"
 #include "images/images.hpp"
 #include "system/host.hpp"
+#include "cdi/devices.hpp"
 #include "volumes/volumes.hpp"
 
 namespace dockerd::engine {
@@ -221,6 +222,12 @@ SystemInfo System::info() {
     info.images = static_cast<std::int64_t>(parts_.images.count());
     info.driver_status = parts_.layers.status();
     info.volume_plugins = parts_.volumes.drivers();
+    if (!info.cdi_spec_dirs.empty()) {
+        const cdi::Devices devices(info.cdi_spec_dirs);
+        info.cdi_devices = devices.names();
+        info.warnings.insert(info.warnings.end(), devices.warnings().begin(),
+                             devices.warnings().end());
+    }
     info.mem_total = total_memory();
     info.name = host_name();
     info.system_time = base::WallTime::now();

@@ -218,6 +218,9 @@ void add_bind(const PlanInput& input, const ResolvedMount& wish, PlannedContaine
     mount.propagation = choice.kind;
     mount.recursive_propagation = choice.recursive;
     mount.read_only = !wish.writable;
+    mount.nosuid = wish.nosuid;
+    mount.nodev = wish.nodev;
+    mount.noexec = wish.noexec;
     if (mount.read_only) mount.recursive_read_only = decide_recursive_read_only(input, wish);
 
     SourceToOpen source{.mount = planned.plan.mounts.size(),

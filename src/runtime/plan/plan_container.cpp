@@ -151,10 +151,13 @@ void plan_process(PlanInput& input, ProcessPlan& process) {
     const model::ContainerConfig& config = *input.config;
     const model::HostConfig& host = *input.host;
     process.args = std::move(input.args);
-    process.env = container_environment(config, input.linked_env, config.tty);
+    process.env = merge_environment(container_environment(config, input.linked_env, config.tty),
+                                    input.device_env);
     process.cwd = config.working_dir.empty() ? "/" : config.working_dir;
     process.user = config.user;
     process.additional_groups = host.group_add;
+    process.additional_groups.insert(process.additional_groups.end(), input.device_groups.begin(),
+                                     input.device_groups.end());
     process.capabilities = capability_sets(input.capabilities);
     set_seccomp(process, input.seccomp);
     process.no_new_privileges = input.security.no_new_privileges;
