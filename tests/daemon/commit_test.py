@@ -5,10 +5,12 @@ import os
 import tarfile
 import threading
 import time
+import unittest
 
 import support
 
 import daemon
+import rawhttp
 from testcase import DaemonTestCase, main
 
 # A little tree of its own, so that what changed in it can be listed to the last line.
@@ -336,6 +338,31 @@ class Commit(CommitCase):
         self.assertEqual(events[1]["Actor"], {"ID": image, "Attributes": {"name": image}})
         self.assertEqual(events[2]["Actor"], {"ID": image, "Attributes": {"name": "c9:x"}})
         self.assertEqual(self.out("inspect", "-f", "{{.State.Status}}", "c9"), "running\n")
+
+    def state(self, name):
+        with self.daemon.client() as connection:
+            return connection.get("/containers/%s/json" % name)["State"]
+
+    @unittest.skipIf(os.environ.get("DOCKERD_ORACLE"), "with Docker's engine the container stays paused")
+    def test_a_commit_that_dies_with_the_daemon_holds_nobody(self):
+        # Enough to be copied that the daemon is killed while the container is paused.
+        self.daemon.run("sh", "-c", "dd if=/dev/zero of=/big bs=1M count=400 2>&1 && exec /payload pause",
+                        image_name="tree", name="held")
+        daemon.wait_for(lambda: b"records out" in self.cli("logs", "held").stdout, 60, "the files")
+        with self.daemon.client() as client:
+            client.send("POST", "/commit?container=held", {})
+            daemon.wait_for(lambda: self.state("held")["Paused"], 20, "the pause")
+            self.daemon.kill()
+            self.assertRaises((OSError, rawhttp.HttpError), client.head)  # it was at it
+        self.daemon.start()
+        state = self.state("held")
+        self.assertEqual((state["Status"], state["Paused"]), ("running", False))
+        self.assertCli(0, "exec", "held", "echo", "awake", stdout="awake\n")
+        # One that a user has paused stays so.
+        self.assertCli(0, "pause", "held")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.state("held")["Status"], "paused")
 
     def test_without_pause(self):
         self.daemon.run("/payload", "pause", image_name="tree", name="c10")

@@ -53,6 +53,7 @@ class Plugin:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/vnd.docker.plugins.v1.2+json")
                 self.send_header("Content-Length", str(len(text.encode())))
+                self.send_header("Connection", "close")
                 self.end_headers()
                 self.wfile.write(text.encode())
 

@@ -1,3 +1,6 @@
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <fmt/format.h>
 
 #include <dockerd/base/log.hpp>
@@ -41,9 +44,16 @@ std::string Containers::commit(std::string_view reference, const CommitOptions& 
         }
     };
     const bool pauses = options.pause && !state.paused;
-    if (pauses) ignoring(&Containers::pause_container);
+    // For a daemon that comes after this one: it wakes what is held by a commit of the dead.
+    const std::string mark = commit_mark(container->id);
+    if (pauses) {
+        (void)base::Fd{::open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)};
+        ignoring(&Containers::pause_container);
+    }
     const std::shared_ptr<void> wakes(nullptr, [&](void*) {
-        if (pauses) ignoring(&Containers::unpause_container);
+        if (!pauses) return;
+        ignoring(&Containers::unpause_container);
+        (void)::unlink(mark.c_str());  // it could not be made
     });
 
     const std::string id = commit_files(*container, options);
@@ -54,6 +64,10 @@ std::string Containers::commit(std::string_view reference, const CommitOptions& 
                {"imageID", id},
                {"imageRef", name ? name->familiar() : std::string()}});
     return id;
+}
+
+std::string Containers::commit_mark(const std::string& id) const {
+    return options_.exec_root + "/commits/" + id;
 }
 
 /// The container's files and configuration as a new image without a name.

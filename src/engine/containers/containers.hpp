@@ -294,6 +294,7 @@ private:
                                            ImageNames& names) const;
     ContainerSummary summarize(const ContainerPtr& container, ImageNames& names) const;
     [[nodiscard]] std::string state_directory(const std::string& id) const;
+    [[nodiscard]] std::string commit_mark(const std::string& id) const;
     [[nodiscard]] std::string cgroup_parent_of(const store::ContainerRecord& record) const;
     void log_event(const store::ContainerRecord& record, const std::string& action,
                    const std::map<std::string, std::string>& extra = {});

@@ -96,6 +96,7 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
     live_restore_ = options_.live_restore;
     sys::make_directories(options_.exec_root + "/containers", 0700);
     sys::make_directories(options_.exec_root + "/sandboxes", 0700);
+    sys::make_directories(options_.exec_root + "/commits", 0700);
     forget_earlier_boot(options_.exec_root);
     runtime::RuntimeEvents events;
     events.on_exit = [this](const std::string& id, const runtime::ExitInfo& exit) {
@@ -196,6 +197,9 @@ void Containers::restore_one(const ContainerRef& container) {
     const bool lives = found.state == State::running || found.state == State::orphaned;
     const bool had_run = record.state.running || found.state != State::gone;
     if (had_run) readopt_resources(*container, lives);
+    // A commit that died with its daemon holds nobody.
+    const bool held = ::unlink(commit_mark(container->id).c_str()) == 0;
+    if (held && lives && container->cgroup) container->cgroup.thaw();
     if (lives) {
         adopt_running(container, std::move(found));
     } else if (had_run) {

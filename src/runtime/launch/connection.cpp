@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <utility>
@@ -68,8 +69,36 @@ Connection::Connection(std::string id, pid_t pid, base::Fd pidfd, base::Fd socke
 
 int Connection::send(wire::Kind kind, std::uint32_t serial, const wire::Encoder& content) {
     if (!socket_) return EPIPE;
-    const base::Lock lock(sending_);
-    return wire::send_packet(socket_.get(), kind, serial, content);
+    int error = 0;
+    {
+        const base::Lock lock(sending_);
+        error = wire::send_packet(socket_.get(), kind, serial, content);
+    }
+    send_owed();
+    return error;
+}
+
+/// Acknowledges what can be without waiting, neither for the monitor nor for who sends to it now;
+/// that one comes here afterwards.
+void Connection::send_owed() {
+    for (;;) {
+        std::string exec_id;
+        {
+            const base::Lock lock(mutex_);
+            if (owed_.empty()) return;
+            exec_id = owed_.front();
+        }
+        if (!sending_.try_lock()) return;
+        const int error = wire::send_packet(socket_.get(), wire::Kind::exec_ack, 0,
+                                            wire::encode(wire::ExecAck{exec_id}), /*wait=*/false);
+        sending_.unlock();
+        if (error == EAGAIN) return;
+        // Gone: nobody waits for it.
+        const base::Lock lock(mutex_);
+        if (const auto sent = std::ranges::find(owed_, exec_id); sent != owed_.end()) {
+            owed_.erase(sent);
+        }
+    }
 }
 
 wire::Reply Connection::ask(wire::Kind kind, const wire::Encoder& content) {
@@ -207,8 +236,12 @@ void Connection::exec_kill(const std::string& exec_id) {
 }
 
 void Connection::acknowledge(const std::string& exec_id) {
-    (void)send(wire::Kind::exec_ack, 0,
-               wire::encode(wire::ExecAck{exec_id}));  // gone: nobody waits for it
+    if (!socket_) return;
+    {
+        const base::Lock lock(mutex_);
+        owed_.push_back(exec_id);
+    }
+    send_owed();
 }
 
 bool Connection::ends_unattended(const std::string& exec_id) {

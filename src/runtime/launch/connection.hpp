@@ -9,6 +9,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -48,6 +49,7 @@ public:
     void answered(std::uint32_t serial, wire::Reply&& reply);
     /// The monitor is gone: everyone who waits fails.
     void lost();
+    /// Never waits: what a monitor that is stopped does not take now goes with what is sent next.
     void acknowledge(const std::string& exec_id);
     /// True once for an exec of exec_begin() that has ended: nobody waits for its acknowledgement,
     /// and what is to be done when it has started is not done any more.
@@ -60,6 +62,7 @@ private:
     /// Sends and waits. Throws: conflict when the monitor is gone.
     wire::Reply ask(wire::Kind kind, const wire::Encoder& content);
     int send(wire::Kind kind, std::uint32_t serial, const wire::Encoder& content);
+    void send_owed();
 
     const std::string id_;
     const pid_t pid_;
@@ -81,6 +84,7 @@ private:
     };
     std::map<std::uint32_t, Begun> begun_ DOCKERD_GUARDED_BY(mutex_);
     std::set<std::string> unattended_ DOCKERD_GUARDED_BY(mutex_);
+    std::deque<std::string> owed_ DOCKERD_GUARDED_BY(mutex_);  ///< execs to be acknowledged
 };
 
 /// A number for attach(), unique in this daemon.

@@ -31,7 +31,7 @@ struct Header {
 };
 
 int send_one(int socket, const Header& header, std::string_view body, const int* fds,
-             std::size_t count) {
+             std::size_t count, bool wait) {
     iovec parts[2] = {{const_cast<Header*>(&header), sizeof header},
                       {const_cast<char*>(body.data()), body.size()}};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (fds_per_packet + 1))];
@@ -48,8 +48,8 @@ int send_one(int socket, const Header& header, std::string_view body, const int*
         std::memcpy(CMSG_DATA(first), fds, sizeof(int) * count);
     }
     for (;;) {
-        if (::sendmsg(socket, &message, MSG_NOSIGNAL) >= 0) return 0;
-        if (errno == EAGAIN) {
+        if (::sendmsg(socket, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) >= 0) return 0;
+        if (errno == EAGAIN && wait) {
             // A full queue: the peer is behind. Both sides read whenever there is something.
             pollfd ready{socket, POLLOUT, 0};
             if (::poll(&ready, 1, 10'000) == 0) return ETIMEDOUT;
@@ -149,13 +149,13 @@ bool finish_body(const Header& header, Packet& packet) {
 
 }  // namespace
 
-int send_packet(int socket, Kind kind, std::uint32_t serial, const Encoder& content) {
+int send_packet(int socket, Kind kind, std::uint32_t serial, const Encoder& content, bool wait) {
     const int* fds = content.fds.data();
     std::size_t left = content.fds.size();
     while (left > fds_per_packet) {
         const Header batch{
             magic, protocol_version, static_cast<std::uint16_t>(Kind::fd_batch), serial, 0, 0, 0};
-        if (const int error = send_one(socket, batch, {}, fds, fds_per_packet)) return error;
+        if (const int error = send_one(socket, batch, {}, fds, fds_per_packet, wait)) return error;
         fds += fds_per_packet;
         left -= fds_per_packet;
     }
@@ -167,7 +167,7 @@ int send_packet(int socket, Kind kind, std::uint32_t serial, const Encoder& cont
                   0,
                   0};
     if (content.bytes.size() <= inline_limit) {
-        return send_one(socket, header, content.bytes, fds, left);
+        return send_one(socket, header, content.bytes, fds, left, wait);
     }
     if (content.bytes.size() > memfd_limit) return EMSGSIZE;
     const base::Fd file = sealed_body(content.bytes);
@@ -176,7 +176,7 @@ int send_packet(int socket, Kind kind, std::uint32_t serial, const Encoder& cont
     std::copy_n(fds, left, all);
     all[left] = file.get();
     header.in_memfd = 1;
-    return send_one(socket, header, {}, all, left + 1);
+    return send_one(socket, header, {}, all, left + 1, wait);
 }
 
 Receive receive_packet(int socket, bool wait, Packet& packet) {

@@ -30,8 +30,10 @@ enum class Receive { packet, again, closed, broken };
 
 /// Sends one message on a SOCK_SEQPACKET socket. Bodies over 64 KiB travel as a sealed memfd,
 /// more than 200 descriptors in packets of their own before. Returns 0 or an errno; EPIPE when
-/// the peer is gone.
-int send_packet(int socket, Kind kind, std::uint32_t serial, const Encoder& content);
+/// the peer is gone. Without `wait`, EAGAIN when the peer's queue is full; for messages of one
+/// packet.
+int send_packet(int socket, Kind kind, std::uint32_t serial, const Encoder& content,
+                bool wait = true);
 
 template <typename T>
 int send_message(int socket, Kind kind, std::uint32_t serial, const T& value) {
