@@ -29,16 +29,18 @@ IpPrefix random_ula() {
     return {IpAddress::v6(bytes), 64};
 }
 
-/// What a request asks for beyond what the bridge driver can.
+bool is_bridged(const model::NetworkCreate& request) {
+    return request.driver.empty() || request.driver == "bridge" || request.driver == "default";
+}
+
+/// What a request asks for beyond what the drivers can.
 void check_driver(const model::NetworkCreate& request) {
     if (request.driver == "host" || request.driver == "null") {
         // Source: moby libnetwork/drivers/host and null.
         fail(ErrorKind::permission_denied, fmt::format("only one instance of {} network is allowed",
                                                        base::quote(request.driver)));
     }
-    const std::string& driver = request.driver;
-    if (!driver.empty() && driver != "bridge" && driver != "default" && driver != "macvlan" &&
-        driver != "ipvlan") {
+    if (!is_bridged(request) && request.driver != "macvlan" && request.driver != "ipvlan") {
         fail(ErrorKind::not_found, fmt::format("plugin {} not found", base::quote(request.driver)));
     }
     if (request.scope == "swarm") {
@@ -47,9 +49,6 @@ void check_driver(const model::NetworkCreate& request) {
     }
     if (request.ingress) {
         fail(ErrorKind::permission_denied, "Ingress network can only be global scope network");
-    }
-    if (request.config_only || !request.config_from.empty()) {
-        fail(ErrorKind::not_implemented, "configuration networks are not supported");
     }
 }
 
@@ -86,6 +85,8 @@ bool option_or(const model::StringMap& options, const std::string& name,
          fmt::format("driver-opt {} is not a valid bool", base::quote(name)));
 }
 
+}  // namespace
+
 /// The one configuration of a family; bridges have one subnet each.
 const model::IpamConfig* config_of(const model::NetworkCreate& request, bool v6) {
     const model::IpamConfig* out = nullptr;
@@ -107,8 +108,6 @@ const model::IpamConfig* config_of(const model::NetworkCreate& request, bool v6)
     }
     return out;
 }
-
-}  // namespace
 
 /// Takes subnet, gateway and auxiliary addresses.
 /// Source: moby libnetwork/network.go, ipamAllocateVersion.
@@ -182,15 +181,12 @@ void NetworksImpl::require_free_name(const std::string& name) const {
     }
 }
 
-NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
-    check_first(request);
-    auto network = std::make_shared<Network>();
-    NetworkRecord& record = network->record;
+/// What the request says of the network itself.
+void NetworksImpl::describe(const model::NetworkCreate& request, NetworkRecord& record) const {
+    record.driver = is_bridged(request) ? "bridge" : request.driver;
     record.options = request.options;
     record.options.given = true;
-    const bool bridged =
-        request.driver.empty() || request.driver == "bridge" || request.driver == "default";
-    if (bridged) {
+    if (record.driver == "bridge" && !request.config_only && request.config_from.empty()) {
         for (const auto& [option, value] : options_.default_bridge_options) {
             record.options.emplace(option, value);
         }
@@ -199,6 +195,18 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
         option_or(record.options, "com.docker.network.enable_ipv4", request.enable_ipv4, true);
     record.enable_ipv6 =
         option_or(record.options, "com.docker.network.enable_ipv6", request.enable_ipv6, false);
+    record.ipam.driver = "default";
+    if (request.ipam) record.ipam.options = request.ipam->options;
+    record.labels = request.labels;
+    record.labels.given = true;
+}
+
+NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
+    model::NetworkCreate request = asked;
+    check_first(request);
+    auto network = std::make_shared<Network>();
+    NetworkRecord& record = network->record;
+    describe(request, record);
     if (request.ipam) validate_ipam(*request.ipam, record.enable_ipv6);
     check_name(request.name);
     const base::Lock change(change_mutex_);
@@ -208,20 +216,23 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& request) {
         fail(ErrorKind::invalid_argument,
              fmt::format("invalid ipam driver: {}", base::quote(request.ipam->driver)));
     }
-    if (!record.enable_ipv4 && !record.enable_ipv6) {
-        fail(ErrorKind::invalid_argument, "IPv4 or IPv6 must be enabled");
-    }
     record.name = request.name;
     record.id = base::random_id();
     record.created = base::WallTime::now();
-    record.driver = bridged ? "bridge" : request.driver;
-    record.ipam.driver = "default";
-    if (request.ipam) record.ipam.options = request.ipam->options;
     record.internal = request.internal;
     record.attachable = request.attachable;
-    record.labels = request.labels;
-    record.labels.given = true;
+    check_configuration(request, record);
+    if (request.config_only) return create_configuration(request, network);
+    if (!request.config_from.empty()) {
+        record.config_from = request.config_from;
+        request = take_configuration(request);
+        describe(request, record);
+    }
+    if (!record.enable_ipv4 && !record.enable_ipv6) {
+        fail(ErrorKind::invalid_argument, "IPv4 or IPv6 must be enabled");
+    }
     network->sublink = parse_sublink(record.driver, record.options, record.internal);
+    const bool bridged = record.driver == "bridge";
     if (bridged) {
         network->bridge = parse_bridge_options(record.options);
         if (network->bridge.name.empty()) network->bridge.name = "br-" + record.id.substr(0, 12);
@@ -296,6 +307,7 @@ void NetworksImpl::remove(std::string_view reference) {
                  fmt::format("error while removing network: network {} has active endpoints ({})",
                              found.record.name, base::join(active, ", ")));
         }
+        if (found.record.config_only) require_unused_locked(found.record.name);
         // From here on nobody joins it any more.
         networks_.erase(found.record.id);
         network->deleting = true;
@@ -307,6 +319,7 @@ void NetworksImpl::remove(std::string_view reference) {
             throw;
         }
     }
+    if (network->record.config_only) return;  // it had nothing but its record
     try {
         if (firewall_ && firewall_started_ && !network->sublink) {
             firewall_->remove_network(network->record.id);

@@ -69,6 +69,12 @@ BridgeSettings parse_bridge_options(const model::StringMap& options);
 /// Source: moby api/types/network/ipam.go, ValidateIPAM.
 void validate_ipam(const model::Ipam& ipam, bool enable_ipv6);
 
+/// Refuses what a configuration network, or one made from it, may not say.
+void check_configuration(const model::NetworkCreate& request, const NetworkRecord& record);
+
+/// The one configuration of a family; null when there is none. Throws when there are several.
+const model::IpamConfig* config_of(const model::NetworkCreate& request, bool v6);
+
 /// Records in local-kv.db's own form, and back. Keys as in NetworkStore.
 std::map<std::string, std::string> encode_network(const Network& network);
 std::vector<Network> decode_networks(const std::map<std::string, std::string>& records);
@@ -140,6 +146,7 @@ private:
 
     // networks_create.cpp
     void allocate(Network& network, const model::NetworkCreate& request);
+    void describe(const model::NetworkCreate& request, NetworkRecord& record) const;
     void set_up_device(Network& network);
     void remove_device(const Network& network);
     void allocate_family(Network& network, const model::IpamConfig* config, bool v6,
@@ -163,6 +170,12 @@ private:
     void forget_member(const EndpointInfo& endpoint) noexcept;
     void choose_gateway(SandboxState& sandbox);
     FirewallNetwork firewall_network(const Network& network) const;
+
+    // networks_configuration.cpp
+    NetworkRecord create_configuration(const model::NetworkCreate& request,
+                                       const std::shared_ptr<Network>& network);
+    model::NetworkCreate take_configuration(const model::NetworkCreate& request) const;
+    void require_unused_locked(const std::string& configuration) const;
 
     // networks_sublink.cpp
     void check_parent(Network& network) const;

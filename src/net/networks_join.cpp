@@ -172,9 +172,13 @@ void NetworksImpl::assign(Joining& joining) {
     const base::Lock lock(mutex_);
     Network& network = get_locked(joining.request.network);
     joining.network = networks_.at(network.record.id);
-    if (network.deleting || network.record.config_only) {
+    if (network.deleting) {
         base::fail(base::ErrorKind::not_found,
                    fmt::format("network {} not found", joining.request.network));
+    }
+    if (network.record.config_only) {
+        base::fail(base::ErrorKind::permission_denied,
+                   "cannot create endpoint on configuration-only network");
     }
     EndpointInfo& info = joining.info;
     info.endpoint_id = base::random_id();

@@ -74,16 +74,24 @@ std::string encode_info(const NetworkSubnet& subnet) {
 std::optional<NetworkSubnet> decode_subnet(const Json& json, const char* config_key,
                                            const char* info_key) {
     NetworkSubnet out;
+    const bool config_only = bool_of(json, "configOnly");
     const Json configs = Json::parse(text_of(json, config_key), nullptr, false);
     if (configs.is_array() && !configs.empty()) {
         const Json& config = configs.front();
         out.configured = !text_of(config, "PreferredPool").empty();
         out.gateway_configured = !text_of(config, "Gateway").empty();
         out.range = IpPrefix::parse(text_of(config, "SubPool")).value_or(IpPrefix());
+        if (config_only) {
+            // Nothing was taken for it: what it says is all there is.
+            out.subnet =
+                IpPrefix::parse(text_of(config, "PreferredPool")).value_or(IpPrefix()).masked();
+            out.gateway = IpAddress::parse(text_of(config, "Gateway")).value_or(IpAddress());
+        }
         for (const auto& [name, text] : strings_of(config, "AuxAddresses")) {
             if (const auto address = IpAddress::parse(text)) out.aux[name] = *address;
         }
     }
+    if (config_only) return out.configured ? std::optional(out) : std::nullopt;
     const Json infos = Json::parse(text_of(json, info_key), nullptr, false);
     if (!infos.is_array() || infos.empty()) return std::nullopt;
     const Json data = Json::parse(text_of(infos.front(), "IPAMData"), nullptr, false);
@@ -229,11 +237,11 @@ Json network_record(const Network& network) {
              {"skipGwAllocIPv6", network.sublink && network.sublink->internal}};
     if (network.v4) {
         out["ipamV4Config"] = encode_config(*network.v4);
-        out["ipamV4Info"] = encode_info(*network.v4);
+        if (!record.config_only) out["ipamV4Info"] = encode_info(*network.v4);
     }
     if (network.v6) {
         out["ipamV6Config"] = encode_config(*network.v6);
-        out["ipamV6Info"] = encode_info(*network.v6);
+        if (!record.config_only) out["ipamV6Info"] = encode_info(*network.v6);
     }
     return out;
 }
