@@ -354,12 +354,12 @@ void Volumes::restore_mount(const std::string& name) {
 std::vector<Volume> Volumes::disk_usage() {
     std::vector<Volume> all;
     for (const auto& record : store_.list()) {
-        if (is_local(record)) all.push_back(to_volume(record));
+        if (is_local(record) && record.options.empty()) all.push_back(to_volume(record));
     }
     for (auto& volume : all) {
         volume.reference_count = static_cast<std::int64_t>(holders(volume.name).size());
         try {
-            volume.size = volume.options.empty() ? store_.size(volume.name) : -1;
+            volume.size = store_.size(volume.name);
         } catch (const base::Error& error) {
             base::log::warn("size of volume {}: {}", volume.name, error.what());
             volume.size = -1;

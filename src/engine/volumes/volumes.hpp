@@ -59,8 +59,8 @@ public:
     /// Counts a mount that a container from before the daemon's start still uses.
     void restore_mount(const std::string& name);
 
-    /// All volumes with size and number of holders, for `docker system df`. Sizes of volumes
-    /// with options are not counted: -1.
+    /// Local volumes with size and number of holders, for `docker system df`. Those with options
+    /// are left out: they may lie anywhere. Source: moby volume/service, LocalVolumesSize.
     std::vector<Volume> disk_usage();
 
     /// Names of drivers in use, for `docker info`.

@@ -159,6 +159,15 @@ TEST_F(VolumesTest, KeepsWhatContainersHold) {
     EXPECT_THAT(seen_, ElementsAre("create held driver=local", "destroy held driver=local"));
 }
 
+TEST_F(VolumesTest, CountsTheSizeOfThoseThatLieHere) {
+    create("here");
+    create("there", {}, {{"type", "tmpfs"}, {"device", "tmpfs"}});
+    const auto usage = volumes_->disk_usage();
+    ASSERT_EQ(usage.size(), 1U);
+    EXPECT_EQ(usage[0].name, "here");
+    EXPECT_EQ(usage[0].size, 0);
+}
+
 TEST_F(VolumesTest, RemovesAnonymousOnesWithTheirContainer) {
     const auto anonymous = volumes_->hold({}, "c1").name;
     model::VolumeCreate named;
