@@ -100,7 +100,16 @@ void Containers::release_resources(Container& container) {
         record.network.sandbox_id.clear();
         record.network.sandbox_key.clear();
     }
+    auto mounted = std::ranges::count(container.held_mounts, HeldMount::Kind::volume,
+                                      &HeldMount::kind);
     unmount_sources(container.id, container.held_mounts);
+    // A start that failed before them all tells of the others, too.
+    // Source: moby container/container.go, UnmountVolumes.
+    for (const auto& [destination, point] : record.mount_points) {
+        if (point.type == "volume" && mounted-- <= 0) {
+            parts_.events.volume_unmounted(point.name, point.driver, container.id);
+        }
+    }
     release_shm(container);
     oom_watcher_.forget(container.id);
     if (container.cgroup) {

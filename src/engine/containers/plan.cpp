@@ -138,7 +138,13 @@ runtime::SeccompFilterPtr Containers::seccomp_of(const store::ContainerRecord& r
     choice.daemon_profile = options_.seccomp_profile;
     choice.privileged = record.host_config.privileged;
     choice.kernel_support = parts_.sysinfo.seccomp;
-    return runtime::choose_seccomp(choice, capabilities);
+    try {
+        return runtime::choose_seccomp(choice, capabilities);
+    } catch (const base::Error& error) {
+        // Whatever keeps a plan from being made, the request to start is not what is wrong.
+        // Source: moby daemon/start.go, containerStart: createSpec.
+        base::fail(base::ErrorKind::internal, error.what());
+    }
 }
 
 runtime::ExecPlan Containers::plan_exec(const Container& container, const Exec& exec) const {

@@ -11,6 +11,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/json.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/model/go_syntax.hpp>
 
 namespace dockerd::runtime {
 
@@ -199,7 +200,11 @@ std::vector<std::string> mapped_architectures(const Json& map) {
 std::optional<SeccompRules> read_seccomp_profile(std::string_view text,
                                                  CapabilitySet capabilities) {
     const Json profile = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (profile.is_discarded()) fail_decoding("invalid JSON");
+    if (profile.is_discarded()) {
+        const auto scanned = model::scan_go_json(text);
+        fail_decoding(scanned.error.empty() ? "invalid character after top-level value"
+                                            : scanned.error);
+    }
     if (!profile.is_object() && !profile.is_null()) fail_decoding("the profile is not an object");
 
     SeccompRules out;

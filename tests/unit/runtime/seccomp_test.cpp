@@ -302,7 +302,10 @@ void expect_error(const std::string& profile, const std::string& message) {
 }
 
 TEST(CustomProfile, RefusesWhatDockerRefuses) {
-    expect_error("{", "Decoding seccomp profile failed: ");
+    expect_error("nonsense",
+                 "Decoding seccomp profile failed: invalid character 'o' in literal null "
+                 "(expecting 'u')");
+    expect_error("{} {}", "Decoding seccomp profile failed: invalid character after top-level value");
     expect_error(R"({"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],
                      "archMap":[{"architecture":"SCMP_ARCH_X86_64"}],"syscalls":[]})",
                  "both 'architectures' and 'archMap' are specified in the seccomp profile, use "
