@@ -203,6 +203,13 @@ void Containers::run_exec(const std::shared_ptr<Exec>& exec,
         throw;
     }
     try {
+        if (!plan.process.cwd.starts_with('/')) {
+            // Source: runc utils_linux.go, validateProcessSpec.
+            throw runtime::StartFailure(ErrorKind::internal,
+                                        "OCI runtime exec failed: exec failed: Cwd must be an "
+                                        "absolute path: unknown",
+                                        0, "process", 128);
+        }
         const pid_t pid = monitor->exec_start(plan, std::move(client));
         const base::Lock lock(exec->mutex);
         exec->pid = pid;
