@@ -56,7 +56,10 @@ std::unique_ptr<Sandbox> Networks::open_host_sandbox() { return impl_->open_host
 EndpointInfo Networks::join(Sandbox& sandbox, const JoinRequest& request) {
     return impl_->join(sandbox, request);
 }
-void Networks::leave(Sandbox& sandbox, std::string_view network) { impl_->leave(sandbox, network); }
+void Networks::leave(Sandbox& sandbox, std::string_view network,
+                     const std::vector<PortMapping>& ports) {
+    impl_->leave(sandbox, network, ports);
+}
 void Networks::rename(Sandbox& sandbox, const std::string& container_name,
                       const std::map<std::string, std::vector<std::string>>& dns_names) {
     impl_->rename(sandbox, container_name, dns_names);

@@ -121,7 +121,7 @@ public:
     std::unique_ptr<Sandbox> open_sandbox(base::Fd existing);
     std::unique_ptr<Sandbox> open_host_sandbox();
     EndpointInfo join(Sandbox& sandbox, const JoinRequest& request);
-    void leave(Sandbox& sandbox, std::string_view network);
+    void leave(Sandbox& sandbox, std::string_view network, const std::vector<PortMapping>& ports);
     void rename(Sandbox& sandbox, const std::string& container_name,
                 const std::map<std::string, std::vector<std::string>>& dns_names);
     void close(Sandbox& sandbox) noexcept;
@@ -163,7 +163,6 @@ private:
                         const Network& network, bool v6);
     void plug(Joining& joining);
     void configure(Joining& joining);
-    void publish(Joining& joining);
     void wait_until_forwarding(const Joining& joining);
     void announce(const Joining& joining);
     void withdraw(const EndpointInfo& endpoint) noexcept;
@@ -184,6 +183,18 @@ private:
     void plug_sublink(const Network& network, const SandboxState& sandbox,
                       const EndpointInfo& info);
     void unplug_sublink(const SandboxState& sandbox, const EndpointInfo& info) noexcept;
+
+    // networks_ports.cpp
+    static bool leads_before(const SandboxState& sandbox, const EndpointInfo& one,
+                             const EndpointInfo& other);
+    static EndpointInfo* leading_endpoint(SandboxState& sandbox);
+    void publish(SandboxState& sandbox, const Network& network, EndpointInfo& info,
+                 const std::vector<PortMapping>& wanted);
+    void republish(SandboxState& sandbox, EndpointInfo& info,
+                   const std::vector<PortMapping>& wanted) noexcept;
+    void move_ports(SandboxState& sandbox, const std::vector<PortMapping>& wanted) noexcept;
+    void publish_joining(SandboxState& sandbox, const Network& network, EndpointInfo& info,
+                         const JoinRequest& request);
 
     // networks_names.cpp
     void add_names(SandboxState& sandbox, const EndpointInfo& endpoint);

@@ -319,44 +319,6 @@ void NetworksImpl::configure(Joining& joining) {
                                      first ? gateway6 : IpAddress());
 }
 
-/// Reserves the ports, opens the firewall, then serves what the kernel does not translate.
-void NetworksImpl::publish(Joining& joining) {
-    EndpointInfo& info = joining.info;
-    const Network& network = *joining.network;
-    std::vector<BoundPort> bound;
-    bool shielded = false;
-    const base::Undo undo([&]() noexcept {
-        // Both are empty once everything went well.
-        if (shielded && firewall_) firewall_->remove(info.endpoint_id);
-        publisher_.release(bound);
-    });
-    base::in_context(
-        fmt::format("driver failed programming external connectivity on endpoint {} ({})",
-                    joining.request.container_name, info.endpoint_id),
-        [&] {
-            if (!network.record.internal && !joining.request.ports.empty()) {
-                bound = publisher_.bind(joining.request.ports,
-                                        {.container4 = info.ipv4.address,
-                                         .container6 = info.ipv6.address,
-                                         .default_host_ip = network.bridge.binding_ip});
-            }
-            if (firewall_) {
-                std::vector<FirewallPort> ports;
-                for (const BoundPort& port : bound) {
-                    ports.push_back({network.bridge.name, port.port});
-                }
-                firewall_->add(firewall_network(network), info.endpoint_id,
-                               {info.ipv4.address, info.ipv6.address}, ports);
-                shielded = true;
-            }
-            publisher_.serve(bound);
-        });
-    for (const BoundPort& port : bound) info.ports.push_back(port.port);
-    joining.sandbox.ports.emplace(info.endpoint_id, std::move(bound));
-    bound.clear();
-    shielded = false;
-}
-
 /// A bridge's port forwards only once the kernel's link watch has run, shortly after the far end
 /// came up. A container that is faster would lose its first packet and wait a second for ARP.
 void NetworksImpl::wait_until_forwarding(const Joining& joining) {
@@ -416,12 +378,9 @@ void NetworksImpl::announce(const Joining& joining) {
 void NetworksImpl::choose_gateway(SandboxState& sandbox) {
     for (const bool v6 : {false, true}) {
         const EndpointInfo* best = nullptr;
-        const auto rank = [&](const EndpointInfo& endpoint) {
-            return std::pair(-sandbox.priorities[endpoint.endpoint_id], endpoint.network_name);
-        };
         for (const EndpointInfo& endpoint : sandbox.endpoints) {
             if (!(v6 ? endpoint.ipv6_gateway : endpoint.gateway)) continue;
-            if (best == nullptr || rank(endpoint) < rank(*best)) best = &endpoint;
+            if (best == nullptr || leads_before(sandbox, endpoint, *best)) best = &endpoint;
         }
         if (best == nullptr) continue;
         if (const auto link = sandbox.links->find(best->interface)) {
@@ -434,7 +393,11 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
     SandboxState& sandbox = *handle.state_;
     Joining joining{sandbox, request};
     assign(joining);
-    base::Undo forget([&]() noexcept { forget_member(joining.info); });
+    base::Undo forget([&]() noexcept {
+        sandbox.priorities.erase(joining.info.endpoint_id);
+        forget_member(joining.info);
+    });
+    sandbox.priorities[joining.info.endpoint_id] = request.settings.gw_priority;
     if (joining.info.driver == "bridge") {
         {
             const base::Lock lock(change_mutex_);
@@ -450,7 +413,7 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
             }
         });
         configure(joining);
-        publish(joining);
+        publish_joining(sandbox, *joining.network, joining.info, request);
         wait_until_forwarding(joining);
         announce(joining);
         unplug.dismiss();
@@ -460,7 +423,6 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
         configure(joining);
         unplug.dismiss();
     }
-    sandbox.priorities[joining.info.endpoint_id] = request.settings.gw_priority;
     sandbox.endpoints.push_back(joining.info);
     forget.dismiss();
     if (sandbox.endpoints.size() > 1 && sandbox.links) choose_gateway(sandbox);
@@ -476,7 +438,8 @@ void NetworksImpl::withdraw(const EndpointInfo& endpoint) noexcept {
     forget_member(endpoint);
 }
 
-void NetworksImpl::leave(Sandbox& handle, std::string_view reference) {
+void NetworksImpl::leave(Sandbox& handle, std::string_view reference,
+                         const std::vector<PortMapping>& ports) {
     SandboxState& sandbox = *handle.state_;
     const std::string id = get(reference).id;
     const auto found = std::ranges::find(sandbox.endpoints, id, &EndpointInfo::network_id);
@@ -487,9 +450,9 @@ void NetworksImpl::leave(Sandbox& handle, std::string_view reference) {
     const EndpointInfo endpoint = *found;
     sandbox.endpoints.erase(found);
     sandbox.priorities.erase(endpoint.endpoint_id);
-    if (const auto ports = sandbox.ports.find(endpoint.endpoint_id); ports != sandbox.ports.end()) {
-        publisher_.release(ports->second);
-        sandbox.ports.erase(ports);
+    if (const auto bound = sandbox.ports.find(endpoint.endpoint_id); bound != sandbox.ports.end()) {
+        publisher_.release(bound->second);
+        sandbox.ports.erase(bound);
     }
     if (!endpoint.host_interface.empty()) {
         const base::Lock lock(links_mutex_);
@@ -504,6 +467,7 @@ void NetworksImpl::leave(Sandbox& handle, std::string_view reference) {
     withdraw(endpoint);
     show_names(sandbox);
     if (sandbox.links) choose_gateway(sandbox);
+    move_ports(sandbox, ports);
 }
 
 void NetworksImpl::close(Sandbox& handle) noexcept {

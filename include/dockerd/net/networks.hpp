@@ -83,9 +83,10 @@ public:
     ///         Bind for 0.0.0.0:80 failed: port is already allocated` and the like.
     /// Source: moby libnetwork/endpoint.go, sbJoin.
     EndpointInfo join(Sandbox& sandbox, const JoinRequest& request);
-    /// Disconnects a living sandbox from one network.
-    /// Throws: not_found, when it is not on it.
-    void leave(Sandbox& sandbox, std::string_view network);
+    /// Disconnects a living sandbox from one network. `ports` are published on the one that leads
+    /// outside then. Throws: not_found, when it is not on it.
+    void leave(Sandbox& sandbox, std::string_view network,
+               const std::vector<PortMapping>& ports = {});
     /// The container has another name from now on, and so have its endpoints. `dns_names` are
     /// their names for others, by network id.
     void rename(Sandbox& sandbox, const std::string& container_name,

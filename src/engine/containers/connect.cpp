@@ -89,11 +89,13 @@ void Containers::connect_network(const net::NetworkRecord& network,
         join.container_id = container->id;
         join.container_name = record.name.substr(1);
         join.settings = endpoint.settings;
+        join.ports = wanted_ports(record);
         join.links = network_links(endpoint);
         join.dns = dns_settings(record, options_.dns);
         const auto info = parts_.networks.join(*container->sandbox, join);
         info.fill(endpoint.settings);
         record.network.networks[network.name] = std::move(endpoint);
+        show_ports(*container);
         save_network_state(*container);
         write_etc_files(*container, /*anew=*/false);
         log_network_event(record, "connect", network.id, network.name, network.driver);
@@ -123,7 +125,8 @@ void Containers::disconnect_network(const net::NetworkRecord& network,
                                container->sandbox ? "" : "the ", network.name));
     }
     if (container->sandbox) {
-        parts_.networks.leave(*container->sandbox, network.id);
+        parts_.networks.leave(*container->sandbox, network.id, wanted_ports(record));
+        show_ports(*container);
         save_network_state(*container);
         log_network_event(record, "disconnect", network.id, network.name, network.driver);
     }

@@ -186,6 +186,7 @@ private:
     static void await_arrivals(Container& container);
     void start_steps(const ContainerRef& container);
     void connect_networks(const ContainerRef& container);
+    static void show_ports(Container& container);
     void write_etc_files(Container& container, bool anew);
     // resolv_conf.cpp
     void write_resolv_conf(const store::ContainerRecord& record, const base::Fd& folder,

@@ -141,8 +141,6 @@ void Containers::connect_networks(const ContainerRef& container) {
     record.network.sandbox_id = sandbox.id();
     record.network.sandbox_key = sandbox.key();
     const auto ports = wanted_ports(record);
-    std::vector<net::PublishedPort> published;
-    bool reachable = false;  // on a bridge that leads outside
     for (auto& [name, endpoint] : record.network.networks) {
         if (name == "bridge" && !parts_.networks.find(name)) {
             // --bridge=none. Source: moby daemon/container_operations.go, connectToNetwork.
@@ -163,8 +161,18 @@ void Containers::connect_networks(const ContainerRef& container) {
         const auto info = base::in_context("failed to set up container networking",
                                            [&] { return parts_.networks.join(sandbox, request); });
         info.fill(endpoint.settings);
-        published.insert(published.end(), info.ports.begin(), info.ports.end());
-        reachable = reachable || info.gateway || info.ipv6_gateway;
+    }
+    show_ports(*container);
+}
+
+/// What is published now; an endpoint takes others' ports over when it leads outside.
+void Containers::show_ports(Container& container) {
+    auto& record = container.record;
+    std::vector<net::PublishedPort> published;
+    bool reachable = false;  // on a bridge that leads outside
+    for (const auto& endpoint : container.sandbox->endpoints()) {
+        published.insert(published.end(), endpoint.ports.begin(), endpoint.ports.end());
+        reachable = reachable || endpoint.gateway || endpoint.ipv6_gateway;
     }
     record.network.ports =
         net::port_map(published, reachable ? exposed_ports(record) : std::vector<std::string>());

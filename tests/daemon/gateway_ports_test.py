@@ -1,0 +1,96 @@
+"""Published ports of a container on several networks: they are on the one that leads outside, wherever that is."""
+import socket
+
+import support  # noqa: F401
+
+from daemon import wait_for
+from testcase import DaemonTestCase, main
+
+SERVER = ("sh", "-c", "while :; do echo served | nc -l -p 80; done")
+
+
+class GatewayPorts(DaemonTestCase):
+    def setUp(self):
+        super().setUp()
+        for name, internal in (("one", False), ("two", False), ("inside", True)):
+            self.call("POST", "/networks/create", {"Name": name, "Internal": internal})
+
+    def tearDown(self):
+        self.daemon.remove_containers()
+        for name in ("one", "two", "inside"):
+            self.call("DELETE", "/networks/" + name)
+        super().tearDown()
+
+    def call(self, method, path, body=None):
+        with self.daemon.client("1.50") as client:
+            return client.call(method, path, body)
+
+    def create(self, network):
+        self.call("POST", "/containers/create?name=server", {
+            "Image": "kit", "Cmd": SERVER, "ExposedPorts": {"80/tcp": {}},
+            "HostConfig": {"NetworkMode": network, "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}}})
+
+    def connect(self, network, **config):
+        self.call("POST", "/networks/%s/connect" % network, {"Container": "server", "EndpointConfig": config or None})
+
+    def disconnect(self, network):
+        self.call("POST", "/networks/%s/disconnect" % network, {"Container": "server"})
+
+    def answer(self):
+        """What a client of the published port reads; None when nobody listens there."""
+        def ask():
+            try:
+                with socket.create_connection(("127.0.0.1", 8080), timeout=5) as client:
+                    return client.recv(100)
+            except ConnectionRefusedError:
+                return None
+        return self.daemon.in_net(ask)
+
+    def assertServed(self):
+        # The program starts listening after the container has started.
+        wait_for(lambda: self.answer() == b"served\n", what="an answer")
+        bound = self.call("GET", "/containers/server/json")["NetworkSettings"]["Ports"]
+        self.assertEqual(bound, {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]})
+
+    def assertNotServed(self, ports):
+        self.assertIsNone(self.answer())
+        self.assertEqual(self.call("GET", "/containers/server/json")["NetworkSettings"]["Ports"], ports)
+
+    def test_a_port_is_published_once(self):
+        self.create("one")
+        self.connect("two")
+        self.call("POST", "/containers/server/start")
+        self.assertServed()
+        self.disconnect("one")
+        self.assertServed()
+        self.disconnect("two")
+        self.assertNotServed({})
+        self.connect("one")
+        self.assertServed()
+        self.connect("two", GwPriority=1)  # takes the lead
+        self.assertServed()
+        self.disconnect("one")
+        self.assertServed()
+
+    def test_an_internal_network_publishes_nothing(self):
+        self.create("inside")
+        self.call("POST", "/containers/server/start")
+        self.assertNotServed({})
+        self.connect("two")
+        self.assertServed()
+        self.disconnect("two")
+        self.assertNotServed({})
+
+    def test_another_daemon_moves_them_as_well(self):
+        self.create("one")
+        self.connect("two")
+        self.call("POST", "/containers/server/start")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertServed()
+        self.disconnect("one")
+        self.assertServed()
+
+
+if __name__ == "__main__":
+    main()
