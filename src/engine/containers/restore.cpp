@@ -232,6 +232,8 @@ void Containers::readopt_resources(Container& container, bool lives) {
         try {
             container.sandbox =
                 parts_.networks.restore(*saved, container.id, record.name.substr(1));
+            // The file may be older than the start: it follows behind.
+            if (lives) show_ports(container);
         } catch (const base::Error& error) {
             base::log::debug("container {}: its network is gone: {}", container.id, error.what());
         }
