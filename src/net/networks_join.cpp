@@ -426,6 +426,8 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
     sandbox.endpoints.push_back(joining.info);
     forget.dismiss();
     if (sandbox.endpoints.size() > 1 && sandbox.links) choose_gateway(sandbox);
+    // One that publishes nothing itself may lead outside now.
+    if (joining.info.driver != "bridge") move_ports(sandbox, request.ports);
     if (!sandbox.resolver) sandbox.dns = request.dns;
     add_names(sandbox, joining.info);
     return joining.info;

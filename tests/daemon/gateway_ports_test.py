@@ -9,7 +9,7 @@ from testcase import DaemonTestCase, main
 SERVER = ("sh", "-c", "while :; do echo served | nc -l -p 80; done")
 
 
-class GatewayPorts(DaemonTestCase):
+class Base(DaemonTestCase):
     def setUp(self):
         super().setUp()
         for name, internal in (("one", False), ("two", False), ("inside", True)):
@@ -56,6 +56,8 @@ class GatewayPorts(DaemonTestCase):
         self.assertIsNone(self.answer())
         self.assertEqual(self.call("GET", "/containers/server/json")["NetworkSettings"]["Ports"], ports)
 
+
+class GatewayPorts(Base):
     def test_a_port_is_published_once(self):
         self.create("one")
         self.connect("two")
@@ -80,6 +82,10 @@ class GatewayPorts(DaemonTestCase):
         self.assertServed()
         self.disconnect("two")
         self.assertNotServed({})
+
+
+class AnotherDaemon(Base):
+    check_leaks = False  # a daemon that has just begun has not made all that it keeps
 
     def test_another_daemon_moves_them_as_well(self):
         self.create("one")

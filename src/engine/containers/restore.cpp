@@ -232,8 +232,7 @@ void Containers::readopt_resources(Container& container, bool lives) {
         try {
             container.sandbox =
                 parts_.networks.restore(*saved, container.id, record.name.substr(1));
-            // The file may be older than the start: it follows behind.
-            if (lives) show_ports(container);
+            if (lives) show_network(container);
         } catch (const base::Error& error) {
             base::log::debug("container {}: its network is gone: {}", container.id, error.what());
         }
@@ -251,6 +250,19 @@ void Containers::readopt_resources(Container& container, bool lives) {
             container.held_mounts.push_back({HeldMount::Kind::image, point.id, {}, {}});
         }
     }
+}
+
+/// What the container's own file says of its network may be older than its start: it is written
+/// behind.
+void Containers::show_network(Container& container) {
+    auto& network = container.record.network;
+    network.sandbox_id = container.sandbox->id();
+    network.sandbox_key = container.sandbox->key();
+    for (const auto& endpoint : container.sandbox->endpoints()) {
+        const auto found = network.networks.find(endpoint.network_name);
+        if (found != network.networks.end()) endpoint.fill(found->second.settings);
+    }
+    show_ports(container);
 }
 
 void Containers::adopt_running(const ContainerRef& reference, runtime::Recovered found) {
