@@ -1,4 +1,5 @@
 """Makes the answers of two daemons comparable, and compares them."""
+import base64
 import re
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -53,6 +54,8 @@ class Normaliser:
         if isinstance(value, str):
             if key in ("Processes", "execDuration") and value.isdigit():
                 return "<number>"
+            if key == "X-Docker-Container-Path-Stat":
+                return self.text(base64.b64decode(value).decode())
             if key == "HostPort" and value.isdigit() and int(value) >= 32768:
                 return "<port>"
             return self.text(value)
