@@ -41,7 +41,9 @@ class Base(DaemonTestCase):
         def ask():
             try:
                 with socket.create_connection(("127.0.0.1", 8080), timeout=5) as client:
-                    return client.recv(100)
+                    client.shutdown(socket.SHUT_WR)
+                    # To the end: a connection that is cut off keeps its namespace, and that its interfaces, for a while.
+                    return b"".join(iter(lambda: client.recv(100), b""))
             except ConnectionRefusedError:
                 return None
         return self.daemon.in_net(ask)
