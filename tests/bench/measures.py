@@ -5,6 +5,7 @@ import socket
 import statistics
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -232,6 +233,71 @@ def complete(data):
     return body.endswith(b"0\r\n\r\n")
 
 
+LINES = 1000000  # of 100 bytes
+
+
+def wait(side, container):
+    side.client.post("/containers/%s/wait" % container)
+
+
+def drained(side, path):
+    """The bytes of an answer, read as they come."""
+    with rawhttp.Connection(side.host, "1.41", timeout=120) as client:
+        client.send("GET", path)
+        return sum(len(chunk) for chunk in client.chunks(client.head()))
+
+
+def logs(side):
+    """A million lines through the json-file driver, read back, and output that nobody keeps."""
+    container = side.create("sh", "-c", "yes %s | head -n %d" % ("x" * 99, LINES))
+    begin = now()
+    side.client.post("/containers/%s/start" % container)
+    wait(side, container)
+    written = now() - begin
+    begin = now()
+    size = drained(side, "/containers/%s/logs?stdout=1&stderr=1" % container)
+    read = now() - begin
+    side.remove(container)
+    if size < LINES * 100:
+        raise RuntimeError("%d bytes of a log of %d lines" % (size, LINES))
+    begin = now()
+    side.cli("run", "--rm", "--network", "none", "--log-driver", "none", IMAGE, "dd", "if=/dev/zero", "bs=1M", "count=500")
+    return {"a million lines to the log": written, "the log by the API": read, "500 MiB attached, no log": now() - begin}
+
+
+def copies(side):
+    """docker cp of a large file both ways."""
+    container = side.started("sleep", "1000")
+    with tempfile.TemporaryDirectory(dir=os.environ.get("DOCKERD_TEST_DIR")) as folder:
+        with open(folder + "/file", "wb") as file:
+            for _ in range(200):
+                file.write(os.urandom(1 << 20))
+        begin = now()
+        side.cli("cp", folder + "/file", container + ":/file")
+        into = now() - begin
+        begin = now()
+        side.cli("cp", container + ":/file", folder + "/back")
+        out = now() - begin
+    side.remove(container)
+    return {"docker cp of 200 MiB in": into, "docker cp of 200 MiB out": out}
+
+
+def statistics_of_many(side):
+    """docker stats over 50 containers, and one sample of one."""
+    made = []
+    parallel(side, range(50), lambda client, _: made.append(side.started("sleep", "100000", client=client)))
+    begin = now()
+    side.cli("stats", "--no-stream")
+    many = now() - begin
+    single = []
+    for _ in range(5):
+        begin = now()
+        side.client.get("/containers/%s/stats?stream=0&one-shot=1" % made[0])
+        single.append(now() - begin)
+    parallel(side, made, lambda client, container: side.remove(container, client))
+    return {"docker stats of 50": many, "one sample of stats": statistics.median(single)}
+
+
 def names(side):
     """Queries to the resolver of a user's network: a thousand at once under way in turn, and one at a time."""
     side.client.request("DELETE", "/networks/bench-names")
@@ -265,4 +331,5 @@ def names(side):
 
 # Part -> (function, whether once is enough however many rounds are asked for).
 PARTS = {"idle": (idle, True), "start": (start, False), "exec": (execs, False), "cli": (cli, False),
-         "burst": (burst, False), "density": (density, True), "names": (names, False)}
+         "burst": (burst, False), "density": (density, True), "names": (names, False),
+         "logs": (logs, False), "copies": (copies, False), "stats": (statistics_of_many, False)}
