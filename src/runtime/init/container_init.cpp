@@ -29,12 +29,11 @@ namespace dockerd::runtime::init {
 
 namespace {
 
-void take_stdio(Stdio& stdio) {
+void take_stdio(const Stdio& stdio) {
     const int from[3] = {stdio.in.get(), stdio.out.get(), stdio.err.get()};
     for (int fd = 0; fd <= 2; ++fd) {
         if (from[fd] >= 0 && ::dup2(from[fd], fd) < 0) fail("stdio", errno, "dup2");
     }
-    stdio = Stdio{};
 }
 
 /// A clean process: no handler, no blocked signal, own session, nothing dumpable.
@@ -121,6 +120,7 @@ void run_container_init(ContainerPlan& plan, Stdio& stdio, base::Fd& report) {
     set_report_socket(report.get());
     reset_process();
     take_stdio(stdio);
+    stdio = Stdio{};
     become_mapped_root(plan);
     join_session_keyring(plan.id);
     apply_limits(plan.process);
@@ -150,7 +150,28 @@ void run_container_init(ContainerPlan& plan, Stdio& stdio, base::Fd& report) {
     become_program(plan.process, identity, apparmor, plan.use_init);
 }
 
-void run_exec_helper(ExecPlan& plan, const Target& target, Stdio& stdio, base::Fd& report) {
+namespace {
+
+/// Goes on as the process that was born in the container.
+[[noreturn]] void run_exec(ExecPlan& plan) {
+    if (::setsid() < 0) fail("session", errno, "setsid");
+    if (plan.process.tty) {
+        const base::Fd root{::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+        open_terminal(root, plan.process.console_size, false);
+    }
+    reopen_null();
+    const users::Identity identity = find_identity(plan.process);
+    await_signal(Signal::joined);
+    join_session_keyring(plan.id);
+    const base::Fd apparmor = open_apparmor_inside(plan.process);
+    (void)::umask(static_cast<mode_t>(plan.process.umask));
+    become_program(plan.process, identity, apparmor, /*below_reaper=*/false);
+}
+
+}  // namespace
+
+int run_exec_helper(void* argument) {
+    auto& [plan, target, stdio, report, made] = *static_cast<ExecHelper*>(argument);
     set_report_socket(report.get());
     reset_process();
     base::Fd pidfd{::fcntl(target.pidfd, F_DUPFD_CLOEXEC, 3)};
@@ -164,25 +185,11 @@ void run_exec_helper(ExecPlan& plan, const Target& target, Stdio& stdio, base::F
     }
     pidfd.reset();
     // CLONE_PARENT: the monitor becomes the parent and so learns the exit code.
-    int child_pidfd = -1;
-    const pid_t child = clone_process(CLONE_PARENT, &child_pidfd);
+    const pid_t child = clone_process(CLONE_PARENT, nullptr);
     if (child < 0) fail("clone", errno, "error executing setns process: clone");
-    if (child > 0) {
-        (void)send_signal(report.get(), Signal::process, child_pidfd, child);  // it sees EOF else
-        ::_exit(0);
-    }
-    if (::setsid() < 0) fail("session", errno, "setsid");
-    if (plan.process.tty) {
-        const base::Fd root{::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
-        open_terminal(root, plan.process.console_size, false);
-    }
-    reopen_null();
-    const users::Identity identity = find_identity(plan.process);
-    await_signal(Signal::joined);
-    join_session_keyring(plan.id);
-    const base::Fd apparmor = open_apparmor_inside(plan.process);
-    (void)::umask(static_cast<mode_t>(plan.process.umask));
-    become_program(plan.process, identity, apparmor, /*below_reaper=*/false);
+    if (child == 0) run_exec(plan);
+    made = child;
+    ::_exit(0);
 }
 
 }  // namespace dockerd::runtime::init

@@ -19,9 +19,18 @@ struct Target {
     int namespaces = 0;  ///< CLONE_NEW flags of those to join
 };
 
+/// What the helper of an exec works with.
+struct ExecHelper {
+    ExecPlan& plan;
+    const Target& target;
+    const Stdio& stdio;
+    const base::Fd& report;
+    pid_t made = 0;  ///< the process in the container; 0: there is none, and a report says why
+};
+
 /// Helper of an exec: joins the container and makes the process in it as a child of the monitor.
-/// Never returns.
-[[noreturn]] void run_exec_helper(ExecPlan& plan, const Target& target, Stdio& stdio,
-                                  base::Fd& report);
+/// It runs in the monitor's memory, while that waits for its end: what it changes there but `made`
+/// it leaves as it was. Its descriptors are its own. Never returns.
+int run_exec_helper(void* helper);
 
 }  // namespace dockerd::runtime::init

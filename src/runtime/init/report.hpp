@@ -19,7 +19,6 @@ enum class Signal : char {
     mapped = 'U',   ///< monitor: the uid and gid maps are written
     joined = 'J',   ///< monitor: the process is in its cgroups
     console = 'C',  ///< child: the terminal's master comes with it
-    process = 'P',  ///< helper of an exec: pid and pidfd of the process made
     execute = 'E',  ///< child: all is done but exec; the end of the connection follows
 };
 

@@ -45,14 +45,12 @@ struct Exec final : Source {
     bool tty = false;
 
     // Preparing.
-    pid_t helper = -1;
     base::Fd link;
     Ends ends;
     base::Fd master;
     bool executing = false;  ///< the child has come as far as exec
     int pending_signal = 0;  ///< sent when it runs
     std::vector<wire::AttachRequest> clients;
-    std::vector<base::Fd> cgroup_procs;
     std::uint32_t serial = 0;
     std::uint32_t connection = 0;  ///< which daemon asked
 
@@ -123,7 +121,7 @@ private:
     // Life, monitor_life.cpp.
     void reap();
     void child_ended(pid_t pid, int code, int signal);
-    void exec_signalled(Exec& exec, ChildEvent& event);
+    static void exec_signalled(Exec& exec, ChildEvent& event);
     void exec_prepared(Exec& exec);
     void exec_failed(Exec& exec, wire::Failed failed);
     void check_exit();
@@ -159,8 +157,6 @@ private:
     wire::Started started_;
     std::unique_ptr<Streams> streams_;
     std::vector<std::unique_ptr<Exec>> execs_;
-    /// Ended children nobody has asked for yet: an exec may end before its pid is known.
-    std::vector<std::pair<pid_t, int>> unclaimed_;
 
     bool ended_ = false;     ///< process 1 has exited
     bool reported_ = false;  ///< and the daemon was told, or the record says so
@@ -170,6 +166,8 @@ private:
     std::int64_t log_deadline_ = 0;  ///< for what is still to be sent of the log
     std::int64_t quit_deadline_ = 0;
     bool touched_ = true;  ///< memory was used since the last shrink
+    /// How long nothing has to happen until memory is given back, in milliseconds.
+    std::int64_t quiet_time_ = 1000;
 };
 
 /// Entry of a process forked by the launcher. Never returns.

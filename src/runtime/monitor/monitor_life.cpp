@@ -50,10 +50,6 @@ void Monitor::child_ended(pid_t pid, int code, int signal) {
         return;
     }
     for (const auto& exec : execs_) {
-        if (exec->helper == pid) {
-            exec->helper = -1;
-            return;
-        }
         if (exec->pid == pid) {
             exec->exited = true;
             exec->code = code;
@@ -61,11 +57,7 @@ void Monitor::child_ended(pid_t pid, int code, int signal) {
             return;
         }
     }
-    // An orphan, or an exec whose helper's message is still unread.
-    const bool preparing = std::any_of(execs_.begin(), execs_.end(), [](const auto& exec) {
-        return exec->state == Exec::State::preparing;
-    });
-    if (preparing) unclaimed_.emplace_back(pid, code);
+    // Else an orphan, or the helper of an exec.
 }
 
 void Monitor::exec_event(Exec& exec) {
@@ -89,28 +81,11 @@ void Monitor::exec_event(Exec& exec) {
 void Monitor::exec_signalled(Exec& exec, ChildEvent& event) {
     if (event.signal == init::Signal::console) exec.master = std::move(event.fd);
     if (event.signal == init::Signal::execute) exec.executing = true;
-    if (event.signal != init::Signal::process) return;
-    exec.pid = event.number;
-    exec.pidfd = std::move(event.fd);
-    for (const auto& [pid, code] : unclaimed_) {
-        if (pid != exec.pid) continue;
-        exec.exited = true;
-        exec.code = code;
-        exec.deadline = now_ms() + drain_time;
-    }
-    // Only now, not as its helper: a container that has all the processes it may can be looked into.
-    const auto& procs = exec.cgroup_procs.empty() ? cgroup_procs_ : exec.cgroup_procs;
-    if (join_cgroups(procs, exec.pid) != 0) {
-        // Without the signal the process waits until the link is closed, and ends.
-        return exec_failed(exec, {"cgroup", errno, "error adding pid to cgroups"});
-    }
-    (void)init::send_signal(exec.link.get(), init::Signal::joined);  // gone: its report follows
 }
 
 void Monitor::exec_prepared(Exec& exec) {
     loop_.forget(exec.link.get());
     exec.link.reset();
-    exec.cgroup_procs.clear();
     exec.state = Exec::State::running;
     if (exec.tty) {
         exec.streams->set_terminal(std::move(exec.master));
@@ -177,7 +152,6 @@ void Monitor::check_all() {
         loop_.bury(std::move(*it));
         it = execs_.erase(it);
     }
-    if (execs_.empty()) unclaimed_.clear();
     check_quit();
 }
 
@@ -250,7 +224,7 @@ void Monitor::check_quit() {
 }
 
 int Monitor::timeout() const {
-    std::int64_t until = touched_ ? now_ms() + 1000 : INT64_MAX;
+    std::int64_t until = touched_ ? now_ms() + quiet_time_ : INT64_MAX;
     if (ended_ && !reported_) {
         until = std::min(until, log_deadline_ != 0 ? log_deadline_ : drain_until());
     }

@@ -156,7 +156,6 @@ void Monitor::exec_start(wire::Packet& packet, bool direct) {
     exec->serial = packet.serial;
     exec->connection = connection_;
     exec->clients = std::move(request.clients);
-    exec->cgroup_procs = std::move(request.plan.cgroup_procs);
     exec->streams = std::make_unique<Streams>(
         loop_, *this,
         Streams::Policy{exec->tty, request.plan.process.open_stdin, /*close_stdin=*/true}, nullptr);
@@ -167,10 +166,24 @@ void Monitor::exec_start(wire::Packet& packet, bool direct) {
     }
     Child child = spawn_exec(request.plan, {started_.pidfd.get(), namespaces_}, theirs, failed);
     if (child.pid < 0) return reply(packet.serial, {false, 0, failed});
-    exec->helper = child.pid;
+    exec->pid = child.pid;
+    exec->pidfd = std::move(child.pidfd);
     exec->link = std::move(child.link);
-    loop_.watch(exec->link.get(), EPOLLIN, exec.get());
+    Exec& made = *exec;
     execs_.push_back(std::move(exec));
+    loop_.watch(made.link.get(), EPOLLIN, &made);
+    // Health checks come again: what they use is not worth giving back in between.
+    if (direct) quiet_time_ = 10'000;
+    reap();  // the helper, without being woken for it
+    if (child.pid == 0) return;  // its report says why
+    // Only now, not as its helper: a container that has all the processes it may can be looked into.
+    const auto& procs =
+        request.plan.cgroup_procs.empty() ? cgroup_procs_ : request.plan.cgroup_procs;
+    if (const int error = join_cgroups(procs, child.pid)) {
+        // Without the signal the process waits until the link is closed, and ends.
+        return exec_failed(made, {"cgroup", error, "error adding pid to cgroups"});
+    }
+    (void)init::send_signal(made.link.get(), init::Signal::joined);  // gone: its report follows
 }
 
 void Monitor::exec_signal(wire::Packet& packet) {

@@ -7,14 +7,20 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 namespace dockerd::runtime::monitor {
 
 namespace {
+
+/// What the helper of an exec and the process it makes have, until that executes its program.
+constexpr std::size_t helper_stack = 128 * 1024;
 
 int make_pipe(base::Fd& read_end, base::Fd& write_end) {
     int ends[2];
@@ -146,9 +152,17 @@ Child spawn_exec(ExecPlan& plan, const init::Target& target, init::Stdio& stdio,
     if (const int error = make_link(child.link, theirs)) {
         return no_child(failed, "clone", error, "socketpair");
     }
-    child.pid = init::clone_process(0, nullptr);
-    if (child.pid == 0) init::run_exec_helper(plan, target, stdio, theirs);
-    if (child.pid < 0) return no_child(failed, "clone", errno, "clone");
+    init::ExecHelper helper{plan, target, stdio, theirs};
+    alignas(64) std::array<char, helper_stack> stack;
+    // As vfork: a copy of this process's memory would cost more than all that the helper does.
+    if (::clone(init::run_exec_helper, stack.data() + stack.size(),
+                CLONE_VM | CLONE_VFORK | SIGCHLD, &helper) < 0) {
+        return no_child(failed, "clone", errno, "clone");
+    }
+    child.pid = helper.made;
+    if (child.pid > 0) {
+        child.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
+    }
     return child;
 }
 
