@@ -181,12 +181,6 @@ void Containers::show_ports(Container& container) {
 
 void Containers::write_etc_files(Container& container, bool anew) {
     auto& record = container.record;
-    const std::string directory = parts_.files.path(container.id);
-    const base::Fd fd = parts_.files.directory(container.id);
-    const bool host_network = record.host_config.network_mode == "host";
-    record.hostname_path = directory + "/hostname";
-    record.hosts_path = directory + "/hosts";
-    record.resolv_conf_path = directory + "/resolv.conf";
     if (record.host_config.network_mode.starts_with("container:")) {
         const auto other = networked_donor(record);
         record.hostname_path = other->hostname_path;
@@ -194,6 +188,12 @@ void Containers::write_etc_files(Container& container, bool anew) {
         record.resolv_conf_path = other->resolv_conf_path;
         return;
     }
+    const std::string directory = parts_.files.path(container.id);
+    const base::Fd fd = parts_.files.directory(container.id);
+    const bool host_network = record.host_config.network_mode == "host";
+    record.hostname_path = directory + "/hostname";
+    record.hosts_path = directory + "/hosts";
+    record.resolv_conf_path = directory + "/resolv.conf";
     tell_parents_address(record);
     store::Batch batch;  // never committed: the files are made anew at each start
     batch.write_new(fd.get(), "hostname", net::hostname_text(record.config.hostname), 0644);
