@@ -21,6 +21,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/thread.hpp>
 
 #include "connection.hpp"
 #include "core.hpp"
@@ -210,12 +211,7 @@ void Server::start() {
     for (const auto& listener : impl_->listeners) {
         asio::co_spawn(impl_->core.io, Impl::accept_loop(*impl_, listener), asio::detached);
     }
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    impl_->thread = std::thread([impl = impl_.get()]() { impl->run(); });
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    impl_->thread = base::start_quiet_thread([impl = impl_.get()]() { impl->run(); });
 }
 
 void Server::stop_accepting() {

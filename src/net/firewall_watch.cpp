@@ -11,12 +11,11 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <exception>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
-#include <dockerd/base/undo.hpp>
+#include <dockerd/base/thread.hpp>
 
 namespace dockerd::net {
 
@@ -45,14 +44,7 @@ FirewallWatch::FirewallWatch(Firewall& firewall)
     (void)::setsockopt(socket_.fd().get(), SOL_SOCKET, SO_RCVBUFFORCE, &room_for_notices,
                        sizeof room_for_notices);
     socket_.join_group(NFNLGRP_NFTABLES);
-    // Signals are the main thread's business; a new thread inherits the mask.
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    (void)::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const base::Undo unblock(
-        [&]() noexcept { (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr); });
-    thread_ = std::thread([this] { run(); });
+    thread_ = base::start_quiet_thread([this] { run(); });
 }
 
 FirewallWatch::~FirewallWatch() {

@@ -66,14 +66,7 @@ NetworkRecord NetworksImpl::create_configuration(const model::NetworkCreate& req
     if (record.enable_ipv4) network->v4 = asked_subnet(config_of(request, /*v6=*/false));
     if (record.enable_ipv6) network->v6 = asked_subnet(config_of(request, /*v6=*/true));
     record.ipam = shown_ipam(*network);
-    const base::Lock lock(mutex_);
-    networks_.emplace(record.id, network);
-    try {
-        save_locked();
-    } catch (const base::Error&) {
-        networks_.erase(record.id);
-        throw;
-    }
+    keep(network);
     return record;
 }
 

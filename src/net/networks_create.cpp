@@ -40,7 +40,7 @@ void check_driver(const model::NetworkCreate& request) {
         fail(ErrorKind::permission_denied, fmt::format("only one instance of {} network is allowed",
                                                        base::quote(request.driver)));
     }
-    if (!is_bridged(request) && request.driver != "macvlan" && request.driver != "ipvlan") {
+    if (!is_bridged(request) && !is_sublink(request.driver)) {
         fail(ErrorKind::not_found, fmt::format("plugin {} not found", base::quote(request.driver)));
     }
     if (request.scope == "swarm") {
@@ -95,7 +95,7 @@ const model::IpamConfig* config_of(const model::NetworkCreate& request, bool v6)
         const auto subnet = IpPrefix::parse(config.subnet);
         if (!subnet || subnet->address.is_v6() != v6) continue;
         if (out != nullptr) {
-            if (request.driver == "macvlan" || request.driver == "ipvlan") {
+            if (is_sublink(request.driver)) {
                 fail(ErrorKind::not_implemented,
                      fmt::format("{} networks with several subnets are not supported",
                                  request.driver));
@@ -123,6 +123,7 @@ void NetworksImpl::allocate_family(Network& network, const model::IpamConfig* co
     } else {
         out.subnet = ipam_.take_any_subnet(reserved);
     }
+    out.taken = true;
     try {
         if (config != nullptr && !config->gateway.empty()) {
             out.gateway = *IpAddress::parse(config->gateway);
@@ -153,8 +154,11 @@ void NetworksImpl::allocate_family(Network& network, const model::IpamConfig* co
 }
 
 void NetworksImpl::release_subnets(Network& network) {
-    if (network.v4) ipam_.release_subnet(network.v4->subnet);
-    if (network.v6) ipam_.release_subnet(network.v6->subnet);
+    for (std::optional<NetworkSubnet>* subnet : {&network.v4, &network.v6}) {
+        if (!*subnet || !(*subnet)->taken) continue;
+        ipam_.release_subnet((*subnet)->subnet);
+        (*subnet)->taken = false;
+    }
 }
 
 void NetworksImpl::allocate(Network& network, const model::NetworkCreate& request) {
@@ -252,20 +256,32 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
             log::warn("{}, ignoring", error.what());
         }
     });
-    if (bridged && firewall_ && firewall_started_) {
-        firewall_->add_network(firewall_network(*network));
-    }
-    const base::Lock lock(mutex_);
-    networks_.emplace(record.id, network);
-    try {
-        save_locked();
-    } catch (const base::Error&) {
-        networks_.erase(record.id);
-        throw;
-    }
+    const bool fenced = bridged && firewall_ && firewall_started_;
+    if (fenced) firewall_->add_network(firewall_network(*network));
+    base::Undo unfence([&]() noexcept {
+        try {
+            if (fenced) firewall_->remove_network(record.id);
+        } catch (const base::Error& error) {
+            log::warn("{}, ignoring", error.what());
+        }
+    });
+    keep(network);
+    unfence.dismiss();
     remove.dismiss();
     release.dismiss();
     return record;
+}
+
+/// Into the list and onto the disk, or neither.
+void NetworksImpl::keep(const std::shared_ptr<Network>& network) {
+    const base::Lock lock(mutex_);
+    networks_.emplace(network->record.id, network);
+    try {
+        save_locked();
+    } catch (const base::Error&) {
+        networks_.erase(network->record.id);
+        throw;
+    }
 }
 
 /// The bridge, or the link that containers' links are on.
@@ -324,6 +340,10 @@ void NetworksImpl::remove(std::string_view reference) {
         if (firewall_ && firewall_started_ && !network->sublink) {
             firewall_->remove_network(network->record.id);
         }
+    } catch (const base::Error& error) {
+        log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
+    }
+    try {
         remove_device(*network);
     } catch (const base::Error& error) {
         log::warn("remove network {}: {}, ignoring", network->record.name, error.what());

@@ -29,6 +29,7 @@ struct NetworkSubnet {
     std::map<std::string, IpAddress> aux;
     bool configured = false;          ///< the user named the subnet
     bool gateway_configured = false;  ///< and the gateway
+    bool taken = false;               ///< the pool is this network's, to be released with it
 };
 
 /// What the bridge driver makes of a network's options.
@@ -169,6 +170,8 @@ private:
     void forget_member(const EndpointInfo& endpoint) noexcept;
     void choose_gateway(SandboxState& sandbox);
     FirewallNetwork firewall_network(const Network& network) const;
+
+    void keep(const std::shared_ptr<Network>& network);
 
     // networks_configuration.cpp
     NetworkRecord create_configuration(const model::NetworkCreate& request,

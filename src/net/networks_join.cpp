@@ -138,6 +138,8 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
     const bool gateways =
         !network.record.internal &&
         !(network.sublink && (network.sublink->internal || network.sublink->routes()));
+    info.leads_by_link =
+        network.sublink && network.sublink->routes() && !network.sublink->internal;
     const auto wanted = settings.ipam_config.value_or(model::EndpointIpamConfig());
     if (network.v4) {
         assign_address(*network.v4, wanted.ipv4_address, info.ipv4, network, false);
@@ -179,6 +181,12 @@ void NetworksImpl::assign(Joining& joining) {
     if (network.record.config_only) {
         base::fail(base::ErrorKind::permission_denied,
                    "cannot create endpoint on configuration-only network");
+    }
+    if (!network.foreign.empty()) {
+        base::fail(base::ErrorKind::not_implemented,
+                   fmt::format("network {} (driver {}) is only kept by this daemon: no container "
+                               "can be connected to it",
+                               network.record.name, network.record.driver));
     }
     EndpointInfo& info = joining.info;
     info.endpoint_id = base::random_id();
@@ -308,8 +316,7 @@ void NetworksImpl::configure(Joining& joining) {
     if (!link) base::throw_errno(ENODEV, "find interface " + info.interface);
     IpAddress gateway4 = info.gateway;
     IpAddress gateway6 = info.ipv6_gateway;
-    const auto& sublink = joining.network->sublink;
-    if (sublink && sublink->routes() && !sublink->internal) {
+    if (info.leads_by_link) {
         if (info.ipv4) gateway4 = IpAddress::v4(0);
         if (info.ipv6) gateway6 = IpAddress::v6({});
     }
@@ -322,19 +329,24 @@ void NetworksImpl::configure(Joining& joining) {
 /// A bridge's port forwards only once the kernel's link watch has run, shortly after the far end
 /// came up. A container that is faster would lose its first packet and wait a second for ARP.
 void NetworksImpl::wait_until_forwarding(const Joining& joining) {
-    for (int attempt = 0; attempt < 50; ++attempt) {
-        if (attempt > 0) ::usleep(200);
-        const base::Lock lock(links_mutex_);
-        // With its first port the bridge itself comes up, in the same lazy way.
-        const std::string& bridge = joining.network->bridge.name;
-        if (attempt == 0) {
-            links_.sync_carrier(joining.info.host_interface);
-            links_.sync_carrier(bridge);
+    const std::string& bridge = joining.network->bridge.name;
+    try {
+        for (int attempt = 0; attempt < 50; ++attempt) {
+            if (attempt > 0) ::usleep(200);
+            const base::Lock lock(links_mutex_);
+            // With its first port the bridge itself comes up, in the same lazy way.
+            if (attempt == 0) {
+                links_.sync_carrier(joining.info.host_interface);
+                links_.sync_carrier(bridge);
+            }
+            const auto port = links_.find(joining.info.host_interface);
+            if (!port) return;
+            const auto device = port->running ? links_.find(bridge) : std::nullopt;
+            if (device && device->running) return;
         }
-        const auto port = links_.find(joining.info.host_interface);
-        if (!port) return;
-        const auto device = port->running ? links_.find(bridge) : std::nullopt;
-        if (device && device->running) return;
+    } catch (const base::Error& error) {
+        // Then the first packet may be lost, no more.
+        log::debug("{}, ignoring", error.what());
     }
 }
 
@@ -382,9 +394,20 @@ void NetworksImpl::choose_gateway(SandboxState& sandbox) {
             if (!(v6 ? endpoint.ipv6_gateway : endpoint.gateway)) continue;
             if (best == nullptr || leads_before(sandbox, endpoint, *best)) best = &endpoint;
         }
+        IpAddress way = best == nullptr ? IpAddress() : v6 ? best->ipv6_gateway : best->gateway;
+        for (const EndpointInfo& endpoint : sandbox.endpoints) {
+            if (way || !endpoint.leads_by_link || !(v6 ? endpoint.ipv6 : endpoint.ipv4)) continue;
+            best = &endpoint;
+            way = v6 ? IpAddress::v6({}) : IpAddress::v4(0);
+        }
         if (best == nullptr) continue;
-        if (const auto link = sandbox.links->find(best->interface)) {
-            sandbox.links->set_default_route(link->index, v6 ? best->ipv6_gateway : best->gateway);
+        try {
+            if (const auto link = sandbox.links->find(best->interface)) {
+                sandbox.links->set_default_route(link->index, way);
+            }
+        } catch (const base::Error& error) {
+            // A container may have its link down. It is connected all the same.
+            log::warn("container's sandbox {}: {}", sandbox.id, error.what());
         }
     }
 }
@@ -463,7 +486,7 @@ void NetworksImpl::leave(Sandbox& handle, std::string_view reference,
         } catch (const base::Error& error) {
             if (error.errno_value() != ENODEV) log::warn("{}, ignoring", error.what());
         }
-    } else if (endpoint.driver == "macvlan" || endpoint.driver == "ipvlan") {
+    } else if (is_sublink(endpoint.driver)) {
         unplug_sublink(sandbox, endpoint);
     }
     withdraw(endpoint);
@@ -480,7 +503,7 @@ void NetworksImpl::close(Sandbox& handle) noexcept {
     for (const EndpointInfo& endpoint : sandbox.endpoints) {
         // The kernel removes the interface with the namespace, some time later. Until then it must
         // not answer for an address that the next container may get at once.
-        if (endpoint.driver == "macvlan" || endpoint.driver == "ipvlan") {
+        if (is_sublink(endpoint.driver)) {
             unplug_sublink(sandbox, endpoint);
         } else if (sandbox.links && endpoint.ipv4) {
             try {

@@ -30,7 +30,7 @@ void NetworksImpl::open_resolver(SandboxState& sandbox) {
         base::Fd netns(::fcntl(sandbox.netns.get(), F_DUPFD_CLOEXEC, 0));
         if (!netns) base::throw_errno(errno, "duplicate network namespace");
         sandbox.resolver = resolver_.add(std::move(sockets), std::move(netns), sandbox.dns);
-    } catch (const base::Error& error) {
+    } catch (const std::exception& error) {
         log::error("Resolver Start failed for sandbox {}: {}", sandbox.id, error.what());
     }
 }
@@ -66,7 +66,7 @@ void NetworksImpl::show_names(const SandboxState& sandbox) {
             const auto network = networks_.find(endpoint.network_id);
             place.internal = network != networks_.end() && network->second->record.internal;
         }
-        outside = outside || (!place.internal && place.gateways > 0);
+        outside = outside || (!place.internal && (place.gateways > 0 || endpoint.leads_by_link));
         places.push_back(std::move(place));
     }
     resolver_.show(*sandbox.resolver, std::move(places), outside);

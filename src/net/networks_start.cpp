@@ -205,6 +205,7 @@ void NetworksImpl::choose_default_subnet(Network& network) {
             ipam_.take(chosen.subnet, options_.default_gateway);
         }
     }
+    chosen.taken = true;
     network.v4 = chosen;
 }
 
@@ -223,6 +224,7 @@ void NetworksImpl::restore_network(Network& network) {
         for (std::optional<NetworkSubnet>* subnet : {&network.v4, &network.v6}) {
             if (!*subnet) continue;
             ipam_.take_subnet((*subnet)->subnet);
+            (*subnet)->taken = true;
             if ((*subnet)->gateway) ipam_.take((*subnet)->subnet, (*subnet)->gateway);
             for (const auto& [name, address] : (*subnet)->aux) {
                 if (address != (*subnet)->gateway) ipam_.take((*subnet)->subnet, address);
@@ -329,7 +331,7 @@ void NetworksImpl::start_firewall() {
     }
     try {
         firewall_watch_ = std::make_unique<FirewallWatch>(*firewall_);
-    } catch (const base::Error& error) {
+    } catch (const std::exception& error) {
         log::warn("the firewall is not watched: {}", error.what());
     }
     firewall_started_ = true;

@@ -23,7 +23,9 @@ void NetworksImpl::check_parent(Network& network) const {
     for (const auto& [id, other] : networks_) {
         if (!other->sublink || id == network.record.id) continue;
         const SublinkSettings& theirs = *other->sublink;
-        if (theirs.kind != own.kind || theirs.parent != own.parent) continue;
+        if (theirs.parent != own.parent) continue;
+        own.created_parent = own.created_parent || theirs.created_parent;
+        if (theirs.kind != own.kind) continue;
         if (own.kind == SublinkSettings::Kind::ipvlan) {
             fail(ErrorKind::internal, fmt::format("network {} is already using parent interface {}",
                                                   dummy_parent(own.kind, id), own.parent));
@@ -40,7 +42,6 @@ void NetworksImpl::check_parent(Network& network) const {
                              "passthru",
                              id, own.parent));
         }
-        own.created_parent = own.created_parent || theirs.created_parent;
     }
 }
 

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <set>
 #include <string>
@@ -18,7 +17,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
-#include <dockerd/base/undo.hpp>
+#include <dockerd/base/thread.hpp>
 
 #include "socket_address.hpp"
 
@@ -150,14 +149,7 @@ std::uint64_t PortProxy::add(base::Fd socket, Protocol protocol, const IpAddress
 }
 
 void PortProxy::start_thread() {
-    // Signals are the main thread's business; a new thread inherits the mask.
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    (void)::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const base::Undo unblock(
-        [&]() noexcept { (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr); });
-    thread_ = std::thread([this] { run(); });
+    thread_ = base::start_quiet_thread([this] { run(); });
 }
 
 void PortProxy::remove(std::uint64_t id) noexcept {

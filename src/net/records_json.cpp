@@ -178,7 +178,7 @@ std::string sublink_key(const Network& network) {
 
 /// Several subnets of a family are for Docker; here they are only kept.
 bool has_one_subnet_each(const Json& json) {
-    for (const char* key : {"ipamV4Info", "ipamV6Info"}) {
+    for (const char* key : {"ipamV4Info", "ipamV6Info", "ipamV4Config", "ipamV6Config"}) {
         const Json infos = Json::parse(text_of(json, key), nullptr, false);
         if (infos.is_array() && infos.size() > 1) return false;
     }
@@ -301,8 +301,9 @@ std::vector<Network> decode_networks(const std::map<std::string, std::string>& r
         }
         Network network = decode_network(json);
         const std::string& driver = network.record.driver;
-        if (driver != "bridge" && driver != "host" && driver != "null" &&
-            !decode_sublink(json, records, network)) {
+        const bool known = driver == "bridge" || driver == "host" || driver == "null";
+        if (network.record.config_only ? !has_one_subnet_each(json)
+                                       : !known && !decode_sublink(json, records, network)) {
             // Not ours to understand: every record of it is kept as it is.
             for (const auto& [other, value] : records) {
                 if (other.find("/" + network.record.id) != std::string::npos) {
@@ -376,6 +377,7 @@ std::string encode_sandbox(const SandboxState& sandbox) {
              {"gateway", endpoint.gateway.str()},
              {"ipv6_gateway", endpoint.ipv6_gateway.str()},
              {"mac", endpoint.mac.str()},
+             {"leads_by_link", endpoint.leads_by_link},
              {"interface", endpoint.interface},
              {"host_interface", endpoint.host_interface},
              {"priority", priority == sandbox.priorities.end() ? 0 : priority->second},
@@ -432,6 +434,7 @@ void decode_sandbox(std::string_view text, SandboxState& sandbox) {
             endpoint.ipv6_gateway =
                 IpAddress::parse(text_of(item, "ipv6_gateway")).value_or(IpAddress());
             endpoint.mac = MacAddress::parse(text_of(item, "mac")).value_or(MacAddress());
+            endpoint.leads_by_link = bool_of(item, "leads_by_link");
             endpoint.interface = text_of(item, "interface");
             endpoint.host_interface = text_of(item, "host_interface");
             sandbox.priorities[endpoint.endpoint_id] = item.at("priority").get<std::int64_t>();

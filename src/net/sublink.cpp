@@ -26,10 +26,12 @@ constexpr std::array ipvlan_flags{"bridge", "private", "vepa"};
 
 }  // namespace
 
+bool is_sublink(std::string_view driver) { return driver == "macvlan" || driver == "ipvlan"; }
+
 std::optional<SublinkSettings> parse_sublink(std::string_view driver,
                                              const model::StringMap& options, bool internal) {
     SublinkSettings out;
-    if (driver != "macvlan" && driver != "ipvlan") return std::nullopt;
+    if (!is_sublink(driver)) return std::nullopt;
     const bool macvlan = driver == "macvlan";
     out.kind = macvlan ? SublinkSettings::Kind::macvlan : SublinkSettings::Kind::ipvlan;
     const auto option = [&](const char* name, const char* otherwise) {

@@ -27,6 +27,9 @@ struct SublinkSettings {
     [[nodiscard]] bool routes() const { return kind == Kind::ipvlan && mode != "l2"; }
 };
 
+/// Whether the driver is macvlan or ipvlan.
+bool is_sublink(std::string_view driver);
+
 /// nullopt for other drivers. Throws: internal, with Docker's texts.
 std::optional<SublinkSettings> parse_sublink(std::string_view driver,
                                              const model::StringMap& options, bool internal);

@@ -157,8 +157,14 @@ void Channel::wait_for_tls(int result, const char* what) {
     }
 }
 
+/// A peer that is always ready makes nobody wait, and may still not go on for ever.
+void Channel::check_deadline() const {
+    if (Clock::now() >= deadline_) unreachable("context deadline exceeded");
+}
+
 void Channel::write(std::string_view bytes) {
     while (!bytes.empty()) {
+        check_deadline();
         if (tls_) {
             const int sent =
                 ::SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size()));
@@ -182,6 +188,7 @@ void Channel::write(std::string_view bytes) {
 
 std::size_t Channel::read(char* buffer, std::size_t size) {
     for (;;) {
+        check_deadline();
         if (tls_) {
             const int got = ::SSL_read(tls_.get(), buffer, static_cast<int>(size));
             if (got > 0) return static_cast<std::size_t>(got);

@@ -33,6 +33,7 @@ private:
     void connect_unix(const Endpoint& endpoint);
     void connect_tcp(const Endpoint& endpoint);
     void start_tls(const Endpoint& endpoint);
+    void check_deadline() const;
     void wait(short events);
     /// Waits for what TLS needs next; throws what went wrong otherwise.
     void wait_for_tls(int result, const char* what);

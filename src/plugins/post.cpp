@@ -43,6 +43,8 @@ public:
             if (bytes_.size() > head_limit) malformed("net/http: HTTP/1.x response headers too long");
             if (!more()) malformed(bytes_.empty() ? "EOF" : "unexpected EOF");
         }
+        lines_ += end + 1;
+        if (lines_ > head_limit) malformed("net/http: HTTP/1.x response headers too long");
         std::string out = take(end + 1);
         out.pop_back();
         if (out.ends_with('\r')) out.pop_back();
@@ -53,6 +55,7 @@ public:
         while (bytes_.size() < count) {
             if (!more()) malformed("unexpected EOF");
         }
+        lines_ = 0;
         return take(count);
     }
     std::string rest() {
@@ -70,6 +73,7 @@ private:
     }
     Channel& channel_;
     std::string bytes_;
+    std::size_t lines_ = 0;  ///< bytes of lines since the last of the body
 };
 
 std::string read_chunks(Incoming& in) {

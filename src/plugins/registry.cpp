@@ -27,11 +27,12 @@ std::string told_error(const std::string& body) {
         for (const auto& [key, value] : json.items()) {
             if (base::iequals(key, "Err") && value.is_string() && !value.empty()) {
                 const auto text = value.get<std::string>();
-                if (!text.empty()) return text;
+                if (!text.empty()) return text.substr(0, 4096);
             }
         }
     }
-    return body;
+    constexpr std::size_t most = 4096;
+    return body.substr(0, most);
 }
 
 }  // namespace

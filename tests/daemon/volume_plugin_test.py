@@ -289,9 +289,16 @@ class VolumePlugins(DaemonTestCase):
         self.plugin.answers["VolumeDriver.Create"] = lambda _: (200, "not JSON")
         create = ("POST", "/volumes/create", {"Name": "data", "Driver": self.driver})
         self.assertEqual(self.status(*create), (500, 'create data: invalid answer of the plugin: "not JSON"'))
-        self.plugin.answers["VolumeDriver.Create"] = lambda _: (200, "[" * 100000)
-        self.assertEqual(self.status(*create)[0], 500)
+        deep = '{"Err": "", "Volume": {"Name": "data", "Status": {"a": %s1%s}}}' % ("[" * 100000, "]" * 100000)
+        self.plugin.answers["VolumeDriver.Create"] = lambda _: (200, deep)
+        status, text = self.status(*create)
+        self.assertEqual(status, 500)
+        self.assertTrue(text.startswith('create data: invalid answer of the plugin: "{'), text[:80])
+        self.assertLess(len(text), 20000, "what a plugin says does not go into messages as a whole")
         self.plugin.answers["VolumeDriver.Create"] = lambda _: (200, " " * (17 << 20))
+        status, text = self.status(*create)
+        self.assertEqual(status, 500)
+        self.assertIn("http: response body too large", text)
         self.plugin.answers["VolumeDriver.Mount"] = lambda _: {"Mountpoint": ""}
         del self.plugin.answers["VolumeDriver.Create"]
         self.volume()

@@ -43,7 +43,10 @@ def main():
     tables = text[text.index("## Operations and fields"):]
     for line in tables.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if not line.startswith("|") or len(cells) != 3 or set(cells[0]) <= set("- ") or cells[2] == "shown by":
+        if not line.startswith("|") or set(cells[0]) <= set("- ") or cells[-1] == "shown by":
+            continue
+        if len(cells) != 3:
+            problems.append("not three cells: " + line)
             continue
         subjects = re.findall(r"`([^`]+)`", cells[0])
         rows.update(subject for subject in subjects if re.fullmatch(r"\w+\.\w+", subject))

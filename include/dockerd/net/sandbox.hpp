@@ -49,6 +49,7 @@ struct EndpointInfo {
     IpAddress gateway;  ///< none on internal networks
     IpAddress ipv6_gateway;
     MacAddress mac;
+    bool leads_by_link = false;  ///< without a gateway everything leaves by the link itself
     std::string interface;       ///< "eth0"; "" without one
     std::string host_interface;  ///< "veth1a2b3c4"
     std::vector<PublishedPort> ports;

@@ -91,7 +91,6 @@ void add_mount(const cdi::Mount& wanted, InjectedDevices& out) {
         fail(fmt::format("CDI mounts of the type {} are not supported by this engine",
                          base::quote(wanted.type)));
     }
-    std::vector<std::string> rest;
     for (const auto& option : wanted.options) {
         if (option == "ro" || option == "rw") {
             mount.writable = option == "rw";
@@ -106,8 +105,9 @@ void add_mount(const cdi::Mount& wanted, InjectedDevices& out) {
         } else if (option.ends_with("private") || option.ends_with("slave") ||
                    option.ends_with("shared")) {
             mount.propagation = option;
-        } else if (option != "bind") {
-            rest.push_back(option);
+        } else if (option != "bind" && !mount.tmpfs) {
+            fail(fmt::format("CDI mount option {} is not supported by this engine",
+                             base::quote(option)));
         }
     }
     // "ro" alone leaves what is mounted below as it is.

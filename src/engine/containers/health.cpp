@@ -18,8 +18,9 @@ using base::Error;
 // Source: moby daemon/health.go, cmdProbe.run: the time a start may take is not the probe's.
 constexpr std::chrono::seconds start_patience{30};
 
-/// When a probe's output is looked at first: a pipe holds what any prints until then.
-constexpr std::chrono::milliseconds output_delay{200};
+/// How long after the monitor has told of the start, 100 ms after it, a probe's output is looked at
+/// first: a pipe holds what any prints until then.
+constexpr std::chrono::milliseconds output_delay{100};
 
 /// Marks the execs of health checks for a later daemon, which has to end them.
 constexpr std::string_view probe_prefix = "health-";

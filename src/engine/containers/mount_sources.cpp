@@ -51,7 +51,7 @@ void Containers::unmount_sources(const std::string& id, std::vector<HeldMount>& 
             } else {
                 parts_.volumes.unmount(mount.name, mount.driver, mount.id);
             }
-        } catch (const base::Error& error) {
+        } catch (const std::exception& error) {
             base::log::warn("container {}: unmount {} {}, ignoring: {}", id,
                             is_image ? "image" : "volume", mount.name, error.what());
         }

@@ -96,6 +96,7 @@ base::Fd open_to_populate(const std::string& path, const store::MountPointRecord
         }
     } else {
         top.reset(::open(path.c_str(), O_PATH | O_CLOEXEC));
+        if (!top) base::throw_errno(errno, "open " + path);
     }
     base::Fd directory{::openat(top.get(), ".", flags)};
     if (!directory) base::throw_errno(errno, "open " + path);

@@ -237,6 +237,8 @@ void Containers::readopt_resources(Container& container, bool lives) {
             base::log::debug("container {}: its network is gone: {}", container.id, error.what());
         }
     }
+    const bool shares = record.host_config.ipc_mode == "shareable" && !record.shm_path.empty();
+    container.shm_mounted = shares;
     if (!lives) return;
     (void)parts_.layers.mount_rw(container.id);
     container.rootfs_mounted = true;

@@ -41,18 +41,40 @@ std::string text(const Json& object, std::string_view name) {
     return found != nullptr && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+/// So much of a plugin's text goes into a message, and with that into a container's state.
+constexpr std::size_t told_limit = 4096;
+
+/// Deeper values are no answers, and would be written out again by recursion.
+bool is_deep(std::string_view body) {
+    constexpr int most = 128;
+    int depth = 0;
+    bool quoted = false;
+    for (std::size_t at = 0; at < body.size(); ++at) {
+        const char c = body[at];
+        if (quoted && c == '\\') ++at;  // what follows is part of the text
+        if (c == '"') quoted = !quoted;
+        if (quoted) continue;
+        if (c == '[' || c == '{') ++depth;
+        if (c == ']' || c == '}') --depth;
+        if (depth > most) return true;
+    }
+    return false;
+}
+
 /// What comes after the first value is not looked at.
 Json first_value(const std::string& body) {
     std::istringstream in(body);
     Json json;
     try {
-        in >> json;
+        if (!is_deep(body)) in >> json;
     } catch (const Json::exception&) {
-        const bool nothing = base::trim(body).empty();
-        base::fail(ErrorKind::internal,
-                   nothing ? "EOF" : "invalid answer of the plugin: " + base::quote(body));
+        json = Json::value_t::discarded;
     }
-    return json;
+    if (!json.is_discarded() && !is_deep(body)) return json;
+    const bool nothing = base::trim(body).empty();
+    base::fail(ErrorKind::internal, nothing ? "EOF"
+                                            : "invalid answer of the plugin: " +
+                                                  base::quote(body.substr(0, told_limit)));
 }
 
 /// Calls a method; what the plugin calls an error is thrown.
@@ -62,7 +84,7 @@ Json ask(const plugins::Plugin& plugin, const char* method, const base::Json& re
                                          model::to_html_safe_text(request) + "\n", timeout, effort);
     Json answer = first_value(body);
     if (const auto error = text(answer, "Err"); !error.empty()) {
-        base::fail(ErrorKind::internal, error);
+        base::fail(ErrorKind::internal, error.substr(0, told_limit));
     }
     return answer;
 }
@@ -161,7 +183,10 @@ VolumeDriverPtr VolumeDrivers::get(const std::string& name, plugins::Effort effo
 }
 
 std::vector<VolumeDriverPtr> VolumeDrivers::all() {
-    for (const auto& plugin : registry_.all(kind)) (void)remember(plugin);
+    for (const auto& plugin : registry_.all(kind)) {
+        // The local driver is this engine's own, whatever somebody calls a plugin.
+        if (plugin->name() != local_driver) (void)remember(plugin);
+    }
     const base::Lock lock(mutex_);
     std::vector<VolumeDriverPtr> out;
     for (const auto& [name, driver] : drivers_) out.push_back(driver);

@@ -138,7 +138,6 @@ Volume Volumes::create_by_plugin(const model::VolumeCreate& request) {
 Volume Volumes::inspect_by_plugin(const store::VolumeRecord& record) {
     return base::in_context("get " + record.name, [&] {
         if (auto found = ask_driver(record)) return *found;
-        if (holders(record.name).empty()) store_.remove(record.name);
         base::fail(ErrorKind::not_found, "no such volume");
     });
 }
@@ -149,7 +148,8 @@ Volume Volumes::inspect_by_plugin(const store::VolumeRecord& record) {
 void Volumes::remove_by_plugin(const store::VolumeRecord& record, bool force) {
     const auto found = base::in_context("get " + record.name, [&] { return ask_driver(record); });
     if (!found) {
-        store_.remove(record.name);
+        // A container that has it would be given another volume of this name, once there is one.
+        if (force || holders(record.name).empty()) store_.remove(record.name);
         if (force) return;
         base::fail(ErrorKind::not_found, "get " + record.name + ": no such volume");
     }
@@ -169,11 +169,14 @@ void Volumes::remove_by_plugin(const store::VolumeRecord& record, bool force) {
 std::string Volumes::mount_by_plugin(const store::VolumeRecord& record, const std::string& id) {
     (void)inspect_by_plugin(record);
     auto path = drivers_.get(record.driver)->mount(record.name, id);
-    if (path.empty()) {
-        base::fail(ErrorKind::internal,
-                   fmt::format("volume driver {} names no mount point", record.driver));
+    if (path.starts_with('/')) return path;
+    try {
+        drivers_.get(record.driver)->unmount(record.name, id);
+    } catch (const base::Error& error) {
+        base::log::warn("volume {}: {}, ignoring", record.name, error.what());
     }
-    return path;
+    base::fail(ErrorKind::internal,
+               fmt::format("volume driver {} names no mount point", record.driver));
 }
 
 /// Adds what the plugins have. What cannot be asked is shown as it was made here, with a warning.

@@ -296,9 +296,10 @@ VolumeService::PruneResult Volumes::prune(const model::Filters& filters) {
 std::string Volumes::mount(const std::string& name, const std::string& driver,
                            const std::string& id) {
     auto record = store_.find(name);
-    if (!record && !driver.empty() && driver != local_driver) {
-        record = store::VolumeRecord{.name = name, .driver = driver};
-    }
+    const bool by_plugin = !driver.empty() && driver != local_driver;
+    // Another driver's volume of that name is not the container's.
+    if (record && by_plugin && record->driver != driver) record.reset();
+    if (!record && by_plugin) record = store::VolumeRecord{.name = name, .driver = driver};
     if (!record) throw no_such_volume(name);
     return is_local(*record) ? mount_local(*record) : mount_by_plugin(*record, id);
 }

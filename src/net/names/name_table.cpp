@@ -4,19 +4,9 @@
 #include <tuple>
 #include <utility>
 
+#include <dockerd/base/strings.hpp>
+
 namespace dockerd::net {
-namespace {
-
-std::string lower_case(std::string_view text) {
-    std::string out(text);
-    for (char& c : out) {
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-    }
-    return out;
-}
-
-}  // namespace
-
 void sort_places(std::vector<NamePlace>& places) {
     std::ranges::stable_sort(places, [](const NamePlace& a, const NamePlace& b) {
         return std::tuple(-a.priority, a.internal, 2 - a.gateways, std::string_view(a.network_name)) <
@@ -29,7 +19,7 @@ void NameTable::add(const std::string& network_id, const EndpointNames& endpoint
     if (endpoint.names.empty() || (!endpoint.ipv4 && !endpoint.ipv6)) return;
     Network& network = networks_[network_id];
     for (const std::string& name : endpoint.names) {
-        auto& entries = network.names[lower_case(name)];
+        auto& entries = network.names[base::to_lower(name)];
         const bool known = std::ranges::find(entries, endpoint.endpoint_id, &Entry::endpoint_id) !=
                            entries.end();
         // Two names may differ in nothing but case.
@@ -49,7 +39,7 @@ void NameTable::remove(const std::string& network_id, const std::string& endpoin
     const auto endpoint = network.endpoints.find(endpoint_id);
     if (endpoint == network.endpoints.end()) return;
     for (const std::string& name : endpoint->second.names) {
-        const auto entries = network.names.find(lower_case(name));
+        const auto entries = network.names.find(base::to_lower(name));
         if (entries == network.names.end()) continue;
         std::erase_if(entries->second,
                       [&](const Entry& entry) { return entry.endpoint_id == endpoint_id; });
@@ -88,7 +78,7 @@ NameTable::Found NameTable::resolve_in(const std::vector<NamePlace>& places, std
             if (!network.empty() && network != place.network_name) continue;
             const auto alias = place.aliases.find(name);
             if ((alias != place.aliases.end()) != by_alias) continue;
-            Found found = by_alias ? lookup(place.network_id, lower_case(alias->second), v6)
+            Found found = by_alias ? lookup(place.network_id, base::to_lower(alias->second), v6)
                                    : lookup(place.network_id, lower, v6);
             if (found) return found;
         }
@@ -99,7 +89,7 @@ NameTable::Found NameTable::resolve_in(const std::vector<NamePlace>& places, std
 std::optional<std::vector<IpAddress>> NameTable::resolve(const std::vector<NamePlace>& places,
                                                          std::string_view name, bool v6) const {
     if (name.ends_with('.')) name.remove_suffix(1);
-    const std::string lower = lower_case(name);
+    const std::string lower = base::to_lower(name);
     if (auto found = resolve_in(places, name, lower, "", v6)) return found;
     // "a.b.c" may be "a.b" in the network "c", or "a" in the network "b.c".
     for (auto dot = name.rfind('.'); dot != std::string_view::npos;) {

@@ -7,13 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <exception>
 #include <utility>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
-#include <dockerd/base/undo.hpp>
+#include <dockerd/base/thread.hpp>
 
 #include "resolver_parts.hpp"
 
@@ -68,6 +67,7 @@ std::uint64_t Resolver::add(ResolverSockets sockets, base::Fd netns, DnsSettings
     container->netns = std::move(netns);
     container->settings = std::move(settings);
     const base::Lock lock(mutex_);
+    if (!thread_.joinable()) start_thread();
     const std::uint64_t id = container->id = next_container_++;
     containers_.emplace(id, container);
     if (!watch(container->udp.get(), Kind::datagrams, id, EPOLLIN) ||
@@ -76,20 +76,12 @@ std::uint64_t Resolver::add(ResolverSockets sockets, base::Fd netns, DnsSettings
         containers_.erase(id);
         base::throw_errno(error, "resolver: epoll_ctl");
     }
-    if (!thread_.joinable()) start_thread();
     return id;
 }
 
 void Resolver::start_thread() {
     buffers_ = std::make_unique<Buffers>();
-    // Signals are the main thread's business; a new thread inherits the mask.
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    (void)::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const base::Undo unblock(
-        [&]() noexcept { (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr); });
-    thread_ = std::thread([this] { run(); });
+    thread_ = base::start_quiet_thread([this] { run(); });
 }
 
 void Resolver::show(std::uint64_t id, std::vector<NamePlace> places, bool outside) {

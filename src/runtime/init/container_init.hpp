@@ -29,8 +29,9 @@ struct ExecHelper {
 };
 
 /// Helper of an exec: joins the container and makes the process in it as a child of the monitor.
-/// It runs in the monitor's memory, while that waits for its end: what it changes there but `made`
-/// it leaves as it was. Its descriptors are its own. Never returns.
+/// It runs in the monitor's memory, while that waits for its end: it changes `made` and the report
+/// socket, and what a failure's report had allocated stays. Its descriptors are its own. Never
+/// returns.
 int run_exec_helper(void* helper);
 
 }  // namespace dockerd::runtime::init

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 
 namespace dockerd::runtime::monitor {
 
@@ -174,13 +175,12 @@ void Monitor::exec_start(wire::Packet& packet, bool direct) {
     loop_.watch(made.link.get(), EPOLLIN, &made);
     // Health checks come again: what they use is not worth giving back in between.
     if (direct) quiet_time_ = 10'000;
-    reap();  // the helper, without being woken for it
     if (child.pid == 0) return;  // its report says why
     // Only now, not as its helper: a container that has all the processes it may can be looked into.
     const auto& procs =
         request.plan.cgroup_procs.empty() ? cgroup_procs_ : request.plan.cgroup_procs;
     if (const int error = join_cgroups(procs, child.pid)) {
-        // Without the signal the process waits until the link is closed, and ends.
+        (void)signal_exec(made, SIGKILL);
         return exec_failed(made, {"cgroup", error, "error adding pid to cgroups"});
     }
     (void)init::send_signal(made.link.get(), init::Signal::joined);  // gone: its report follows

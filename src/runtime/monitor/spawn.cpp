@@ -1,6 +1,7 @@
 #include "monitor/spawn.hpp"
 
 #include "init/clone.hpp"
+#include "init/report.hpp"
 #include "wire/packet.hpp"
 
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -155,14 +157,17 @@ Child spawn_exec(ExecPlan& plan, const init::Target& target, init::Stdio& stdio,
     init::ExecHelper helper{plan, target, stdio, theirs};
     alignas(64) std::array<char, helper_stack> stack;
     // As vfork: a copy of this process's memory would cost more than all that the helper does.
-    if (::clone(init::run_exec_helper, stack.data() + stack.size(),
-                CLONE_VM | CLONE_VFORK | SIGCHLD, &helper) < 0) {
-        return no_child(failed, "clone", errno, "clone");
+    const pid_t pid = ::clone(init::run_exec_helper, stack.data() + stack.size(),
+                              CLONE_VM | CLONE_VFORK | SIGCHLD, &helper);
+    if (pid < 0) return no_child(failed, "clone", errno, "clone");
+    init::set_report_socket(-1);
+    while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
     }
     child.pid = helper.made;
-    if (child.pid > 0) {
-        child.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
-    }
+    if (child.pid == 0) return child;
+    // It cannot be another's number: nobody has waited for this process yet.
+    child.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
+    if (!child.pidfd) return no_child(failed, "clone", errno, "pidfd_open");
     return child;
 }
 

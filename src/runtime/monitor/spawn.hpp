@@ -37,7 +37,7 @@ Child spawn_container(ContainerPlan& plan, init::Stdio& stdio, wire::Failed& fai
 
 /// Makes the process of an exec in the container. Its pid is 0 when it could not be made, and the
 /// report says why. Until init::Signal::joined it executes nothing. Waits for the helper, which
-/// waits for nothing in the container, and leaves it to be reaped.
+/// waits for nothing in the container.
 Child spawn_exec(ExecPlan& plan, const init::Target& target, init::Stdio& stdio,
                  wire::Failed& failed);
 

@@ -13,7 +13,7 @@ namespace dockerd::runtime::wire {
 
 /// Grows when a message changes its meaning. A daemon talks to monitors of older versions, so
 /// fields are never reordered; new kinds get new numbers.
-constexpr std::uint16_t protocol_version = 1;
+constexpr std::uint16_t protocol_version = 2;
 
 enum class Kind : std::uint16_t {
     fd_batch = 1,  ///< descriptors that belong to the next message

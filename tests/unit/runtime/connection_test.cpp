@@ -77,6 +77,18 @@ TEST_F(ConnectionTest, KnowsWhenTheMonitorIsGone) {
     connection_->acknowledge("one");
     connection_->acknowledge("two");
     connection_->resume(1);
+    EXPECT_THROW(connection_->resize({.height = 1, .width = 1}), base::Error);
+}
+
+TEST_F(ConnectionTest, AnExecThatHasEndedSoonIsNotStartedAnyMore) {
+    int started = 0;
+    ExecPlan plan;
+    plan.id = "quick";
+    connection_->exec_begin(plan, base::Fd(), [&](const ExecStarted&) { ++started; });
+    EXPECT_TRUE(connection_->ends_unattended("quick"));
+    EXPECT_FALSE(connection_->ends_unattended("quick"));
+    connection_->lost();
+    EXPECT_EQ(started, 0);
 }
 
 }  // namespace
