@@ -70,6 +70,30 @@ class Survival(DaemonTestCase):
             meanwhile()
         self.daemon.start()
 
+    def inspected(self, name):
+        with self.daemon.client() as client:
+            return client.get("/containers/%s/json" % name)
+
+    def test_a_death_right_after_the_answer_loses_nothing(self):
+        """What is shown after a start and after an end is what the next daemon shows."""
+        self.assertCli(0, "network", "create", "--subnet", "10.81.0.0/24", "mine")
+        self.assertCli(0, "create", "--name", "peer", "--network", "mine", "kit", "/payload", "pause")
+        self.assertCli(0, "create", "--name", "full", "--network", "mine", "--network-alias", "other", "-p", "127.0.0.1::80",
+                       "-v", "named:/named", "-v", "/anonymous", "--tmpfs", "/tmp", "--link", "peer:friend", "kit", "/payload", "pause")
+        self.assertCli(0, "start", "peer")
+        for _ in range(5):
+            for call in ("start", "kill", "start", "stop?t=0", "start", "kill"):
+                with self.daemon.client() as client:
+                    client.post("/containers/full/" + call)
+                    if call == "kill":
+                        client.post("/containers/full/wait")
+                    before = client.get("/containers/full/json")
+                    self.kill_and_restart()
+                self.assertEqual(self.inspected("full"), before, call)
+        self.assertCli(0, "rm", "-fv", "full", "peer")
+        self.assertCli(0, "volume", "rm", "named")
+        self.assertCli(0, "network", "rm", "mine")
+
     def test_twenty_writers_through_many_deaths(self):
         names = ["writer%d" % i for i in range(WRITERS)]
         for name in names:

@@ -184,7 +184,7 @@ private:
     StartOutcome start_anew(const ContainerRef& container);
     void start_locked(const ContainerRef& container);
     static void await_arrivals(Container& container);
-    void start_steps(const ContainerRef& container);
+    base::WallTime start_steps(const ContainerRef& container);
     void connect_networks(const ContainerRef& container);
     static void show_ports(Container& container);
     void write_etc_files(Container& container, bool anew);
@@ -207,7 +207,7 @@ private:
     runtime::SecurityOptions security_of(const store::ContainerRecord& record) const;
     runtime::SeccompFilterPtr seccomp_of(const store::ContainerRecord& record,
                                          runtime::CapabilitySet capabilities) const;
-    void mark_running(const ContainerRef& container);
+    void mark_running(const ContainerRef& container, base::WallTime started_at);
     void note_start_failure(const ContainerRef& container, const base::Error& error);
     // exit.cpp
     void handle_exit(const std::string& id, const runtime::ExitInfo& exit);

@@ -56,6 +56,13 @@ void Containers::mark_stopped(const ContainerRef& container, const runtime::Exit
         container->removing ? StateWriter::Pending() : begin_save_state(record, ended);
     end_execs(container);
     release_resources(*container);
+    auto health = std::move(record.state.health);
+    record.state = ended.state;
+    record.state.paused = false;
+    record.state.pid = 0;
+    record.state.health = std::move(health);
+    const bool goes = container->removing || (record.host_config.auto_remove && !restart);
+    if (!goes) save_relaxed(record);
     saved.wait();
     // Only now that the exit is written down; before the release, or the monitor could remove what
     // the next start makes.
@@ -63,11 +70,6 @@ void Containers::mark_stopped(const ContainerRef& container, const runtime::Exit
     container->monitor->release();
     container->monitor.reset();
 
-    auto health = std::move(record.state.health);
-    record.state = ended.state;
-    record.state.paused = false;
-    record.state.pid = 0;
-    record.state.health = std::move(health);
     publish(*container);
 
     const auto ran = std::chrono::steady_clock::now() - container->started_mono;
@@ -78,8 +80,6 @@ void Containers::mark_stopped(const ContainerRef& container, const runtime::Exit
     // A restarting one has exited too, for those who wait for the next exit; with auto-remove
     // the waiters for removal stay.
     wake_waiters(*container, /*removed=*/false, {.exit_code = exit.exit_code, .error = {}});
-    const bool goes = container->removing || (record.host_config.auto_remove && !restart);
-    if (!goes) save_relaxed(record);
     if (restart) schedule_restart(container);
 }
 

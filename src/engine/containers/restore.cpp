@@ -211,7 +211,9 @@ void Containers::restore_one(const ContainerRef& container) {
             record.state.finished_at = base::WallTime::now();
         }
         if (record.state.started_at.is_zero()) record.state.started_at = record.created;
-        record.state.oom_killed = container->cgroup && container->cgroup.oom_kills() > 0;
+        // True already when the last daemon had written the end down before its own.
+        record.state.oom_killed = record.state.oom_killed ||
+                                  (container->cgroup && container->cgroup.oom_kills() > 0);
         release_resources(*container);
         record.state.running = false;
         record.state.paused = false;
@@ -254,8 +256,8 @@ void Containers::readopt_resources(Container& container, bool lives) {
     }
 }
 
-/// What the container's own file says of its network may be older than its start: it is written
-/// behind.
+/// What the container's own file says of its network is older than its start when the daemon died
+/// in the middle of that.
 void Containers::show_network(Container& container) {
     auto& network = container.record.network;
     network.sandbox_id = container.sandbox->id();
@@ -280,7 +282,6 @@ void Containers::adopt_running(const ContainerRef& reference, runtime::Recovered
     record.state.paused = container.cgroup && container.cgroup.is_frozen();
     const auto now = base::WallTime::now();
     if (record.state.started_at.is_zero()) record.state.started_at = now;
-    record.state.finished_at = {};
     const auto age =
         std::max<std::int64_t>(0, now.unix_nano() - record.state.started_at.unix_nano());
     container.started_mono = std::chrono::steady_clock::now() - std::chrono::nanoseconds(age);

@@ -22,13 +22,26 @@ using base::ErrorKind;
 
 namespace {
 
+void set_started(store::StateRecord& state) {
+    state.running = true;
+    state.restarting = false;
+    state.paused = false;
+    state.exit_code = 0;
+    state.started_at = base::WallTime::now();
+}
+
 /// What a power cut after this start leaves to be known.
 store::RunState started_state(const store::ContainerRecord& record) {
     store::RunState out = store::run_state_of(record);
-    out.state.running = true;
-    out.state.restarting = false;
-    out.state.exit_code = 0;
-    out.state.started_at = base::WallTime::now();
+    set_started(out.state);
+    out.has_been_started_before = true;
+    return out;
+}
+
+/// What a daemon that is killed after this start leaves to be known.
+store::ContainerRecord started_record(const store::ContainerRecord& record) {
+    store::ContainerRecord out = record;
+    set_started(out.state);
     out.has_been_started_before = true;
     return out;
 }
@@ -77,9 +90,10 @@ void Containers::start_locked(const ContainerRef& container) {
     // Goes to the disk while the kernel works. An end of the machine ends the container too, so
     // it is enough to know then that it was started.
     auto intent = begin_save_state(record, started_state(record));
+    base::WallTime started_at;
     try {
         base::Undo release([&] { release_resources(*container); });
-        start_steps(container);
+        started_at = start_steps(container);
         release.dismiss();
     } catch (const Error& error) {
         intent.wait();
@@ -87,11 +101,12 @@ void Containers::start_locked(const ContainerRef& container) {
         throw;
     }
     intent.wait();
-    mark_running(container);
+    mark_running(container, started_at);
 }
 
-/// The way from nothing to the exec of the user's program.
-void Containers::start_steps(const ContainerRef& container) {
+/// The way from nothing to the exec of the user's program. Returns when that was, as the record on
+/// the disk has it.
+base::WallTime Containers::start_steps(const ContainerRef& container) {
     auto& record = container->record;
     PlanSources sources;
     sources.devices =
@@ -127,7 +142,13 @@ void Containers::start_steps(const ContainerRef& container) {
         const base::Lock waiters(container->waiters_mutex);
         container->log_run = std::make_shared<logs::Run>();
     }
+    auto running = started_record(record);
+    const auto started_at = running.state.started_at;
+    // Written while the kernel works, and there before anybody hears of the start.
+    auto saved = states_.begin_relaxed(std::move(running));
     container->monitor = runtime_->start(std::move(plan), std::move(pending));
+    saved.wait();
+    return started_at;
 }
 
 // Source: moby daemon/container_operations.go, allocateNetwork.
@@ -205,14 +226,11 @@ void Containers::write_etc_files(Container& container, bool anew) {
     write_resolv_conf(record, fd, batch, anew);
 }
 
-void Containers::mark_running(const ContainerRef& container) {
+void Containers::mark_running(const ContainerRef& container, base::WallTime started_at) {
     auto& record = container->record;
-    record.state.running = true;
-    record.state.restarting = false;
-    record.state.paused = false;
+    set_started(record.state);
+    record.state.started_at = started_at;
     record.state.pid = container->monitor->pid();
-    record.state.exit_code = 0;
-    record.state.started_at = base::WallTime::now();
     record.has_been_started_before = true;
     container->started_mono = std::chrono::steady_clock::now();
     begin_health(container);
@@ -226,8 +244,6 @@ void Containers::mark_running(const ContainerRef& container) {
     log_event(record, "start");
     lifecycle_.post([this, container, run = container->run] {
         const base::Lock lock(container->operation);
-        if (container->removed) return;
-        save_relaxed(container->record);
         if (container->run == run && container->record.state.running && container->cgroup) {
             oom_watcher_.watch(container->id, container->cgroup.open_oom_events());
             note_oom(*container);  // what came before the watch

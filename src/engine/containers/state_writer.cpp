@@ -24,11 +24,20 @@ StateWriter::StateWriter(const store::ContainerFiles& files)
     : files_(files), pool_({.name = "states", .max_threads = 32, .stack_bytes = 128 * 1024}) {}
 
 StateWriter::Pending StateWriter::begin(const std::string& id, store::RunState state) {
+    return run(id, [this, id, state = std::move(state)] { files_.save_state(id, state); });
+}
+
+StateWriter::Pending StateWriter::begin_relaxed(store::ContainerRecord record) {
+    std::string id = record.id;
+    return run(id, [this, record = std::move(record)] { files_.save_relaxed(record); });
+}
+
+StateWriter::Pending StateWriter::run(const std::string& id, std::function<void()> write) {
     Pending pending;
     pending.shared_ = std::make_shared<Pending::Shared>();
-    auto write = [this, id, state = std::move(state), shared = pending.shared_] {
+    auto job = [id, write = std::move(write), shared = pending.shared_] {
         try {
-            files_.save_state(id, state);
+            write();
         } catch (const std::exception& error) {
             base::log::error("container {}: saving state, ignoring: {}", id, error.what());
         }
@@ -37,9 +46,9 @@ StateWriter::Pending StateWriter::begin(const std::string& id, store::RunState s
         shared->changed.notify_all();
     };
     try {
-        pool_.post(write);
+        pool_.post(job);
     } catch (const std::exception&) {
-        write();  // no thread to be had
+        job();  // no thread to be had
     }
     return pending;
 }

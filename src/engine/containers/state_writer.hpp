@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -9,7 +10,7 @@
 
 namespace dockerd::engine {
 
-/// Makes container states durable beside the work they belong to.
+/// Writes container states and records beside the work they belong to.
 ///
 /// Thread: any; the caller serialises one container's states by its `operation` lock, which it
 /// holds until the write is over.
@@ -22,7 +23,7 @@ public:
         Pending(Pending&&) = default;
         Pending& operator=(Pending&&) = delete;
         ~Pending() { wait(); }
-        /// Returns when the state would survive a power cut; at once when there is none under way.
+        /// Returns when it is written; at once when nothing is under way.
         void wait() noexcept;
 
     private:
@@ -33,9 +34,14 @@ public:
 
     explicit StateWriter(const store::ContainerFiles& files);
 
+    /// The state would survive a power cut when it is written.
     [[nodiscard]] Pending begin(const std::string& id, store::RunState state);
+    /// The record survives a death of the daemon when it is written.
+    [[nodiscard]] Pending begin_relaxed(store::ContainerRecord record);
 
 private:
+    Pending run(const std::string& id, std::function<void()> write);
+
     const store::ContainerFiles& files_;
     base::WorkerPool pool_;
 };
