@@ -1,7 +1,10 @@
 #include "daemon.hpp"
 
+#include <elf.h>
 #include <fmt/format.h>
+#include <link.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +15,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -155,6 +159,27 @@ void dump(const Config& config) {
     }
 }
 
+/// Gives back what only the start needed: freed blocks, and mapped pages of code and constants. Those
+/// still needed come back from the page cache as they are touched.
+void drop_startup_memory() {
+    (void)::malloc_trim(0);
+    const auto drop = [](dl_phdr_info* object, std::size_t, void*) {
+        const auto page = static_cast<std::uintptr_t>(::getpagesize());
+        for (const ElfW(Phdr)& part : std::span(object->dlpi_phdr, object->dlpi_phnum)) {
+            // What can be written, or could while it was relocated, is in no file.
+            if (part.p_type != PT_LOAD || (part.p_flags & PF_W) != 0) continue;
+            const std::uintptr_t begin = object->dlpi_addr + part.p_vaddr;
+            const std::uintptr_t first = (begin + page - 1) / page * page;
+            const std::uintptr_t end = (begin + part.p_filesz) / page * page;
+            if (end <= first) continue;
+            // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader gives numbers
+            (void)::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+        }
+        return 0;
+    };
+    (void)::dl_iterate_phdr(drop, nullptr);
+}
+
 /// Returns false when requests are still running: what they use must not be destroyed.
 bool serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
                          std::vector<BoundSocket> sockets,
@@ -169,7 +194,7 @@ bool serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
         server->add_listener(std::move(socket.fd), socket.tcp_like ? tls : nullptr);
     }
     server->start();
-    (void)::malloc_trim(0);  // what only the start needed
+    drop_startup_memory();
     notify_systemd("READY=1");
     base::log::info("Daemon has completed initialization");
     for (const std::string& name : names) base::log::info("API listen on {}", name);
