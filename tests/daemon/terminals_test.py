@@ -143,6 +143,17 @@ class Streams(DaemonTestCase):
         self.assertCli(0, "wait", "talker", stdout="0\n")
         self.assertCli(0, "logs", "talker", stdout="".join("tick %08d\n" % i for i in range(500)))
 
+    def test_who_saw_the_streams_end_sees_how_it_ended(self):
+        for number in range(20):
+            made = "ended-%d" % number
+            self.assertCli(0, "create", "--name", made, "kit", "/payload", "exit", "7")
+            with self.daemon.client("1.50") as attached, self.daemon.client("1.50") as other:
+                attached.hijack("/containers/%s/attach?stream=1&stdout=1&stderr=1" % made)
+                other.post("/containers/%s/start" % made)
+                attached.read_to_end()
+                state = other.get("/containers/%s/json" % made)["State"]
+                self.assertEqual((state["Status"], state["ExitCode"]), ("exited", 7))
+
 
 if __name__ == "__main__":
     main()

@@ -50,7 +50,8 @@ struct ExitInfo {
 /// Pre: they are quick and call nothing of Monitor or Runtime that waits; signal() and release()
 /// are fine.
 struct RuntimeEvents {
-    /// Output has been flushed and attached clients closed. The engine then calls release().
+    /// Output has been flushed. The engine then calls release(), and with that the streams of
+    /// attached clients end.
     std::function<void(const std::string& id, const ExitInfo&)> on_exit;
     /// Its clients see the end of their streams after this has returned.
     std::function<void(const std::string& id, const std::string& exec_id, int code)> on_exec_exit;

@@ -67,10 +67,11 @@ void Containers::mark_stopped(const ContainerRef& container, const runtime::Exit
     // Only now that the exit is written down; before the release, or the monitor could remove what
     // the next start makes.
     runtime::Runtime::forget(state_directory(container->id));
-    container->monitor->release();
+    const auto monitor = std::move(container->monitor);
     container->monitor.reset();
-
+    // The release ends the streams of attached clients, which then look how the container ended.
     publish(*container);
+    monitor->release();
 
     const auto ran = std::chrono::steady_clock::now() - container->started_mono;
     log_event(record, "die",

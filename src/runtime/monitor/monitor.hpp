@@ -126,6 +126,7 @@ private:
     void exec_failed(Exec& exec, wire::Failed failed);
     void check_exit();
     void report_exit();
+    [[nodiscard]] bool exit_taken() const;
     [[nodiscard]] std::int64_t drain_until() const;
     bool log_finished();
     void check_exec(Exec& exec);
@@ -164,6 +165,7 @@ private:
     wire::Exited exit_;
     std::int64_t drain_deadline_ = 0;
     std::int64_t log_deadline_ = 0;  ///< for what is still to be sent of the log
+    std::int64_t taken_deadline_ = 0;  ///< for the daemon to take the exit code
     std::int64_t quit_deadline_ = 0;
     bool touched_ = true;  ///< memory was used since the last shrink
     /// How long nothing has to happen until memory is given back, in milliseconds.

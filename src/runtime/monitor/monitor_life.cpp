@@ -17,7 +17,7 @@ constexpr std::int64_t drain_time = 2000;
 /// How much longer a log that is sent away may take for its last lines. Docker gives it 10 seconds
 /// after the output; here all of it is over before somebody who kills a container loses patience.
 constexpr std::int64_t log_time = 6000;
-/// How long a client of an exec waits for the daemon to take the exit code.
+/// How long a client waits for the daemon to take the exit code.
 constexpr std::int64_t ack_time = 2000;
 /// How long a health check may take before its start is worth a message of its own.
 constexpr std::int64_t quick_check_time = 100;
@@ -179,14 +179,18 @@ bool Monitor::log_finished() {
     return true;
 }
 
-/// First the streams end, then the code is on disk, then the daemon hears of it: whoever waits for
-/// the exit finds the output complete.
+/// The output is complete, then the code is on disk, then the daemon hears of it, and only when it
+/// has taken the code the clients' streams end: who then looks at the container sees how it ended.
+/// Source: moby daemon/monitor.go, handleContainerExit: both under the container's lock.
 void Monitor::report_exit() {
-    if (streams_->flushed()) streams_->close_clients();
     (void)state_.write_exited(exit_);  // full disk: a daemon that is there hears of it all the same
     reported_ = true;
+    taken_deadline_ = now_ms() + ack_time;
     send(wire::Kind::exited, 0, exit_);
 }
+
+/// The daemon has taken the exit code, or nobody will.
+bool Monitor::exit_taken() const { return released_ || !daemon_ || now_ms() >= taken_deadline_; }
 
 void Monitor::check_exec(Exec& exec) {
     if (exec.state != Exec::State::running) return;
@@ -217,7 +221,9 @@ void Monitor::finish_exec(Exec& exec) {
 }
 
 void Monitor::check_quit() {
-    if (reported_ && streams_->has_clients() && streams_->flushed()) streams_->close_clients();
+    if (reported_ && exit_taken() && streams_->has_clients() && streams_->flushed()) {
+        streams_->close_clients();
+    }
     if (!released_) return;
     if (streams_->has_clients() && now_ms() < quit_deadline_) return;
     ::_exit(0);
@@ -229,6 +235,9 @@ int Monitor::timeout() const {
         until = std::min(until, log_deadline_ != 0 ? log_deadline_ : drain_until());
     }
     if (sink_) until = std::min(until, sink_->wake_at());
+    if (reported_ && !exit_taken() && streams_->has_clients()) {
+        until = std::min(until, taken_deadline_);
+    }
     if (released_) until = std::min(until, quit_deadline_);
     for (const auto& exec : execs_) {
         if (exec->state != Exec::State::running) continue;
