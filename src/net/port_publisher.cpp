@@ -116,6 +116,11 @@ base::Fd bind_socket(const PortRequest& request, std::uint16_t port) {
         (void)::setsockopt(socket.get(), six ? IPPROTO_IPV6 : IPPROTO_IP,
                            six ? IPV6_RECVPKTINFO : IP_PKTINFO, &on, sizeof on);
     }
+    if (request.host_ip.is_loopback()) {
+        // Whoever routes packets for it here from outside is not heard, with or without firewall
+        // rules. Not so where the loopback has another name.
+        (void)::setsockopt(socket.get(), SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof "lo");
+    }
     const SocketAddress address(request.host_ip, port);
     if (::bind(socket.get(), address.get(), address.size()) != 0) {
         const std::string which =
