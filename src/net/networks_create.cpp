@@ -195,10 +195,14 @@ void NetworksImpl::describe(const model::NetworkCreate& request, NetworkRecord& 
             record.options.emplace(option, value);
         }
     }
-    record.enable_ipv4 =
-        option_or(record.options, "com.docker.network.enable_ipv4", request.enable_ipv4, true);
-    record.enable_ipv6 =
-        option_or(record.options, "com.docker.network.enable_ipv6", request.enable_ipv6, false);
+    // What the request says itself is not shown as an option of another word.
+    // Source: moby daemon/network.go, createNetwork.
+    const auto enabled = [&](const char* option, const std::optional<bool>& asked, bool otherwise) {
+        if (asked) record.options.erase(option);
+        return option_or(record.options, option, asked, otherwise);
+    };
+    record.enable_ipv4 = enabled("com.docker.network.enable_ipv4", request.enable_ipv4, true);
+    record.enable_ipv6 = enabled("com.docker.network.enable_ipv6", request.enable_ipv6, false);
     record.ipam.driver = "default";
     if (request.ipam) record.ipam.options = request.ipam->options;
     record.labels = request.labels;

@@ -95,7 +95,6 @@ struct SandboxState {
     std::vector<EndpointInfo> endpoints;
     std::map<std::string, std::vector<BoundPort>> ports;  ///< by endpoint
     std::map<std::string, std::int64_t> priorities;       ///< by endpoint: GwPriority
-    unsigned next_interface = 0;
     DnsSettings dns;
     ResolverPorts resolver_ports;
     std::optional<std::uint64_t> resolver;  ///< its number, while it is served
@@ -160,6 +159,7 @@ private:
     struct Joining;
     void assign(Joining& joining);
     void assign_addresses(Joining& joining, Network& network);
+    bool has_ipv6(const SandboxState& sandbox, std::string_view network);
     void assign_address(const NetworkSubnet& subnet, const std::string& wanted, IpPrefix& out,
                         const Network& network, bool v6);
     void plug(Joining& joining);

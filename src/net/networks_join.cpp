@@ -29,6 +29,18 @@ namespace {
 /// "veth" and seven hex digits. Source: moby libnetwork/netutils, GenerateIfaceName.
 std::string veth_name() { return "veth" + base::random_hex(4).substr(0, 7); }
 
+/// The prefix with the lowest number that none of the container's interfaces has.
+/// Source: moby libnetwork/osl/interface_linux.go, generateIfaceName.
+std::string free_interface(const SandboxState& sandbox, const std::string& prefix) {
+    for (unsigned number = 0;; ++number) {
+        const std::string name = fmt::format("{}{}", prefix, number);
+        if (std::ranges::find(sandbox.endpoints, name, &EndpointInfo::interface) ==
+            sandbox.endpoints.end()) {
+            return name;
+        }
+    }
+}
+
 /// An ARP announcement: address `ip` is at `mac`.
 struct ArpFrame {
     std::uint8_t to[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -49,6 +61,7 @@ struct NetworksImpl::Joining {
     const JoinRequest& request;
     std::shared_ptr<Network> network{};
     EndpointInfo info{};
+    bool ipv6 = true;  ///< the container has IPv6
     bool announce = false;
 };
 
@@ -90,6 +103,18 @@ std::unique_ptr<Sandbox> NetworksImpl::open_host_sandbox() {
     const base::Lock records(mutex_);
     live_keys_.insert(impl->key);
     return std::unique_ptr<Sandbox>(new Sandbox(std::move(impl)));
+}
+
+/// Whether a container has IPv6, should the network give it some: its loopback then has an address.
+/// Source: moby libnetwork/osl/namespace_linux.go, IPv6LoEnabled.
+bool NetworksImpl::has_ipv6(const SandboxState& sandbox, std::string_view network) {
+    {
+        const base::Lock lock(mutex_);
+        if (!sandbox.links || !get_locked(network).v6) return true;
+    }
+    constexpr int loopback = 1;
+    const base::Lock lock(links_mutex_);
+    return !sandbox.links->addresses(loopback, /*v6=*/true).empty();
 }
 
 /// Source: moby libnetwork/endpoint.go, assignAddressVersion.
@@ -153,7 +178,7 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
             announce_all_ || (last != network.last_macs.end() && last->second != info.mac);
         network.last_macs[info.ipv4.address] = info.mac;
     }
-    if (network.v6) {
+    if (network.v6 && joining.ipv6) {
         try {
             assign_address(*network.v6, wanted.ipv6_address, info.ipv6, network, true);
         } catch (const base::Error&) {
@@ -165,8 +190,7 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
     const auto name = settings.driver_opts.find("com.docker.network.endpoint.ifname");
     info.interface = name != settings.driver_opts.end()
                          ? name->second
-                         : fmt::format("{}{}", network.bridge.interface_prefix,
-                                       joining.sandbox.next_interface++);
+                         : free_interface(joining.sandbox, network.bridge.interface_prefix);
 }
 
 /// Takes addresses and writes the member down; nothing is kept when it throws.
@@ -233,12 +257,22 @@ void NetworksImpl::plug(Joining& joining) {
     EndpointInfo& info = joining.info;
     const Network& network = *joining.network;
     const base::Lock lock(links_mutex_);
-    links_.create_veth({.host_name = info.host_interface,
-                        .bridge_index = network.bridge_index,
-                        .peer_name = info.interface,
-                        .peer_mac = info.mac,
-                        .mtu = network.bridge.mtu,
-                        .peer_netns = joining.sandbox.netns.get()});
+    try {
+        links_.create_veth({.host_name = info.host_interface,
+                            .bridge_index = network.bridge_index,
+                            .peer_name = info.interface,
+                            .peer_mac = info.mac,
+                            .mtu = network.bridge.mtu,
+                            .peer_netns = joining.sandbox.netns.get()});
+    } catch (const base::Error& error) {
+        if (error.errno_value() != EEXIST) throw;
+        // The container has an interface of that name.
+        // Source: moby libnetwork/osl/interface_linux.go, createInterface.
+        base::fail(base::ErrorKind::internal,
+                   fmt::format("failed to add interface {0} to sandbox: error renaming interface "
+                               "\"{0}\" to \"{1}\": file exists",
+                               info.host_interface, info.interface));
+    }
     // Without the proxy a container reaches its own published port through the bridge.
     if (!options_.userland_proxy) links_.set_hairpin(info.host_interface);
 }
@@ -415,6 +449,7 @@ void NetworksImpl::choose_gateway(SandboxState& sandbox) {
 EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
     SandboxState& sandbox = *handle.state_;
     Joining joining{sandbox, request};
+    joining.ipv6 = !request.ipv6_disabled && has_ipv6(sandbox, request.network);
     assign(joining);
     base::Undo forget([&]() noexcept {
         sandbox.priorities.erase(joining.info.endpoint_id);

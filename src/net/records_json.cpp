@@ -394,7 +394,7 @@ std::string encode_sandbox(const SandboxState& sandbox) {
                 {"id", sandbox.id},
                 {"key", sandbox.key},
                 {"host", sandbox.host},
-                {"next_interface", sandbox.next_interface},
+                {"next_interface", sandbox.endpoints.size()},  // for earlier daemons
                 {"dns_servers", std::move(servers)},
                 {"ndots_set", sandbox.dns.ndots_set},
                 {"resolver_udp", sandbox.resolver_ports.udp},
@@ -409,7 +409,6 @@ void decode_sandbox(std::string_view text, SandboxState& sandbox) {
         sandbox.id = json.at("id").get<std::string>();
         sandbox.key = json.at("key").get<std::string>();
         sandbox.host = json.at("host").get<bool>();
-        sandbox.next_interface = json.at("next_interface").get<unsigned>();
         // Daemons before this one had no resolver.
         sandbox.resolver_ports = {json.value("resolver_udp", std::uint16_t{0}),
                                   json.value("resolver_tcp", std::uint16_t{0})};

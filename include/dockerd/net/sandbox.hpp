@@ -34,6 +34,8 @@ struct JoinRequest {
     model::EndpointSettings settings;
     NetworkLinks links;
     DnsSettings dns;  ///< counts with the first network that has names
+    /// The container's settings, which count once it runs, switch IPv6 off.
+    bool ipv6_disabled = false;
     /// Published when this endpoint is the container's way to the outside.
     std::vector<PortMapping> ports;
 };

@@ -58,6 +58,8 @@ net::ResolvConf container_resolv_conf(const store::ContainerRecord& record,
 /// The same flags for the resolver of users' networks.
 net::DnsSettings dns_settings(const store::ContainerRecord& record,
                               const net::DnsOverrides& daemon);
+/// Whether the container's sysctls leave it without IPv6.
+bool switches_ipv6_off(const store::ContainerRecord& record);
 /// What --link says on a user's network.
 /// Throws: internal, "bad format for links: x".
 net::NetworkLinks network_links(const store::EndpointRecord& endpoint);

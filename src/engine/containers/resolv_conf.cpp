@@ -5,7 +5,10 @@
 #include <array>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include <dockerd/archive/stream.hpp>
+#include <dockerd/base/strings.hpp>
 #include <dockerd/net/network.hpp>
 
 #include "containers.hpp"
@@ -100,6 +103,20 @@ net::DnsSettings dns_settings(const store::ContainerRecord& record,
         }
     }
     return out;
+}
+
+/// The plan writes sysctls in the order of their names: "all" before "lo".
+bool switches_ipv6_off(const store::ContainerRecord& record) {
+    bool off = false;
+    for (const char* interface : {"all", "lo"}) {
+        for (const char separator : {'.', '/'}) {
+            std::string name = fmt::format("net.ipv6.conf.{}.disable_ipv6", interface);
+            std::ranges::replace(name, '.', separator);
+            const auto found = record.host_config.sysctls.find(name);
+            if (found != record.host_config.sysctls.end()) off = base::trim(found->second) != "0";
+        }
+    }
+    return off;
 }
 
 /// Writes the file at a start (`anew`), and in a running container when it comes to a users'

@@ -1,0 +1,88 @@
+"""What a container's end of a network is called, and what addresses it has."""
+import support  # noqa: F401
+
+from testcase import DaemonTestCase, main
+
+IFNAME = "com.docker.network.endpoint.ifname"
+
+
+class Endpoints(DaemonTestCase):
+    def setUp(self):
+        super().setUp()
+        self.made = []
+
+    def tearDown(self):
+        self.daemon.remove_containers()
+        for name in self.made:
+            self.call("DELETE", "/networks/" + name)
+        super().tearDown()
+
+    def call(self, method, path, body=None):
+        with self.daemon.client("1.50") as client:
+            return client.call(method, path, body)
+
+    def network(self, name, subnet, **more):
+        self.call("POST", "/networks/create", dict(more, Name=name, IPAM={"Config": [{"Subnet": subnet}]}))
+        self.made.append(name)
+
+    def start(self, name, host=None, **endpoints):
+        first = next(iter(endpoints))
+        self.daemon.run("/payload", "pause", name=name, host=dict(host or {}, NetworkMode=first),
+                        NetworkingConfig={"EndpointsConfig": endpoints})
+
+    def addresses(self, name):
+        """{interface: its IPv4 address} as the container sees it."""
+        lines = self.assertCli(0, "exec", name, "ip", "-o", "-4", "address").stdout.decode().splitlines()
+        return {line.split()[1]: line.split()[3] for line in lines if line.split()[1] != "lo"}
+
+    def test_interfaces_have_the_lowest_free_number(self):
+        for number in range(3):
+            self.network("net%d" % number, "10.81.%d.0/24" % number)
+        # As moby's TestCustomIfnameWithMatchingDynamicPrefix has it.
+        self.start("box", net0={"DriverOpts": {IFNAME: "eth1"}}, net1={})
+        self.assertEqual(self.addresses("box"), {"eth0": "10.81.1.2/24", "eth1": "10.81.0.2/24"})
+        self.assertCli(0, "network", "connect", "net2", "box")
+        self.assertEqual(self.addresses("box")["eth2"], "10.81.2.2/24")
+        self.assertCli(0, "network", "disconnect", "net1", "box")
+        self.assertCli(0, "network", "disconnect", "net2", "box")
+        self.assertCli(0, "network", "connect", "net2", "box")
+        self.assertEqual(self.addresses("box"), {"eth0": "10.81.2.2/24", "eth1": "10.81.0.2/24"})
+
+    def test_an_interface_that_is_there(self):
+        self.network("net0", "10.81.0.0/24")
+        self.network("net1", "10.81.1.0/24")
+        self.start("box", net0={})
+        with self.daemon.client("1.50") as client:
+            answer = client.request("POST", "/networks/net1/connect", {
+                "Container": "box", "EndpointConfig": {"DriverOpts": {IFNAME: "eth0"}}})
+        self.assertEqual(answer.status, 500)
+        self.assertRegex(answer.message(), "^failed to add interface veth[0-9a-f]{7} to sandbox: error renaming interface "
+                         "\"veth[0-9a-f]{7}\" to \"eth0\": file exists$")
+        self.assertEqual(self.addresses("box"), {"eth0": "10.81.0.2/24"})
+        self.assertEqual(list(self.call("GET", "/networks/net1")["Containers"]), [])
+
+    def test_without_version_six_by_sysctl(self):
+        self.network("six", "fd00:81::/64", EnableIPv6=True)
+        off = {"Sysctls": {"net.ipv6.conf.all.disable_ipv6": "1"}}
+        self.start("with", six={})
+        self.start("without", host=off, six={})
+        there = {name: self.call("GET", "/containers/%s/json" % name)["NetworkSettings"]["Networks"]["six"]
+                 for name in ("with", "without")}
+        self.assertEqual((there["with"]["GlobalIPv6Address"], there["with"]["IPv6Gateway"]), ("fd00:81::2", "fd00:81::1"))
+        self.assertEqual((there["without"]["GlobalIPv6Address"], there["without"]["IPv6Gateway"]), ("", ""))
+        # Nor is it given one by whoever connects it later.
+        self.network("more", "fd00:82::/64", EnableIPv6=True)
+        self.assertCli(0, "network", "connect", "more", "without")
+        seen = self.call("GET", "/containers/without/json")["NetworkSettings"]["Networks"]["more"]
+        self.assertEqual(seen["GlobalIPv6Address"], "")
+
+    def test_what_a_network_is_asked_is_no_option_of_it(self):
+        self.call("POST", "/networks/create", {"Name": "four", "EnableIPv6": False, "EnableIPv4": True, "Options": {
+            "com.docker.network.enable_ipv6": "true", "com.docker.network.enable_ipv4": "false"}})
+        self.made.append("four")
+        seen = self.call("GET", "/networks/four")
+        self.assertEqual((seen["EnableIPv4"], seen["EnableIPv6"], seen["Options"]), (True, False, {}))
+
+
+if __name__ == "__main__":
+    main()
