@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -39,13 +42,36 @@ IpAddress parse_address(std::string_view option, std::string_view value) {
     return *address;
 }
 
+/// Go's strconv.Atoi.
 int parse_number(std::string_view option, std::string_view value) {
-    const auto number = base::parse_int(value);
-    if (!number || *number < 0 || *number > 65535) {
+    const std::string_view digits =
+        value.substr(value.starts_with('-') || value.starts_with('+') ? 1 : 0);
+    if (digits.empty() || digits.find_first_not_of("0123456789") != std::string_view::npos) {
         bad_option(option, value,
                    fmt::format("strconv.Atoi: parsing {}: invalid syntax", base::quote(value)));
     }
-    return static_cast<int>(*number);
+    const auto number = base::parse_int(value.starts_with('+') ? digits : value);
+    if (!number) {
+        bad_option(option, value,
+                   fmt::format("strconv.Atoi: parsing {}: value out of range", base::quote(value)));
+    }
+    // No link has more; what the kernel refuses it refuses in its own words.
+    return static_cast<int>(std::clamp<std::int64_t>(*number, -1, INT32_MAX));
+}
+
+constexpr std::array<std::pair<GatewayMode, std::string_view>, 5> gateway_modes{
+    {{GatewayMode::standard, ""},
+     {GatewayMode::nat, "nat"},
+     {GatewayMode::nat_unprotected, "nat-unprotected"},
+     {GatewayMode::routed, "routed"},
+     {GatewayMode::isolated, "isolated"}}};
+
+/// Source: moby bridge/bridge_linux.go, newGwMode.
+GatewayMode parse_mode(std::string_view option, std::string_view value) {
+    for (const auto& [mode, name] : gateway_modes) {
+        if (!name.empty() && name == value) return mode;
+    }
+    bad_option(option, value, fmt::format("unknown gateway mode {}", value));
 }
 
 /// Several errors as Docker lists them. Source: moby internal/multierror, Join.
@@ -106,7 +132,14 @@ void check_address(std::vector<std::string>& errors, std::string_view what, cons
 
 }  // namespace
 
-BridgeSettings parse_bridge_options(const model::StringMap& options) {
+std::string_view gateway_mode_name(GatewayMode mode) {
+    for (const auto& [candidate, name] : gateway_modes) {
+        if (candidate == mode) return name;
+    }
+    return {};
+}
+
+BridgeSettings parse_bridge_options(const model::StringMap& options, bool internal) {
     BridgeSettings out;
     const std::string bridge = "com.docker.network.bridge.";
     for (const auto& [option, value] : options) {
@@ -134,14 +167,62 @@ BridgeSettings parse_bridge_options(const model::StringMap& options) {
             for (const std::string& name : base::split(value, ':')) {
                 if (!name.empty()) out.trusted_interfaces.push_back(name);
             }
-        } else if (option == bridge + "gateway_mode_ipv4" ||
-                   option == bridge + "gateway_mode_ipv6") {
-            if (value == "nat" || value.empty()) continue;
-            // Differs from Docker: the other gateway modes are refused.
-            bad_option(option, value, "unsupported gateway mode " + value);
+        } else if (option == bridge + "gateway_mode_ipv4") {
+            out.mode4 = parse_mode(option, value);
+        } else if (option == bridge + "gateway_mode_ipv6") {
+            out.mode6 = parse_mode(option, value);
         }
     }
+    const bool isolated =
+        out.mode4 == GatewayMode::isolated || out.mode6 == GatewayMode::isolated;
+    if (isolated && !internal) {
+        fail(ErrorKind::internal,
+             "gateway mode 'isolated' can only be used for an internal network");
+    }
     return out;
+}
+
+bool Network::is_without_gateway(bool ipv6) const {
+    if (sublink) return sublink->internal;
+    return (ipv6 ? bridge.mode6 : bridge.mode4) == GatewayMode::isolated ||
+           (!ipv6 && bridge.inhibit_ipv4 && record.internal);
+}
+
+namespace {
+
+/// Source: moby bridge/bridge_linux.go, validateIPv6Subnet.
+void check_v6_subnet(const NetworkSubnet& subnet) {
+    const IpPrefix link_local{*IpAddress::parse("fe80::"), 64};
+    const IpPrefix address{subnet.gateway ? subnet.gateway : subnet.subnet.address,
+                           subnet.subnet.bits};
+    if (*address.address.data() == 0xff) {
+        fail(ErrorKind::invalid_argument,
+             fmt::format("multicast subnet '{}' is not allowed", address.str()));
+    }
+    if (address.masked() != link_local && link_local.overlaps(address)) {
+        fail(ErrorKind::invalid_argument,
+             fmt::format("'{}' clashes with the Link-Local prefix 'fe80::/64'", address.str()));
+    }
+}
+
+}  // namespace
+
+/// Source: moby bridge/bridge_linux.go, processIPAM, networkConfiguration.Validate.
+void validate_bridge(const Network& network) {
+    if (network.v4.size() > 1 || network.v6.size() > 1) {
+        fail(ErrorKind::permission_denied, "bridge driver doesn't support multiple subnets");
+    }
+    if (network.bridge.mtu < 0) {
+        fail(ErrorKind::invalid_argument,
+             fmt::format("invalid MTU number: {}",
+                         network.record.options.at("com.docker.network.driver.mtu")));
+    }
+    for (const NetworkSubnet& subnet : network.v6) check_v6_subnet(subnet);
+    const bool other_gateway =
+        !network.v4.empty() && network.v4.front().aux.contains("DefaultGatewayIPv4");
+    if (other_gateway && network.record.internal) {
+        fail(ErrorKind::invalid_argument, "no gateway can be set on an internal bridge network");
+    }
 }
 
 void validate_ipam(const model::Ipam& ipam, bool enable_ipv6) {

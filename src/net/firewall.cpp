@@ -21,6 +21,9 @@ namespace log = base::log;
 
 namespace {
 
+// netinet/in.h does not go with what xt_*.h include.
+constexpr std::uint8_t icmp_number = 1;
+constexpr std::uint8_t icmpv6_number = 58;
 constexpr std::string_view own_table = "docker-bridges";
 constexpr std::string_view filter_table = "filter";
 constexpr std::string_view user_chain = "DOCKER-USER";
@@ -201,14 +204,17 @@ void add_postrouting(NftBatch& batch, NftFamily family,
 }
 
 /// iptables' -p and --dport, in the form every version of iptables-nft can list.
-void match_port(NftBatch& batch, NftFamily family, Protocol protocol, std::uint16_t port) {
-    const auto number = static_cast<std::uint8_t>(protocol);
+void match_protocol(NftBatch& batch, NftFamily family, std::uint8_t number) {
     if (family == NftFamily::ip) {
         batch.load_payload(NFT_PAYLOAD_NETWORK_HEADER, 9, 1, 0);
     } else {
         batch.load_meta(NFT_META_L4PROTO, 0);
     }
     batch.compare(true, 0, std::span(&number, 1));
+}
+
+void match_port(NftBatch& batch, NftFamily family, Protocol protocol, std::uint16_t port) {
+    match_protocol(batch, family, static_cast<std::uint8_t>(protocol));
     switch (protocol) {
         case Protocol::tcp: {
             const xt_tcp info{.spts = {0, 65535}, .dpts = {port, port}};
@@ -242,6 +248,9 @@ void add_filter_rule(NftBatch& batch, NftFamily family, const FilterRule& rule,
         batch.match_address(family, false, !rule.destination_not, rule.destination);
     }
     if (rule.protocol) match_port(batch, family, *rule.protocol, rule.destination_port);
+    if (rule.icmp) {
+        match_protocol(batch, family, family == NftFamily::ip ? icmp_number : icmpv6_number);
+    }
     if (rule.established || rule.translated) {
         xt_conntrack_mtinfo3 info{};
         info.match_flags = XT_CONNTRACK_STATE;
@@ -334,10 +343,10 @@ std::vector<std::pair<NftFamily, SetElement>> Firewall::elements(const Endpoint&
             out.emplace_back(family_of(address), std::move(element));
         }
     }
-    for (const FirewallPort& port : endpoint.ports) {
-        if (!enabled(family_of(port.port.host_ip)) || endpoint.network.internal) continue;
+    for (const PublishedPort& port : endpoint.ports) {
+        if (!enabled(family_of(port.host_ip)) || endpoint.network.internal) continue;
         for (SetElement& element : plan_port(port)) {
-            out.emplace_back(family_of(port.port.host_ip), std::move(element));
+            out.emplace_back(family_of(port.host_ip), std::move(element));
         }
     }
     return out;
@@ -346,9 +355,9 @@ std::vector<std::pair<NftFamily, SetElement>> Firewall::elements(const Endpoint&
 void Firewall::add_port_rules(NftBatch& batch, Endpoint& endpoint) const {
     endpoint.rules.clear();
     if (endpoint.network.internal) return;
-    for (const FirewallPort& port : endpoint.ports) {
-        const NftFamily family = family_of(port.port.host_ip);
-        const auto rule = plan_port_filter(port, options_);
+    for (const PublishedPort& port : endpoint.ports) {
+        const NftFamily family = family_of(port.host_ip);
+        const auto rule = plan_port_filter(endpoint.network, port, options_);
         if (!rule || !enabled(family)) continue;
         // The rule's number in the transaction stands in for the handle until it is known.
         const std::size_t index = batch.rule_count();
@@ -442,7 +451,7 @@ std::uint32_t Firewall::port_id() {
 
 void Firewall::add(const FirewallNetwork& network, const std::string& endpoint_id,
                    const std::vector<IpAddress>& addresses,
-                   const std::vector<FirewallPort>& ports) {
+                   const std::vector<PublishedPort>& ports) {
     const base::Lock lock(mutex_);
     Endpoint endpoint{network, addresses, ports, {}};
     if (!started_) {

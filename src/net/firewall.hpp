@@ -33,7 +33,7 @@ public:
 
     /// One container's addresses on a network, with its ports; nothing remains when it throws.
     void add(const FirewallNetwork& network, const std::string& endpoint_id,
-             const std::vector<IpAddress>& addresses, const std::vector<FirewallPort>& ports);
+             const std::vector<IpAddress>& addresses, const std::vector<PublishedPort>& ports);
     /// Takes an endpoint's elements and rules away again. Never throws; logs.
     void remove(const std::string& endpoint_id) noexcept;
 
@@ -50,7 +50,7 @@ private:
     struct Endpoint {
         FirewallNetwork network;
         std::vector<IpAddress> addresses;
-        std::vector<FirewallPort> ports;
+        std::vector<PublishedPort> ports;
         std::vector<std::pair<NftFamily, std::uint64_t>> rules;  ///< handles in DOCKER
     };
 

@@ -40,7 +40,7 @@ void plan_internal(std::vector<FilterRule>& out, const FirewallNetwork& network,
 }
 
 /// What a network with a way to the outside needs after the isolation chains.
-void plan_external(std::vector<FilterRule>& out, const FirewallNetwork& network) {
+void plan_external(std::vector<FilterRule>& out, const FirewallNetwork& network, Access access) {
     const std::string& bridge = network.bridge;
     out.push_back({.chain = "DOCKER-ISOLATION-STAGE-1",
                    .in = bridge,
@@ -50,16 +50,39 @@ void plan_external(std::vector<FilterRule>& out, const FirewallNetwork& network)
     out.push_back({.chain = "DOCKER-ISOLATION-STAGE-2", .out = bridge, .target = "DROP"});
     out.push_back({.chain = "DOCKER-CT", .out = bridge, .established = true, .target = "ACCEPT"});
     out.push_back({.chain = "DOCKER-BRIDGE", .out = bridge, .target = "DOCKER"});
-    // Differs from Docker: one rule for every translated connection instead of one a port. New
-    // rules cost more than elements of a set, and grow with every port.
+    switch (access) {
+        case Access::translated:
+            // Differs from Docker: one rule for every translated connection instead of one a port.
+            // New rules cost more than elements of a set, and grow with every port.
+            out.push_back({.chain = "DOCKER",
+                           .in = bridge,
+                           .in_not = true,
+                           .out = bridge,
+                           .translated = true,
+                           .target = "ACCEPT"});
+            break;
+        case Access::routed:
+            out.push_back({.chain = "DOCKER", .out = bridge, .icmp = true, .target = "ACCEPT"});
+            break;
+        case Access::open:
+            break;
+    }
     out.push_back({.chain = "DOCKER",
                    .in = bridge,
                    .in_not = true,
                    .out = bridge,
-                   .translated = true,
+                   .target = access == Access::open ? "ACCEPT" : "DROP"});
+}
+
+/// A routed network is reached from other networks by its published ports, and answers them.
+/// Source: moby iptabler/network.go, setINC.
+void plan_routed(std::vector<FilterRule>& out, const FirewallNetwork& network) {
+    out.push_back({.chain = "DOCKER-ISOLATION-STAGE-1",
+                   .in = network.bridge,
+                   .established = true,
                    .target = "ACCEPT"});
     out.push_back(
-        {.chain = "DOCKER", .in = bridge, .in_not = true, .out = bridge, .target = "DROP"});
+        {.chain = "DOCKER-ISOLATION-STAGE-1", .out = network.bridge, .target = "RETURN"});
 }
 
 /// Traffic among the network's own containers, and out of it.
@@ -96,6 +119,7 @@ std::string to_text(const FilterRule& rule) {
         const auto name = protocol_name(*rule.protocol);
         text += fmt::format(" -p {} -m {} --dport {}", name, name, rule.destination_port);
     }
+    if (rule.icmp) text += " -p icmp";
     if (rule.translated) text += " -m conntrack --ctstate DNAT";
     if (rule.established) text += " -m conntrack --ctstate RELATED,ESTABLISHED";
     return text + " -j " + rule.target;
@@ -121,20 +145,35 @@ std::vector<FilterRule> plan_filter(NftFamily family,
         if (network.internal && subnet_of(network, family)) plan_internal(out, network, family);
     }
     for (const FirewallNetwork& network : networks) {
+        const bool routed = network.access(family) == Access::routed && !network.internal;
+        if (routed && subnet_of(network, family)) plan_routed(out, network);
+    }
+    for (const FirewallNetwork& network : networks) {
         if (!subnet_of(network, family)) continue;
-        if (!network.internal) plan_external(out, network);
+        if (!network.internal) plan_external(out, network, network.access(family));
         plan_forward(out, network);
     }
     return out;
 }
 
-std::optional<FilterRule> plan_port_filter(const FirewallPort& port,
+std::optional<FilterRule> plan_port_filter(const FirewallNetwork& network,
+                                           const PublishedPort& published,
                                            const FirewallOptions& options) {
-    if (!options.allow_direct_routing) return std::nullopt;
-    const PublishedPort& published = port.port;
     // A port of the host's other family is carried by the proxy, and so never forwarded.
     if (published.container_ip.family() != published.host_ip.family()) return std::nullopt;
-    FilterRule rule{.chain = "DOCKER", .in = port.bridge, .in_not = true, .out = port.bridge};
+    switch (network.access(family_of(published.container_ip))) {
+        case Access::translated:
+            if (!options.allow_direct_routing && network.trusted_interfaces.empty()) {
+                return std::nullopt;
+            }
+            break;
+        case Access::open:
+            return std::nullopt;
+        case Access::routed:
+            break;
+    }
+    FilterRule rule{
+        .chain = "DOCKER", .in = network.bridge, .in_not = true, .out = network.bridge};
     rule.destination = {published.container_ip, published.container_ip.bits()};
     rule.protocol = published.protocol;
     rule.destination_port = published.container_port;
@@ -152,7 +191,7 @@ std::vector<SourceRule> plan_source(NftFamily family, const std::vector<Firewall
         if (hairpin) {
             out.push_back({.source = {}, .bridge = network.bridge, .out_not = false, .to = to});
         }
-        if (network.masquerade) {
+        if (network.masquerade && network.access(family) != Access::routed) {
             out.push_back({.source = subnet.masked(), .bridge = network.bridge, .to = to});
         }
     }
@@ -166,7 +205,8 @@ std::vector<SetElement> plan_endpoint(const FirewallNetwork& network, const IpAd
     if (options.hairpin) {
         out.push_back({"self", NftData().address(address).address(address), std::nullopt});
     }
-    if (options.allow_direct_routing) return out;
+    const bool guarded = network.access(family_of(address)) == Access::translated;
+    if (options.allow_direct_routing || !guarded) return out;
     out.push_back({"guarded", NftData().address(address), std::nullopt});
     out.push_back({"direct", NftData().address(address).interface(network.bridge), std::nullopt});
     for (const std::string& name : network.trusted_interfaces) {
@@ -175,9 +215,9 @@ std::vector<SetElement> plan_endpoint(const FirewallNetwork& network, const IpAd
     return out;
 }
 
-std::vector<SetElement> plan_port(const FirewallPort& port) {
-    const PublishedPort& published = port.port;
+std::vector<SetElement> plan_port(const PublishedPort& published) {
     std::vector<SetElement> out;
+    if (published.host_port == 0) return out;  // nothing is translated
     const auto protocol = static_cast<std::uint8_t>(published.protocol);
     if (published.host_ip.is_loopback() && published.host_ip.is_v4()) {
         out.push_back(

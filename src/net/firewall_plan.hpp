@@ -12,6 +12,13 @@
 
 namespace dockerd::net {
 
+/// Who reaches a network's containers from outside.
+enum class Access {
+    translated,  ///< by published ports of the host
+    open,        ///< by these, and by every port of the container's address
+    routed,      ///< by published ports of the container's address
+};
+
 /// A bridge network as the firewall sees it.
 struct FirewallNetwork {
     std::string id;
@@ -23,13 +30,13 @@ struct FirewallNetwork {
     bool masquerade = true;
     IpAddress snat4;  ///< com.docker.network.host_ipv4; none masquerades
     IpAddress snat6;
+    Access access4 = Access::translated;
+    Access access6 = Access::translated;
     std::vector<std::string> trusted_interfaces;
-};
 
-/// A published port as the firewall sees it.
-struct FirewallPort {
-    std::string bridge;
-    PublishedPort port;
+    [[nodiscard]] Access access(NftFamily family) const {
+        return family == NftFamily::ip ? access4 : access6;
+    }
 };
 
 /// What holds for all networks.
@@ -53,6 +60,7 @@ struct FilterRule {
     bool destination_not = false;
     std::optional<Protocol> protocol;
     std::uint16_t destination_port = 0;
+    bool icmp = false;         ///< the family's ICMP; without `protocol`
     bool established = false;  ///< --ctstate RELATED,ESTABLISHED
     bool translated = false;   ///< --ctstate DNAT
     std::string target;        ///< ACCEPT, DROP, RETURN or a chain
@@ -60,7 +68,7 @@ struct FilterRule {
     friend bool operator==(const FilterRule&, const FilterRule&) = default;
 };
 
-/// The rule as iptables-save writes it: for logs and tests.
+/// The rule as iptables-save writes it, but "icmp" in both families: for logs and tests.
 std::string to_text(const FilterRule& rule);
 
 /// A rule of our own table's chain that gives packets leaving a network the host's address.
@@ -81,9 +89,10 @@ std::vector<std::string> filter_chains();
 std::vector<FilterRule> plan_filter(NftFamily family, const std::vector<FirewallNetwork>& networks);
 
 /// The rule that lets packets to a published port in that came without translation; it goes to
-/// the head of DOCKER. nullopt where that cannot be: by default the guard drops them earlier, and
-/// translated packets have a rule of the network's.
-std::optional<FilterRule> plan_port_filter(const FirewallPort& port,
+/// the head of DOCKER. nullopt where that cannot be: without trusted interfaces the guard drops
+/// them earlier, and translated packets have a rule of the network's.
+std::optional<FilterRule> plan_port_filter(const FirewallNetwork& network,
+                                           const PublishedPort& published,
                                            const FirewallOptions& options);
 
 /// The source translation of one family.
@@ -104,7 +113,7 @@ std::vector<SetElement> plan_endpoint(const FirewallNetwork& network, const IpAd
                                       const FirewallOptions& options);
 
 /// The elements of a published port: its translation, and the loopback guard.
-std::vector<SetElement> plan_port(const FirewallPort& port);
+std::vector<SetElement> plan_port(const PublishedPort& published);
 
 /// The elements of a network: who is not translated because the proxy serves it.
 std::vector<SetElement> plan_network(const FirewallNetwork& network,

@@ -7,30 +7,6 @@
 
 namespace dockerd::net {
 
-namespace {
-
-/// Offsets are kept in 64 bits; of larger IPv6 subnets the first 2^62 addresses are used.
-constexpr unsigned max_offset_bits = 62;
-
-/// How many addresses `prefix` has, at most 2^62.
-std::uint64_t address_count(const IpPrefix& prefix) {
-    return std::uint64_t{1} << std::min(prefix.address.bits() - prefix.bits, max_offset_bits);
-}
-
-/// `address` - `base`, both of one family, `base` the lower; only the low 64 bits count.
-std::uint64_t distance(const IpAddress& base, const IpAddress& address) {
-    const auto low = [](const IpAddress& value) {
-        std::uint64_t out = 0;
-        for (std::size_t i = value.size() > 8 ? value.size() - 8 : 0; i < value.size(); ++i) {
-            out = out << 8 | value.data()[i];
-        }
-        return out;
-    };
-    return low(address) - low(base);
-}
-
-}  // namespace
-
 std::vector<AddressPool> default_address_pools() {
     const auto pool = [](const char* base, unsigned size) {
         return AddressPool{*IpPrefix::parse(base), size};
@@ -70,43 +46,64 @@ IpPrefix Ipam::take_any_subnet(const std::vector<IpPrefix>& reserved, bool v6) {
                "all predefined address pools have been fully subnetted");
 }
 
-IpPrefix Ipam::take_subnet(const IpPrefix& requested) {
+IpPrefix Ipam::take_subnet(const IpPrefix& requested, const IpPrefix& requested_range) {
     const IpPrefix subnet = requested.masked();
-    for (const auto& [other, pool] : pools_) {
-        if (other.overlaps(subnet)) {
-            base::fail(base::ErrorKind::permission_denied,
-                       "invalid pool request: Pool overlaps with other one on this address space");
-        }
+    // A range that is wider than its subnet, from before such were refused, is the subnet.
+    const IpPrefix range = requested_range.bits < subnet.bits && requested_range
+                               ? subnet
+                               : requested_range.masked();
+    const bool overlaps =
+        range ? pools_.contains(subnet) && pools_.at(subnet).ranges.contains(range)
+              : std::ranges::any_of(
+                    pools_, [&](const auto& entry) { return entry.first.overlaps(subnet); });
+    if (overlaps) {
+        base::fail(base::ErrorKind::permission_denied,
+                   "invalid pool request: Pool overlaps with other one on this address space");
     }
-    Pool pool;
+    const auto [found, fresh] = pools_.try_emplace(subnet);
+    Pool& pool = found->second;
+    if (range) {
+        pool.ranges.insert(range);
+    } else {
+        pool.whole = true;
+    }
+    if (!fresh) return subnet;
+    pool.first_maybe_free = subnet.address;
     const unsigned host_bits = subnet.address.bits() - subnet.bits;
     // A /31 is a point-to-point link whose two addresses are both usable (RFC 3021).
-    if (subnet.address.is_v6() || host_bits > 1) pool.taken.insert(0);
-    if (subnet.address.is_v4() && host_bits > 1) pool.taken.insert(address_count(subnet) - 1);
-    pools_.emplace(subnet, std::move(pool));
+    if (subnet.address.is_v6() || host_bits > 1) pool.taken.insert(subnet.address);
+    if (subnet.address.is_v4() && host_bits > 1) pool.taken.insert(subnet.last());
     return subnet;
 }
 
-void Ipam::release_subnet(const IpPrefix& subnet) { pools_.erase(subnet.masked()); }
+void Ipam::release_subnet(const IpPrefix& requested, const IpPrefix& requested_range) {
+    const IpPrefix subnet = requested.masked();
+    const auto found = pools_.find(subnet);
+    if (found == pools_.end()) return;
+    Pool& pool = found->second;
+    if (!requested_range) {
+        pool.whole = false;
+    } else {
+        pool.ranges.erase(requested_range.bits < subnet.bits ? subnet : requested_range.masked());
+    }
+    if (!pool.whole && pool.ranges.empty()) pools_.erase(found);
+}
 
 std::optional<IpAddress> Ipam::take_any(const IpPrefix& subnet, const IpPrefix& range) {
     const auto found = pools_.find(subnet.masked());
     if (found == pools_.end()) return std::nullopt;
     Pool& pool = found->second;
-    const IpAddress base = found->first.address;
     const IpPrefix within = range && range.bits > subnet.bits ? range.masked() : found->first;
     const bool whole = within == found->first;
-    const std::uint64_t first = distance(base, within.address);
-    const std::uint64_t end = first + address_count(within);
-    std::uint64_t offset = whole ? pool.first_maybe_free : first;
-    for (auto taken = pool.taken.lower_bound(offset); taken != pool.taken.end() && *taken == offset;
-         ++taken) {
-        ++offset;
+    IpAddress address = whole ? pool.first_maybe_free : within.address;
+    for (auto taken = pool.taken.lower_bound(address);
+         taken != pool.taken.end() && *taken == address; ++taken) {
+        address = address.plus(1);
     }
-    if (offset >= end) return std::nullopt;
-    pool.taken.insert(offset);
-    if (whole) pool.first_maybe_free = offset + 1;
-    return base.plus(offset);
+    if (!within.contains(address)) return std::nullopt;
+    pool.taken.insert(address);
+    if (whole) pool.first_maybe_free = address.plus(1);
+    return address;
 }
 
 void Ipam::take(const IpPrefix& subnet, const IpAddress& address) {
@@ -114,18 +111,17 @@ void Ipam::take(const IpPrefix& subnet, const IpAddress& address) {
     if (found == pools_.end() || !found->first.contains(address)) {
         base::fail(base::ErrorKind::invalid_argument, "requested address is out of range");
     }
-    if (!found->second.taken.insert(distance(found->first.address, address)).second) {
+    if (!found->second.taken.insert(address).second) {
         base::fail(base::ErrorKind::permission_denied, "Address already in use");
     }
 }
 
 void Ipam::release(const IpPrefix& subnet, const IpAddress& address) {
     const auto found = pools_.find(subnet.masked());
-    if (found == pools_.end() || !found->first.contains(address)) return;
+    if (found == pools_.end()) return;
     Pool& pool = found->second;
-    const std::uint64_t offset = distance(found->first.address, address);
-    if (pool.taken.erase(offset) != 0) {
-        pool.first_maybe_free = std::min(pool.first_maybe_free, offset);
+    if (pool.taken.erase(address) != 0) {
+        pool.first_maybe_free = std::min(pool.first_maybe_free, address);
     }
 }
 

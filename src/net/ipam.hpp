@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
@@ -26,11 +25,14 @@ public:
     /// Takes the first predefined subnet that overlaps nothing allocated or `reserved`.
     /// Throws: invalid_argument, "all predefined address pools have been fully subnetted".
     IpPrefix take_any_subnet(const std::vector<IpPrefix>& reserved, bool v6 = false);
-    /// Takes this subnet.
+    /// Takes this subnet, or with `range` that part of it. Parts of one subnet may be several
+    /// networks'; then each address is still given once. As with Docker, what is taken by parts
+    /// is not compared with other subnets.
     /// Throws: permission_denied, "invalid pool request: Pool overlaps with other one on this
     ///         address space".
-    IpPrefix take_subnet(const IpPrefix& subnet);
-    void release_subnet(const IpPrefix& subnet);
+    IpPrefix take_subnet(const IpPrefix& subnet, const IpPrefix& range = {});
+    /// With the `range` it was taken with.
+    void release_subnet(const IpPrefix& subnet, const IpPrefix& range = {});
 
     /// Takes the lowest free address, within `range` when given; nullopt when there is none.
     std::optional<IpAddress> take_any(const IpPrefix& subnet, const IpPrefix& range = {});
@@ -43,8 +45,10 @@ public:
 
 private:
     struct Pool {
-        std::set<std::uint64_t> taken;  ///< offsets from the subnet's address
-        std::uint64_t first_maybe_free = 0;
+        std::set<IpAddress> taken;
+        IpAddress first_maybe_free;
+        std::set<IpPrefix> ranges;  ///< parts that are taken
+        bool whole = false;         ///< taken without a range
     };
 
     std::vector<AddressPool> predefined_;

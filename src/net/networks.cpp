@@ -129,8 +129,9 @@ std::vector<IpAddress> NetworksImpl::host_gateways() const {
     const base::Lock lock(mutex_);
     std::vector<IpAddress> out;
     const Network* bridge = find_locked("bridge");
-    if (bridge != nullptr && bridge->v4) out.push_back(bridge->v4->gateway);
-    if (bridge != nullptr && bridge->v6) out.push_back(bridge->v6->gateway);
+    if (bridge == nullptr) return out;
+    for (const NetworkSubnet& subnet : bridge->v4) out.push_back(subnet.gateway);
+    for (const NetworkSubnet& subnet : bridge->v6) out.push_back(subnet.gateway);
     return out;
 }
 

@@ -14,15 +14,14 @@ using base::fail;
 namespace {
 
 /// The subnet as it is asked for; nobody has taken it.
-std::optional<NetworkSubnet> asked_subnet(const model::IpamConfig* config) {
-    if (config == nullptr) return std::nullopt;
+NetworkSubnet asked_subnet(const model::IpamConfig& config) {
     NetworkSubnet out;
-    out.subnet = *IpPrefix::parse(config->subnet);
+    out.subnet = *IpPrefix::parse(config.subnet);
     out.configured = true;
-    if (!config->ip_range.empty()) out.range = *IpPrefix::parse(config->ip_range);
-    out.gateway_configured = !config->gateway.empty();
-    if (out.gateway_configured) out.gateway = *IpAddress::parse(config->gateway);
-    for (const auto& [name, text] : config->aux_address) out.aux[name] = *IpAddress::parse(text);
+    if (!config.ip_range.empty()) out.range = *IpPrefix::parse(config.ip_range);
+    out.gateway_configured = !config.gateway.empty();
+    if (out.gateway_configured) out.gateway = *IpAddress::parse(config.gateway);
+    for (const auto& [name, text] : config.aux_address) out.aux[name] = *IpAddress::parse(text);
     return out;
 }
 
@@ -63,8 +62,12 @@ NetworkRecord NetworksImpl::create_configuration(const model::NetworkCreate& req
     // As Docker has it: no daemon that does not know such networks can use one.
     record.driver = "null";
     record.config_only = true;
-    if (record.enable_ipv4) network->v4 = asked_subnet(config_of(request, /*v6=*/false));
-    if (record.enable_ipv6) network->v6 = asked_subnet(config_of(request, /*v6=*/true));
+    for (const bool v6 : {false, true}) {
+        if (!(v6 ? record.enable_ipv6 : record.enable_ipv4)) continue;
+        for (const model::IpamConfig& config : configs_of(request, v6)) {
+            (v6 ? network->v6 : network->v4).push_back(asked_subnet(config));
+        }
+    }
     record.ipam = shown_ipam(*network);
     keep(network);
     return record;

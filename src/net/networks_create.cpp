@@ -87,77 +87,88 @@ bool option_or(const model::StringMap& options, const std::string& name,
 
 }  // namespace
 
-/// The one configuration of a family; bridges have one subnet each.
-const model::IpamConfig* config_of(const model::NetworkCreate& request, bool v6) {
-    const model::IpamConfig* out = nullptr;
+std::vector<model::IpamConfig> configs_of(const model::NetworkCreate& request, bool v6) {
+    std::vector<model::IpamConfig> out;
     if (!request.ipam) return out;
     for (const model::IpamConfig& config : request.ipam->config) {
         const auto subnet = IpPrefix::parse(config.subnet);
-        if (!subnet || subnet->address.is_v6() != v6) continue;
-        if (out != nullptr) {
-            if (is_sublink(request.driver)) {
-                fail(ErrorKind::not_implemented,
-                     fmt::format("{} networks with several subnets are not supported",
-                                 request.driver));
-            }
-            // Source: moby bridge/bridge_linux.go, processIPAM.
-            fail(ErrorKind::permission_denied,
-                 fmt::format("bridge driver doesn't support multiple subnets"));
-        }
-        out = &config;
+        if (subnet && subnet->address.is_v6() == v6) out.push_back(config);
     }
     return out;
 }
 
-/// Takes subnet, gateway and auxiliary addresses.
+const NetworkSubnet* find_subnet(const std::vector<NetworkSubnet>& subnets,
+                                 const IpAddress& address) {
+    const auto found = std::ranges::find_if(
+        subnets, [&](const NetworkSubnet& subnet) { return subnet.subnet.contains(address); });
+    return found == subnets.end() ? nullptr : &*found;
+}
+
+/// Takes the gateway and the auxiliary addresses out of a pool that is taken.
 /// Source: moby libnetwork/network.go, ipamAllocateVersion.
-void NetworksImpl::allocate_family(Network& network, const model::IpamConfig* config, bool v6,
-                                   const std::vector<IpPrefix>& reserved) {
-    NetworkSubnet out;
-    if (config != nullptr) {
-        out.subnet = ipam_.take_subnet(*IpPrefix::parse(config->subnet));
-        out.configured = true;
-        if (!config->ip_range.empty()) out.range = *IpPrefix::parse(config->ip_range);
-    } else if (v6) {
-        out.subnet = ipam_.take_subnet(random_ula());
+void NetworksImpl::allocate_subnet(const Network& network, NetworkSubnet& subnet,
+                                   const model::IpamConfig& config) {
+    const auto take = [&](const IpAddress& address, const std::string& what) {
+        try {
+            ipam_.take(subnet.subnet, address);
+        } catch (const base::Error& error) {
+            fail(ErrorKind::internal, fmt::format("{}: {}", what, error.what()));
+        }
+    };
+    if (!config.gateway.empty()) {
+        const IpAddress gateway = *IpAddress::parse(config.gateway);
+        take(gateway, fmt::format("failed to allocate gateway ({})", config.gateway));
+        subnet.gateway = gateway;
+        subnet.gateway_configured = true;
+    } else if (network.is_without_gateway(subnet.subnet.address.is_v6())) {
+        // Source: moby bridge_linux.go and macvlan_network.go, GetSkipGwAlloc.
+    } else if (const auto gateway = ipam_.take_any(subnet.subnet, subnet.range)) {
+        subnet.gateway = *gateway;
     } else {
-        out.subnet = ipam_.take_any_subnet(reserved);
+        fail(ErrorKind::internal,
+             "failed to allocate gateway (): no available addresses on this pool");
     }
-    out.taken = true;
-    try {
-        if (config != nullptr && !config->gateway.empty()) {
-            out.gateway = *IpAddress::parse(config->gateway);
-            out.gateway_configured = true;
-            base::in_context(fmt::format("failed to allocate gateway ({})", config->gateway),
-                             [&] { ipam_.take(out.subnet, out.gateway); });
-        } else if (network.sublink && network.sublink->internal) {
-            // Nobody is there who could be it. Source: moby macvlan_network.go, GetSkipGwAlloc.
-        } else if (const auto gateway = ipam_.take_any(out.subnet, out.range)) {
-            out.gateway = *gateway;
+    for (const auto& [name, text] : config.aux_address) {
+        const IpAddress address = *IpAddress::parse(text);
+        take(address, fmt::format("failed to allocate secondary ip address ({}:{})", name, text));
+        subnet.aux[name] = address;
+    }
+}
+
+/// Takes the subnets of one family. Those taken are the network's to release, also when a later
+/// one throws.
+void NetworksImpl::allocate_family(Network& network, const model::NetworkCreate& request, bool v6,
+                                   const std::vector<IpPrefix>& reserved) {
+    std::vector<NetworkSubnet>& subnets = v6 ? network.v6 : network.v4;
+    std::vector<model::IpamConfig> configs = configs_of(request, v6);
+    if (configs.empty()) configs.emplace_back();
+    for (const model::IpamConfig& config : configs) {
+        NetworkSubnet subnet;
+        if (!config.subnet.empty()) {
+            if (!config.ip_range.empty()) subnet.range = *IpPrefix::parse(config.ip_range);
+            subnet.subnet = ipam_.take_subnet(*IpPrefix::parse(config.subnet), subnet.range);
+            subnet.configured = true;
+        } else if (v6) {
+            subnet.subnet = ipam_.take_subnet(random_ula());
         } else {
-            fail(ErrorKind::internal,
-                 "failed to allocate gateway (): no available addresses on this pool");
+            subnet.subnet = ipam_.take_any_subnet(reserved);
         }
-        if (config != nullptr) {
-            for (const auto& [name, text] : config->aux_address) {
-                out.aux[name] = *IpAddress::parse(text);
-                base::in_context(
-                    fmt::format("failed to allocate secondary ip address ({}:{})", name, text),
-                    [&] { ipam_.take(out.subnet, out.aux[name]); });
-            }
-        }
-    } catch (const base::Error&) {
-        ipam_.release_subnet(out.subnet);
-        throw;
+        subnet.taken = true;
+        subnets.push_back(std::move(subnet));
+        allocate_subnet(network, subnets.back(), config);
     }
-    (v6 ? network.v6 : network.v4) = std::move(out);
 }
 
 void NetworksImpl::release_subnets(Network& network) {
-    for (std::optional<NetworkSubnet>* subnet : {&network.v4, &network.v6}) {
-        if (!*subnet || !(*subnet)->taken) continue;
-        ipam_.release_subnet((*subnet)->subnet);
-        (*subnet)->taken = false;
+    for (std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
+        for (NetworkSubnet& subnet : *subnets) {
+            if (!subnet.taken) continue;
+            // Several networks may share a pool, each with a range of its own.
+            if (subnet.gateway) ipam_.release(subnet.subnet, subnet.gateway);
+            for (const auto& [name, address] : subnet.aux) ipam_.release(subnet.subnet, address);
+            ipam_.release_subnet(subnet.subnet, subnet.range);
+            subnet.taken = false;
+        }
     }
 }
 
@@ -165,15 +176,40 @@ void NetworksImpl::allocate(Network& network, const model::NetworkCreate& reques
     const std::vector<IpPrefix> reserved = reserved_subnets();
     const base::Lock lock(mutex_);
     try {
-        if (network.record.enable_ipv4) {
-            allocate_family(network, config_of(request, false), false, reserved);
+        for (const bool v6 : {false, true}) {
+            if (v6 ? network.record.enable_ipv6 : network.record.enable_ipv4) {
+                allocate_family(network, request, v6, reserved);
+            }
         }
-        if (network.record.enable_ipv6) {
-            allocate_family(network, config_of(request, true), true, reserved);
-        }
+        if (network.record.driver == "bridge") check_bridge(network);
     } catch (const base::Error&) {
         release_subnets(network);
         throw;
+    }
+}
+
+/// What the driver refuses once the addresses are there. Pre: mutex_.
+/// Source: moby bridge/bridge_linux.go, networkConfiguration.Conflicts.
+void NetworksImpl::check_bridge(const Network& network) const {
+    validate_bridge(network);
+    const auto overlap = [](const std::vector<NetworkSubnet>& a,
+                            const std::vector<NetworkSubnet>& b) {
+        return !a.empty() && !b.empty() && a.front().subnet.overlaps(b.front().subnet);
+    };
+    for (const auto& [id, other] : networks_) {
+        if (other->record.driver != "bridge" || other->bridge.name.empty()) continue;
+        const char* why = nullptr;
+        if (other->bridge.name == network.bridge.name) {
+            why = "networks have same bridge name";
+        } else if (overlap(other->v4, network.v4)) {
+            why = "networks have overlapping IPv4";
+        } else if (overlap(other->v6, network.v6)) {
+            why = "networks have overlapping IPv6";
+        }
+        if (why == nullptr) continue;
+        fail(ErrorKind::permission_denied,
+             fmt::format("cannot create network {} ({}): conflicts with network {} ({}): {}",
+                         network.record.id, network.bridge.name, id, other->bridge.name, why));
     }
 }
 
@@ -242,7 +278,7 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
     network->sublink = parse_sublink(record.driver, record.options, record.internal);
     const bool bridged = record.driver == "bridge";
     if (bridged) {
-        network->bridge = parse_bridge_options(record.options);
+        network->bridge = parse_bridge_options(record.options, record.internal);
         if (network->bridge.name.empty()) network->bridge.name = "br-" + record.id.substr(0, 12);
     }
     allocate(*network, request);

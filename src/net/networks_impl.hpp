@@ -32,6 +32,20 @@ struct NetworkSubnet {
     bool taken = false;               ///< the pool is this network's, to be released with it
 };
 
+/// The subnet of `subnets` that has `address`; null when none has.
+const NetworkSubnet* find_subnet(const std::vector<NetworkSubnet>& subnets,
+                                 const IpAddress& address);
+
+/// How a bridge network's addresses of one family meet the world.
+/// Source: moby bridge/bridge_linux.go, gwMode.
+enum class GatewayMode {
+    standard,         ///< not said: as nat
+    nat,              ///< published ports are translated, all others closed
+    nat_unprotected,  ///< ... and all others open to who has a route
+    routed,           ///< no translation: published ports are reached by the container's address
+    isolated,         ///< the bridge has no address; internal networks only
+};
+
 /// What the bridge driver makes of a network's options.
 /// Source: moby bridge/bridge_linux.go, networkConfiguration.fromLabels.
 struct BridgeSettings {
@@ -41,20 +55,28 @@ struct BridgeSettings {
     bool masquerade = true;
     bool default_bridge = false;
     bool inhibit_ipv4 = false;
+    GatewayMode mode4 = GatewayMode::standard;
+    GatewayMode mode6 = GatewayMode::standard;
     IpAddress binding_ip;
     IpAddress snat4;
     IpAddress snat6;
     std::string interface_prefix = "eth";
     std::vector<std::string> trusted_interfaces;
     int creator = 0;  ///< 1: the device is ours, 2: it was there
+
+    /// Whether the bridge itself answers in this family.
+    [[nodiscard]] bool has_address(bool v6) const {
+        return (v6 ? mode6 : mode4) != GatewayMode::isolated && (v6 || !inhibit_ipv4);
+    }
 };
 
 /// A network as it stands.
 struct Network {
     NetworkRecord record;
     BridgeSettings bridge;
-    std::optional<NetworkSubnet> v4;
-    std::optional<NetworkSubnet> v6;
+    /// In the order they were asked for. A bridge has at most one of a family.
+    std::vector<NetworkSubnet> v4;
+    std::vector<NetworkSubnet> v6;
     int bridge_index = 0;
     std::optional<SublinkSettings> sublink;  ///< of a macvlan or ipvlan network
     /// The text a record was loaded from, for drivers we only keep.
@@ -62,10 +84,20 @@ struct Network {
     /// Who had an address last: others may still remember that MAC.
     std::map<IpAddress, MacAddress> last_macs;
     bool deleting = false;
+
+    /// Nobody is there who could be the gateway: no address is set aside for one.
+    [[nodiscard]] bool is_without_gateway(bool ipv6) const;
 };
 
-/// Throws: invalid_argument, "failed to parse <option> value: ...".
-BridgeSettings parse_bridge_options(const model::StringMap& options);
+/// Throws: invalid_argument, "failed to parse <option> value: ..."; internal, for a mode that the
+///         network cannot have.
+BridgeSettings parse_bridge_options(const model::StringMap& options, bool internal = false);
+/// The option's value; "" for the standard mode.
+std::string_view gateway_mode_name(GatewayMode mode);
+
+/// Refuses what a bridge with these settings and addresses cannot be.
+/// Throws: permission_denied, invalid_argument with Docker's texts.
+void validate_bridge(const Network& network);
 
 /// Source: moby api/types/network/ipam.go, ValidateIPAM.
 void validate_ipam(const model::Ipam& ipam, bool enable_ipv6);
@@ -73,8 +105,8 @@ void validate_ipam(const model::Ipam& ipam, bool enable_ipv6);
 /// Refuses what a configuration network, or one made from it, may not say.
 void check_configuration(const model::NetworkCreate& request, const NetworkRecord& record);
 
-/// The one configuration of a family; null when there is none. Throws when there are several.
-const model::IpamConfig* config_of(const model::NetworkCreate& request, bool v6);
+/// The configurations of a family, in the request's order.
+std::vector<model::IpamConfig> configs_of(const model::NetworkCreate& request, bool v6);
 
 /// Records in local-kv.db's own form, and back. Keys as in NetworkStore.
 std::map<std::string, std::string> encode_network(const Network& network);
@@ -149,8 +181,11 @@ private:
     void describe(const model::NetworkCreate& request, NetworkRecord& record) const;
     void set_up_device(Network& network);
     void remove_device(const Network& network);
-    void allocate_family(Network& network, const model::IpamConfig* config, bool v6,
+    void allocate_family(Network& network, const model::NetworkCreate& request, bool v6,
                          const std::vector<IpPrefix>& reserved);
+    void allocate_subnet(const Network& network, NetworkSubnet& subnet,
+                         const model::IpamConfig& config);
+    void check_bridge(const Network& network) const;
     void release_subnets(Network& network);
     Network* find_locked(std::string_view reference) const;
     Network& get_locked(std::string_view reference) const;
@@ -160,8 +195,8 @@ private:
     void assign(Joining& joining);
     void assign_addresses(Joining& joining, Network& network);
     bool has_ipv6(const SandboxState& sandbox, std::string_view network);
-    void assign_address(const NetworkSubnet& subnet, const std::string& wanted, IpPrefix& out,
-                        const Network& network, bool v6);
+    IpPrefix assign_address(const Network& network, const std::string& wanted, bool v6);
+    void release_address(const Network& network, const IpPrefix& address) noexcept;
     void plug(Joining& joining);
     void configure(Joining& joining);
     void wait_until_forwarding(const Joining& joining);

@@ -110,37 +110,59 @@ std::unique_ptr<Sandbox> NetworksImpl::open_host_sandbox() {
 bool NetworksImpl::has_ipv6(const SandboxState& sandbox, std::string_view network) {
     {
         const base::Lock lock(mutex_);
-        if (!sandbox.links || !get_locked(network).v6) return true;
+        if (!sandbox.links || get_locked(network).v6.empty()) return true;
     }
     constexpr int loopback = 1;
     const base::Lock lock(links_mutex_);
     return !sandbox.links->addresses(loopback, /*v6=*/true).empty();
 }
 
+/// The address that is wanted, or one of the first subnet that has any left.
 /// Source: moby libnetwork/endpoint.go, assignAddressVersion.
-void NetworksImpl::assign_address(const NetworkSubnet& subnet, const std::string& wanted,
-                                  IpPrefix& out, const Network& network, bool v6) {
+IpPrefix NetworksImpl::assign_address(const Network& network, const std::string& wanted, bool v6) {
+    const std::vector<NetworkSubnet>& subnets = v6 ? network.v6 : network.v4;
     if (wanted.empty()) {
-        const auto address = ipam_.take_any(subnet.subnet, subnet.range);
-        if (!address) {
-            base::fail(base::ErrorKind::internal,
-                       fmt::format("no available IPv{} addresses on this network's address "
-                                   "pools: {} ({})",
-                                   v6 ? 6 : 4, network.record.name, network.record.id));
+        for (const NetworkSubnet& subnet : subnets) {
+            const auto address = ipam_.take_any(subnet.subnet, subnet.range);
+            if (address) return {*address, subnet.subnet.bits};
         }
-        out = {*address, subnet.subnet.bits};
-        return;
+        base::fail(base::ErrorKind::internal,
+                   fmt::format("no available IPv{} addresses on this network's address pools: {} "
+                               "({})",
+                               v6 ? 6 : 4, network.record.name, network.record.id));
     }
     const auto address = IpAddress::parse(wanted);
-    if (!address || !subnet.subnet.contains(*address)) {
+    const NetworkSubnet* subnet = address ? find_subnet(subnets, *address) : nullptr;
+    if (subnet == nullptr) {
         base::fail(base::ErrorKind::invalid_argument,
                    fmt::format("invalid address {}: It does not belong to any of this network's "
                                "subnets",
                                wanted));
     }
-    ipam_.take(subnet.subnet, *address);
-    out = {*address, subnet.subnet.bits};
+    ipam_.take(subnet->subnet, *address);
+    return {*address, subnet->subnet.bits};
 }
+
+void NetworksImpl::release_address(const Network& network, const IpPrefix& address) noexcept {
+    if (!address) return;
+    const auto& subnets = address.address.is_v6() ? network.v6 : network.v4;
+    const NetworkSubnet* subnet = find_subnet(subnets, address.address);
+    if (subnet != nullptr) ipam_.release(subnet->subnet, address.address);
+}
+
+namespace {
+
+/// Where an endpoint with this address finds the way out. A bridge's may be another one than the
+/// bridge itself.
+IpAddress gateway_of(const Network& network, const IpAddress& address) {
+    const bool v6 = address.is_v6();
+    const NetworkSubnet* subnet = find_subnet(v6 ? network.v6 : network.v4, address);
+    if (subnet == nullptr) return {};
+    const auto other = subnet->aux.find(v6 ? "DefaultGatewayIPv6" : "DefaultGatewayIPv4");
+    return network.sublink || other == subnet->aux.end() ? subnet->gateway : other->second;
+}
+
+}  // namespace
 
 /// The endpoint's addresses, its gateways and the name of its interface.
 void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
@@ -166,26 +188,22 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
     info.leads_by_link =
         network.sublink && network.sublink->routes() && !network.sublink->internal;
     const auto wanted = settings.ipam_config.value_or(model::EndpointIpamConfig());
-    if (network.v4) {
-        assign_address(*network.v4, wanted.ipv4_address, info.ipv4, network, false);
-        const auto other = network.v4->aux.find("DefaultGatewayIPv4");
-        if (gateways) {
-            info.gateway = network.sublink || other == network.v4->aux.end() ? network.v4->gateway
-                                                                             : other->second;
-        }
+    if (!network.v4.empty()) {
+        info.ipv4 = assign_address(network, wanted.ipv4_address, false);
+        if (gateways) info.gateway = gateway_of(network, info.ipv4.address);
         const auto last = network.last_macs.find(info.ipv4.address);
         joining.announce =
             announce_all_ || (last != network.last_macs.end() && last->second != info.mac);
         network.last_macs[info.ipv4.address] = info.mac;
     }
-    if (network.v6 && joining.ipv6) {
+    if (!network.v6.empty() && joining.ipv6) {
         try {
-            assign_address(*network.v6, wanted.ipv6_address, info.ipv6, network, true);
+            info.ipv6 = assign_address(network, wanted.ipv6_address, true);
         } catch (const base::Error&) {
-            if (network.v4) ipam_.release(network.v4->subnet, info.ipv4.address);
+            release_address(network, info.ipv4);
             throw;
         }
-        if (gateways) info.ipv6_gateway = network.v6->gateway;
+        if (gateways) info.ipv6_gateway = gateway_of(network, info.ipv6.address);
     }
     const auto name = settings.driver_opts.find("com.docker.network.endpoint.ifname");
     info.interface = name != settings.driver_opts.end()
@@ -248,8 +266,8 @@ void NetworksImpl::forget_member(const EndpointInfo& endpoint) noexcept {
     std::erase_if(network.record.members, [&](const NetworkMember& member) {
         return member.endpoint_id == endpoint.endpoint_id;
     });
-    if (network.v4 && endpoint.ipv4) ipam_.release(network.v4->subnet, endpoint.ipv4.address);
-    if (network.v6 && endpoint.ipv6) ipam_.release(network.v6->subnet, endpoint.ipv6.address);
+    release_address(network, endpoint.ipv4);
+    release_address(network, endpoint.ipv6);
 }
 
 /// Makes the pair, its far end in the container's namespace from the first moment.

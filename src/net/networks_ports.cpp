@@ -36,13 +36,16 @@ void NetworksImpl::publish(SandboxState& sandbox, const Network& network, Endpoi
         publisher_.release(bound);
     });
     if (!wanted.empty()) {
-        bound = publisher_.bind(wanted, {.container4 = info.ipv4.address,
-                                         .container6 = info.ipv6.address,
-                                         .default_host_ip = network.bridge.binding_ip});
+        bound =
+            publisher_.bind(wanted, {.container4 = info.ipv4.address,
+                                     .container6 = info.ipv6.address,
+                                     .default_host_ip = network.bridge.binding_ip,
+                                     .direct4 = network.bridge.mode4 == GatewayMode::routed,
+                                     .direct6 = network.bridge.mode6 == GatewayMode::routed});
     }
     if (firewall_) {
-        std::vector<FirewallPort> ports;
-        for (const BoundPort& port : bound) ports.push_back({network.bridge.name, port.port});
+        std::vector<PublishedPort> ports;
+        for (const BoundPort& port : bound) ports.push_back(port.port);
         firewall_->add(firewall_network(network), info.endpoint_id,
                        {info.ipv4.address, info.ipv6.address}, ports);
         shielded = true;

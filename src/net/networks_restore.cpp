@@ -46,11 +46,10 @@ void NetworksImpl::adopt(SandboxState& sandbox, EndpointInfo& endpoint,
         endpoint.network_id = found->record.id;
         network = networks_.at(found->record.id);
         try {
-            if (network->v4 && endpoint.ipv4) {
-                ipam_.take(network->v4->subnet, endpoint.ipv4.address);
-            }
-            if (network->v6 && endpoint.ipv6) {
-                ipam_.take(network->v6->subnet, endpoint.ipv6.address);
+            for (const IpAddress& address : {endpoint.ipv4.address, endpoint.ipv6.address}) {
+                const auto& subnets = address.is_v6() ? network->v6 : network->v4;
+                const NetworkSubnet* subnet = find_subnet(subnets, address);
+                if (subnet != nullptr) ipam_.take(subnet->subnet, address);
             }
         } catch (const base::Error& error) {
             log::warn("container {}: address {}: {}", container_name, endpoint.ipv4.str(),
@@ -64,8 +63,8 @@ void NetworksImpl::adopt(SandboxState& sandbox, EndpointInfo& endpoint,
     if (endpoint.driver != "bridge") return;
     std::vector<BoundPort> bound = publisher_.bind_again(endpoint.ports);
     if (firewall_) {
-        std::vector<FirewallPort> ports;
-        for (const BoundPort& port : bound) ports.push_back({network->bridge.name, port.port});
+        std::vector<PublishedPort> ports;
+        for (const BoundPort& port : bound) ports.push_back(port.port);
         firewall_->add(firewall_network(*network), endpoint.endpoint_id,
                        {endpoint.ipv4.address, endpoint.ipv6.address}, ports);
     }

@@ -139,8 +139,8 @@ void NetworksImpl::start_default_bridge() {
     record.options["com.docker.network.bridge.name"] = name;
     record.options["com.docker.network.driver.mtu"] = std::to_string(options_.mtu);
     network->bridge = parse_bridge_options(record.options);
-    network->v4.reset();
-    network->v6.reset();
+    network->v4.clear();
+    network->v6.clear();
     {
         const base::Lock lock(links_mutex_);
         if (!own && !links_.find(name)) {
@@ -206,7 +206,7 @@ void NetworksImpl::choose_default_subnet(Network& network) {
         }
     }
     chosen.taken = true;
-    network.v4 = chosen;
+    network.v4.push_back(std::move(chosen));
 }
 
 /// A user's network after a restart: its subnets are taken again and its bridge is made if it is
@@ -215,19 +215,21 @@ void NetworksImpl::restore_network(Network& network) {
     try {
         if (!network.sublink) {
             const int creator = network.bridge.creator;
-            network.bridge = parse_bridge_options(network.record.options);
+            network.bridge =
+                parse_bridge_options(network.record.options, network.record.internal);
             network.bridge.creator = creator;
             if (network.bridge.name.empty()) {
                 network.bridge.name = "br-" + network.record.id.substr(0, 12);
             }
         }
-        for (std::optional<NetworkSubnet>* subnet : {&network.v4, &network.v6}) {
-            if (!*subnet) continue;
-            ipam_.take_subnet((*subnet)->subnet);
-            (*subnet)->taken = true;
-            if ((*subnet)->gateway) ipam_.take((*subnet)->subnet, (*subnet)->gateway);
-            for (const auto& [name, address] : (*subnet)->aux) {
-                if (address != (*subnet)->gateway) ipam_.take((*subnet)->subnet, address);
+        for (std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
+            for (NetworkSubnet& subnet : *subnets) {
+                ipam_.take_subnet(subnet.subnet, subnet.range);
+                subnet.taken = true;
+                if (subnet.gateway) ipam_.take(subnet.subnet, subnet.gateway);
+                for (const auto& [name, address] : subnet.aux) {
+                    if (address != subnet.gateway) ipam_.take(subnet.subnet, address);
+                }
             }
         }
         set_up_device(network);
@@ -239,11 +241,26 @@ void NetworksImpl::restore_network(Network& network) {
 void NetworksImpl::set_bridge_address(const Network& network, const NetworkSubnet& subnet) {
     const IpPrefix wanted{subnet.gateway, subnet.subnet.bits};
     const bool v6 = wanted.address.is_v6();
-    if (!v6 && network.bridge.inhibit_ipv4) return;
-    const auto present = links_.addresses(network.bridge_index, v6);
-    if (std::ranges::find(present, wanted) != present.end()) return;
-    // Ours has one IPv4 address; another one is from an earlier configuration.
-    if (!v6 && !present.empty()) links_.remove_address(network.bridge_index, present.front());
+    if (!network.bridge.has_address(v6)) return;
+    const IpPrefix link_local{*IpAddress::parse("fe80::"), 64};
+    bool there = false;
+    std::optional<IpPrefix> other;
+    for (const IpPrefix& present : links_.addresses(network.bridge_index, v6)) {
+        if (present == wanted || (v6 && present.address == wanted.address)) {
+            there = true;
+        } else if (v6) {
+            // From an earlier configuration. The kernel's own address stays.
+            if (!link_local.contains(present.address)) {
+                links_.remove_address(network.bridge_index, present);
+            }
+        } else if (!other || (!subnet.subnet.contains(other->address) &&
+                              subnet.subnet.contains(present.address))) {
+            other = present;
+        }
+    }
+    if (there) return;
+    // An IPv4 address in the subnet, or else the first, is from an earlier configuration.
+    if (other) links_.remove_address(network.bridge_index, *other);
     links_.add_address(network.bridge_index, wanted);
 }
 
@@ -270,20 +287,22 @@ void NetworksImpl::set_up_bridge(Network& network) {
         if (!ours && network.bridge.mtu > 0) {
             links_.set_mtu(network.bridge_index, network.bridge.mtu);
         }
-        if (network.v4) set_bridge_address(network, *network.v4);
-        if (network.v6) {
-            (void)write_sysctl(fmt::format("net/ipv6/conf/{}/disable_ipv6", name), "0");
-            set_bridge_address(network, *network.v6);
+        if (!network.v4.empty()) set_bridge_address(network, network.v4.front());
+        if (!network.v6.empty()) {
+            // Isolated, it has not even the kernel's own address.
+            (void)write_sysctl(fmt::format("net/ipv6/conf/{}/disable_ipv6", name),
+                               network.bridge.has_address(/*v6=*/true) ? "0" : "1");
+            set_bridge_address(network, network.v6.front());
         }
-        if (network.v4 && options_.ip_forward) enable_forwarding(/*v6=*/false);
-        if (network.v6 && options_.ip_forward) enable_forwarding(/*v6=*/true);
+        if (!network.v4.empty() && options_.ip_forward) enable_forwarding(/*v6=*/false);
+        if (!network.v6.empty() && options_.ip_forward) enable_forwarding(/*v6=*/true);
         if (!options_.userland_proxy) {
             (void)write_sysctl(fmt::format("net/ipv4/conf/{}/route_localnet", name), "1");
         }
         if (options_.iptables && (!network.bridge.icc || !options_.userland_proxy)) {
             // Frames between two ports of one bridge pass the filter only so.
             (void)write_sysctl("net/bridge/bridge-nf-call-iptables", "1");
-            if (network.v6) (void)write_sysctl("net/bridge/bridge-nf-call-ip6tables", "1");
+            if (!network.v6.empty()) (void)write_sysctl("net/bridge/bridge-nf-call-ip6tables", "1");
         }
         links_.set_up(network.bridge_index);
     } catch (const base::Error&) {
@@ -337,17 +356,37 @@ void NetworksImpl::start_firewall() {
     firewall_started_ = true;
 }
 
+namespace {
+
+Access access_of(GatewayMode mode) {
+    switch (mode) {
+        case GatewayMode::nat_unprotected:
+            return Access::open;
+        case GatewayMode::routed:
+            return Access::routed;
+        case GatewayMode::standard:
+        case GatewayMode::nat:
+        case GatewayMode::isolated:
+            break;
+    }
+    return Access::translated;
+}
+
+}  // namespace
+
 FirewallNetwork NetworksImpl::firewall_network(const Network& network) const {
     FirewallNetwork out;
     out.id = network.record.id;
     out.bridge = network.bridge.name;
-    if (network.v4) out.subnet4 = network.v4->subnet;
-    if (network.v6) out.subnet6 = network.v6->subnet;
+    if (!network.v4.empty()) out.subnet4 = network.v4.front().subnet;
+    if (!network.v6.empty()) out.subnet6 = network.v6.front().subnet;
     out.internal = network.record.internal;
     out.icc = network.bridge.icc;
     out.masquerade = network.bridge.masquerade;
     out.snat4 = network.bridge.snat4;
     out.snat6 = network.bridge.snat6;
+    out.access4 = access_of(network.bridge.mode4);
+    out.access6 = access_of(network.bridge.mode6);
     out.trusted_interfaces = network.bridge.trusted_interfaces;
     return out;
 }

@@ -73,6 +73,9 @@ void expand(std::vector<PortRequest>& out, const PortMapping& mapping, const Pub
     if (target.container4 && !mapping.host_ip.is_v6() && (mapping.host_ip || fallback.is_v4())) {
         request.container_ip = target.container4;
         request.host_ip = mapping.host_ip ? mapping.host_ip : fallback;
+        // There is no choosing an address of the host's without translation.
+        if (target.direct4) request.host_ip = IpAddress::v4(0);
+        request.direct = target.direct4;
         out.push_back(request);
     }
     // Without an IPv6 address of its own a container gets the host's IPv6 by the proxy.
@@ -88,6 +91,8 @@ void expand(std::vector<PortRequest>& out, const PortMapping& mapping, const Pub
         if (!any && fallback.is_v4()) return;
         request.host_ip = any ? IpAddress::v6({}) : fallback;
     }
+    if (target.direct6) request.host_ip = IpAddress::v6({});
+    request.direct = target.direct6;
     out.push_back(request);
 }
 
@@ -212,9 +217,11 @@ PortPublisher::PortPublisher(bool proxy)
 std::vector<BoundPort> PortPublisher::try_group(const std::vector<PortRequest>& group) {
     const PortRequest& first = group.front();
     std::vector<IpAddress> addresses;
-    for (const PortRequest& request : group) addresses.push_back(request.host_ip);
+    for (const PortRequest& request : group) {
+        if (!request.direct) addresses.push_back(request.host_ip);
+    }
     std::uint16_t port = 0;
-    {
+    if (!addresses.empty()) {
         const base::Lock lock(mutex_);
         port = allocator_.take(addresses, first.protocol, first.host_port, first.host_port_end);
     }
@@ -223,8 +230,8 @@ std::vector<BoundPort> PortPublisher::try_group(const std::vector<PortRequest>& 
         for (const PortRequest& request : group) {
             BoundPort bound;
             bound.port = {request.protocol, request.container_port, request.container_ip,
-                          request.host_ip, port};
-            bound.socket = bind_socket(request, port);
+                          request.host_ip, request.direct ? std::uint16_t{0} : port};
+            if (!request.direct) bound.socket = bind_socket(request, port);
             out.push_back(std::move(bound));
         }
     } catch (const base::Error&) {
@@ -270,6 +277,10 @@ std::vector<BoundPort> PortPublisher::bind_again(const std::vector<PublishedPort
     for (const PublishedPort& port : ports) {
         BoundPort bound;
         bound.port = port;
+        if (port.host_port == 0) {
+            out.push_back(std::move(bound));
+            continue;
+        }
         try {
             {
                 const base::Lock lock(mutex_);
@@ -304,6 +315,7 @@ void PortPublisher::release(std::vector<BoundPort>& ports) noexcept {
     for (BoundPort& bound : ports) {
         if (bound.proxy != 0) proxy_.remove(bound.proxy);
         bound.socket.reset();
+        if (bound.port.host_port == 0) continue;
         const base::Lock lock(mutex_);
         allocator_.release(bound.port.host_ip, bound.port.protocol, bound.port.host_port);
     }

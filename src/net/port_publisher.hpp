@@ -50,6 +50,7 @@ struct PortRequest {
     IpAddress host_ip;
     std::uint16_t host_port = 0;
     std::uint16_t host_port_end = 0;
+    bool direct = false;  ///< no port of the host: who wants it routes to the container
 
     friend bool operator==(const PortRequest&, const PortRequest&) = default;
 };
@@ -59,6 +60,8 @@ struct PublishTarget {
     IpAddress container4;
     IpAddress container6;
     IpAddress default_host_ip;  ///< none is 0.0.0.0
+    bool direct4 = false;       ///< gateway mode routed
+    bool direct6 = false;
 };
 
 /// The requests `mappings` lead to, in groups that must get one host port together.
@@ -74,7 +77,7 @@ std::string to_text(const PortRequest& request);
 /// A published port with what holds it.
 struct BoundPort {
     PublishedPort port;
-    base::Fd socket;          ///< until serve
+    base::Fd socket;          ///< until serve; none with a host port of 0
     std::uint64_t proxy = 0;  ///< once served
 };
 

@@ -120,7 +120,8 @@ model::PortMap port_map(const std::vector<PublishedPort>& published,
     for (const PublishedPort& port : published) {
         auto& list = out[fmt::format("{}/{}", port.container_port, protocol_name(port.protocol))];
         list.given = true;
-        list.push_back({port.host_ip.str(), std::to_string(port.host_port)});
+        list.push_back({port.host_ip.str(),
+                        port.host_port == 0 ? std::string() : std::to_string(port.host_port)});
     }
     return out;
 }

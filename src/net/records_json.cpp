@@ -48,59 +48,82 @@ Json json_of(const model::StringMap& map) {
 /// Go's text of a net.IP.
 std::string go_address(const IpAddress& address) { return address ? address.str() : "<nil>"; }
 
-/// A subnet as `ipamV4Config`: JSON within a string.
-std::string encode_config(const NetworkSubnet& subnet) {
-    Json config{{"PreferredPool", subnet.configured ? subnet.subnet.str() : ""},
-                {"SubPool", subnet.range.str()},
-                {"Gateway", subnet.gateway_configured ? subnet.gateway.str() : ""},
-                {"AuxAddresses", nullptr}};
-    for (const auto& [name, address] : subnet.aux) config["AuxAddresses"][name] = address.str();
-    return Json::array({config}).dump();
+/// What was asked for, as `ipamV4Config`: JSON within a string.
+std::string encode_configs(const std::vector<NetworkSubnet>& subnets) {
+    Json out = Json::array();
+    for (const NetworkSubnet& subnet : subnets) {
+        Json config{{"PreferredPool", subnet.configured ? subnet.subnet.str() : ""},
+                    {"SubPool", subnet.range.str()},
+                    {"Gateway", subnet.gateway_configured ? subnet.gateway.str() : ""},
+                    {"AuxAddresses", nullptr}};
+        for (const auto& [name, address] : subnet.aux) {
+            config["AuxAddresses"][name] = address.str();
+        }
+        out.push_back(std::move(config));
+    }
+    return out.dump();
 }
 
 /// What was allocated, as `ipamV4Info`: JSON within a string within a string.
-std::string encode_info(const NetworkSubnet& subnet) {
-    Json data{{"AddressSpace", "LocalDefault"}, {"Pool", subnet.subnet.str()}};
-    if (subnet.gateway) data["Gateway"] = IpPrefix{subnet.gateway, subnet.subnet.bits}.str();
-    for (const auto& [name, address] : subnet.aux) {
-        data["AuxAddresses"][name] = IpPrefix{address, subnet.subnet.bits}.str();
+std::string encode_infos(const std::vector<NetworkSubnet>& subnets) {
+    Json out = Json::array();
+    for (const NetworkSubnet& subnet : subnets) {
+        Json data{{"AddressSpace", "LocalDefault"}, {"Pool", subnet.subnet.str()}};
+        if (subnet.gateway) data["Gateway"] = IpPrefix{subnet.gateway, subnet.subnet.bits}.str();
+        for (const auto& [name, address] : subnet.aux) {
+            data["AuxAddresses"][name] = IpPrefix{address, subnet.subnet.bits}.str();
+        }
+        std::string pool = "LocalDefault/" + subnet.subnet.str();
+        if (subnet.range) pool += "/" + subnet.range.str();
+        out.push_back({{"IPAMData", data.dump()}, {"PoolID", pool}});
     }
-    std::string pool = "LocalDefault/" + subnet.subnet.str();
-    if (subnet.range) pool += "/" + subnet.range.str();
-    return Json::array({{{"IPAMData", data.dump()}, {"PoolID", pool}}}).dump();
+    return out.dump();
 }
 
-/// The first subnet of a family; nullopt when the record has none.
-std::optional<NetworkSubnet> decode_subnet(const Json& json, const char* config_key,
-                                           const char* info_key) {
-    NetworkSubnet out;
-    const bool config_only = bool_of(json, "configOnly");
-    const Json configs = Json::parse(text_of(json, config_key), nullptr, false);
-    if (configs.is_array() && !configs.empty()) {
-        const Json& config = configs.front();
-        out.configured = !text_of(config, "PreferredPool").empty();
-        out.gateway_configured = !text_of(config, "Gateway").empty();
-        out.range = IpPrefix::parse(text_of(config, "SubPool")).value_or(IpPrefix());
-        if (config_only) {
-            // Nothing was taken for it: what it says is all there is.
-            out.subnet =
-                IpPrefix::parse(text_of(config, "PreferredPool")).value_or(IpPrefix()).masked();
-            out.gateway = IpAddress::parse(text_of(config, "Gateway")).value_or(IpAddress());
-        }
-        for (const auto& [name, text] : strings_of(config, "AuxAddresses")) {
-            if (const auto address = IpAddress::parse(text)) out.aux[name] = *address;
-        }
+/// What `ipamV4Config` says of one subnet.
+void decode_config(const Json& config, NetworkSubnet& out) {
+    out.configured = !text_of(config, "PreferredPool").empty();
+    out.gateway_configured = !text_of(config, "Gateway").empty();
+    out.range = IpPrefix::parse(text_of(config, "SubPool")).value_or(IpPrefix());
+    for (const auto& [name, text] : strings_of(config, "AuxAddresses")) {
+        if (const auto address = IpAddress::parse(text)) out.aux[name] = *address;
     }
-    if (config_only) return out.configured ? std::optional(out) : std::nullopt;
-    const Json infos = Json::parse(text_of(json, info_key), nullptr, false);
-    if (!infos.is_array() || infos.empty()) return std::nullopt;
-    const Json data = Json::parse(text_of(infos.front(), "IPAMData"), nullptr, false);
-    if (!data.is_object()) return std::nullopt;
+}
+
+/// What `ipamV4Info` says of one subnet; false when it has no pool.
+bool decode_info(const Json& info, NetworkSubnet& out) {
+    const Json data = Json::parse(text_of(info, "IPAMData"), nullptr, false);
+    if (!data.is_object()) return false;
     const auto pool = IpPrefix::parse(text_of(data, "Pool"));
-    if (!pool || *pool == IpPrefix{IpAddress::v4(0), 0}) return std::nullopt;
+    if (!pool || pool->bits == 0) return false;
     out.subnet = pool->masked();
     if (const auto gateway = IpPrefix::parse(text_of(data, "Gateway"))) {
         out.gateway = gateway->address;
+    }
+    return true;
+}
+
+/// The subnets of a family. A configuration network has taken none: what it says is all there is.
+std::vector<NetworkSubnet> decode_subnets(const Json& json, const char* config_key,
+                                          const char* info_key) {
+    std::vector<NetworkSubnet> out;
+    const Json configs = Json::parse(text_of(json, config_key), nullptr, false);
+    if (bool_of(json, "configOnly")) {
+        for (const Json& config : configs.is_array() ? configs : Json::array()) {
+            NetworkSubnet subnet;
+            decode_config(config, subnet);
+            subnet.subnet =
+                IpPrefix::parse(text_of(config, "PreferredPool")).value_or(IpPrefix()).masked();
+            subnet.gateway = IpAddress::parse(text_of(config, "Gateway")).value_or(IpAddress());
+            if (subnet.configured) out.push_back(std::move(subnet));
+        }
+        return out;
+    }
+    const Json infos = Json::parse(text_of(json, info_key), nullptr, false);
+    for (std::size_t i = 0; infos.is_array() && i < infos.size(); ++i) {
+        NetworkSubnet subnet;
+        if (configs.is_array() && i < configs.size()) decode_config(configs[i], subnet);
+        if (decode_info(infos[i], subnet)) out.push_back(std::move(subnet));
     }
     return out;
 }
@@ -108,10 +131,10 @@ std::optional<NetworkSubnet> decode_subnet(const Json& json, const char* config_
 Json bridge_record(const Network& network) {
     const BridgeSettings& bridge = network.bridge;
     const NetworkRecord& record = network.record;
-    const auto gateway = [&](const std::optional<NetworkSubnet>& subnet, const char* name) {
-        if (!subnet) return std::string("<nil>");
-        const auto found = subnet->aux.find(name);
-        return found == subnet->aux.end() ? std::string("<nil>") : found->second.str();
+    const auto gateway = [](const std::vector<NetworkSubnet>& subnets, const char* name) {
+        if (subnets.empty()) return std::string("<nil>");
+        const auto found = subnets.front().aux.find(name);
+        return found == subnets.front().aux.end() ? std::string("<nil>") : found->second.str();
     };
     std::string trusted;
     for (const std::string& name : bridge.trusted_interfaces) {
@@ -124,8 +147,8 @@ Json bridge_record(const Network& network) {
         {"EnableIPv4", record.enable_ipv4},
         {"EnableIPv6", record.enable_ipv6},
         {"EnableIPMasquerade", bridge.masquerade},
-        {"GwModeIPv4", ""},
-        {"GwModeIPv6", ""},
+        {"GwModeIPv4", gateway_mode_name(bridge.mode4)},
+        {"GwModeIPv6", gateway_mode_name(bridge.mode6)},
         {"EnableICC", bridge.icc},
         {"TrustedHostInterfaces", trusted},
         {"InhibitIPv4", bridge.inhibit_ipv4},
@@ -139,12 +162,13 @@ Json bridge_record(const Network& network) {
         {"DefaultGatewayIPv6", gateway(network.v6, "DefaultGatewayIPv6")},
         {"ContainerIfacePrefix", bridge.interface_prefix == "eth" ? "" : bridge.interface_prefix},
         {"BridgeIfaceCreator", bridge.creator}};
-    if (network.v4) {
-        out["AddressIPv4"] = IpPrefix{network.v4->gateway, network.v4->subnet.bits}.str();
-    }
-    if (network.v6) {
-        out["AddressIPv6"] = IpPrefix{network.v6->gateway, network.v6->subnet.bits}.str();
-    }
+    // Without a gateway the bridge's address is the pool's, as the driver begins with.
+    const auto address = [](const NetworkSubnet& subnet) {
+        return subnet.gateway ? IpPrefix{subnet.gateway, subnet.subnet.bits}.str()
+                              : subnet.subnet.str();
+    };
+    if (!network.v4.empty()) out["AddressIPv4"] = address(network.v4.front());
+    if (!network.v6.empty()) out["AddressIPv6"] = address(network.v6.front());
     return out;
 }
 
@@ -159,15 +183,18 @@ Json sublink_record(const Network& network) {
              {"Internal", sublink.internal},
              {"CreatedSubIface", sublink.created_parent}};
     if (!macvlan) out["IpvlanFlag"] = sublink.flag;
-    const auto subnets = [&](const char* name, const std::optional<NetworkSubnet>& subnet) {
-        if (!subnet) return;
-        const IpPrefix gateway{subnet->gateway, subnet->subnet.bits};
-        out[name] = Json::array({{{"SubnetIP", subnet->subnet.str()},
-                                  {"GwIP", subnet->gateway ? gateway.str() : "<nil>"}}})
-                        .dump();
+    const auto add_subnets = [&](const char* name, const std::vector<NetworkSubnet>& subnets) {
+        if (subnets.empty()) return;
+        Json list = Json::array();
+        for (const NetworkSubnet& subnet : subnets) {
+            const IpPrefix gateway{subnet.gateway, subnet.subnet.bits};
+            list.push_back({{"SubnetIP", subnet.subnet.str()},
+                            {"GwIP", subnet.gateway ? gateway.str() : "<nil>"}});
+        }
+        out[name] = list.dump();
     };
-    subnets("Ipv4Subnets", network.v4);
-    subnets("Ipv6Subnets", network.v6);
+    add_subnets("Ipv4Subnets", network.v4);
+    add_subnets("Ipv6Subnets", network.v6);
     return out;
 }
 
@@ -176,19 +203,8 @@ std::string sublink_key(const Network& network) {
     return fmt::format("{}/network/{}/", network.record.driver, network.record.id);
 }
 
-/// Several subnets of a family are for Docker; here they are only kept.
-bool has_one_subnet_each(const Json& json) {
-    for (const char* key : {"ipamV4Info", "ipamV6Info", "ipamV4Config", "ipamV6Config"}) {
-        const Json infos = Json::parse(text_of(json, key), nullptr, false);
-        if (infos.is_array() && infos.size() > 1) return false;
-    }
-    return true;
-}
-
 /// The driver's part of a macvlan or ipvlan network; false when it is not understood.
-bool decode_sublink(const Json& json, const std::map<std::string, std::string>& records,
-                    Network& network) {
-    if (!has_one_subnet_each(json)) return false;
+bool decode_sublink(const std::map<std::string, std::string>& records, Network& network) {
     try {
         network.sublink =
             parse_sublink(network.record.driver, network.record.options, network.record.internal);
@@ -233,15 +249,15 @@ Json network_record(const Network& network) {
              {"configFrom", record.config_from},
              {"loadBalancerIP", ""},
              {"loadBalancerMode", "NAT"},
-             {"skipGwAllocIPv4", network.sublink && network.sublink->internal},
-             {"skipGwAllocIPv6", network.sublink && network.sublink->internal}};
-    if (network.v4) {
-        out["ipamV4Config"] = encode_config(*network.v4);
-        if (!record.config_only) out["ipamV4Info"] = encode_info(*network.v4);
+             {"skipGwAllocIPv4", network.is_without_gateway(/*v6=*/false)},
+             {"skipGwAllocIPv6", network.is_without_gateway(/*v6=*/true)}};
+    if (!network.v4.empty()) {
+        out["ipamV4Config"] = encode_configs(network.v4);
+        if (!record.config_only) out["ipamV4Info"] = encode_infos(network.v4);
     }
-    if (network.v6) {
-        out["ipamV6Config"] = encode_config(*network.v6);
-        if (!record.config_only) out["ipamV6Info"] = encode_info(*network.v6);
+    if (!network.v6.empty()) {
+        out["ipamV6Config"] = encode_configs(network.v6);
+        if (!record.config_only) out["ipamV6Info"] = encode_infos(network.v6);
     }
     return out;
 }
@@ -270,8 +286,8 @@ Network decode_network(const Json& json) {
         record.options = strings_of(*generic, generic_key);
     }
     record.options.given = true;
-    out.v4 = decode_subnet(json, "ipamV4Config", "ipamV4Info");
-    out.v6 = decode_subnet(json, "ipamV6Config", "ipamV6Info");
+    out.v4 = decode_subnets(json, "ipamV4Config", "ipamV4Info");
+    out.v6 = decode_subnets(json, "ipamV6Config", "ipamV6Info");
     return out;
 }
 
@@ -302,8 +318,7 @@ std::vector<Network> decode_networks(const std::map<std::string, std::string>& r
         Network network = decode_network(json);
         const std::string& driver = network.record.driver;
         const bool known = driver == "bridge" || driver == "host" || driver == "null";
-        if (network.record.config_only ? !has_one_subnet_each(json)
-                                       : !known && !decode_sublink(json, records, network)) {
+        if (!network.record.config_only && !known && !decode_sublink(records, network)) {
             // Not ours to understand: every record of it is kept as it is.
             for (const auto& [other, value] : records) {
                 if (other.find("/" + network.record.id) != std::string::npos) {
@@ -329,28 +344,31 @@ model::Ipam shown_ipam(const Network& network) {
     model::Ipam out;
     out.driver = network.record.ipam.driver.empty() ? "default" : network.record.ipam.driver;
     out.options = network.record.ipam.options;
-    for (const std::optional<NetworkSubnet>* subnet : {&network.v4, &network.v6}) {
-        if (!*subnet) continue;
-        model::IpamConfig config;
-        config.subnet = (*subnet)->subnet.str();
-        config.ip_range = (*subnet)->range.str();
-        // Docker shows what was asked for, and what it chose only where nothing was.
-        if (!(*subnet)->configured || (*subnet)->gateway_configured) {
-            config.gateway = (*subnet)->gateway.str();
+    for (const std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
+        for (const NetworkSubnet& subnet : *subnets) {
+            model::IpamConfig config;
+            config.subnet = subnet.subnet.str();
+            config.ip_range = subnet.range.str();
+            // Docker shows what was asked for, and what it chose only where nothing was.
+            if (!subnet.configured || subnet.gateway_configured) {
+                config.gateway = subnet.gateway.str();
+            }
+            for (const auto& [name, address] : subnet.aux) {
+                config.aux_address[name] = address.str();
+            }
+            out.config.push_back(std::move(config));
+            out.config.given = true;
         }
-        for (const auto& [name, address] : (*subnet)->aux) {
-            config.aux_address[name] = address.str();
-        }
-        out.config.push_back(std::move(config));
-        out.config.given = true;
     }
     return out;
 }
 
 std::vector<std::string> static_subnets(const Network& network) {
     std::vector<std::string> out;
-    for (const std::optional<NetworkSubnet>* subnet : {&network.v4, &network.v6}) {
-        if (*subnet && (*subnet)->configured) out.push_back((*subnet)->subnet.str());
+    for (const std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
+        for (const NetworkSubnet& subnet : *subnets) {
+            if (subnet.configured) out.push_back(subnet.subnet.str());
+        }
     }
     return out;
 }

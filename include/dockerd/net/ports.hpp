@@ -53,7 +53,7 @@ struct PublishedPort {
     std::uint16_t container_port = 0;
     IpAddress container_ip;
     IpAddress host_ip;  ///< 0.0.0.0 and :: are two entries
-    std::uint16_t host_port = 0;
+    std::uint16_t host_port = 0;  ///< 0: reached by the container's own address only
 
     friend bool operator==(const PublishedPort&, const PublishedPort&) = default;
 };

@@ -61,9 +61,81 @@ TEST(PlanFilter, InternalNetworkStaysInside) {
     EXPECT_TRUE(plan_source(NftFamily::ip, {network}, false).empty());
 }
 
-FirewallPort port(const char* host_ip) {
-    return {"docker0",
-            {Protocol::tcp, 80, *IpAddress::parse("172.17.0.2"), *IpAddress::parse(host_ip), 8080}};
+/// The rules that are one network's own.
+std::vector<std::string> own_rules(const FirewallNetwork& network, NftFamily family) {
+    auto out = texts(plan_filter(family, {network}));
+    out.erase(out.begin(), out.begin() + 3);
+    return out;
+}
+
+// What Docker 28.2.2 writes for gateway_mode_ipv4=routed, and in the same order in each chain.
+TEST(PlanFilter, RoutedNetworkIsReachedByItsPublishedPorts) {
+    FirewallNetwork network = docker0();
+    network.access4 = Access::routed;
+    network.subnet6 = *IpPrefix::parse("fd00::/64");
+    EXPECT_THAT(
+        own_rules(network, NftFamily::ip),
+        ElementsAre("-A DOCKER-ISOLATION-STAGE-1 -i docker0 -m conntrack --ctstate "
+                    "RELATED,ESTABLISHED -j ACCEPT",
+                    "-A DOCKER-ISOLATION-STAGE-1 -o docker0 -j RETURN",
+                    "-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 "
+                    "-j DOCKER-ISOLATION-STAGE-2",
+                    "-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP",
+                    "-A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                    "-A DOCKER-BRIDGE -o docker0 -j DOCKER",
+                    "-A DOCKER -o docker0 -p icmp -j ACCEPT",
+                    "-A DOCKER ! -i docker0 -o docker0 -j DROP",
+                    "-A DOCKER-FORWARD -i docker0 -j ACCEPT"));
+    // The other family has a mode of its own.
+    EXPECT_THAT(own_rules(network, NftFamily::ip6), testing::SizeIs(7));
+    EXPECT_TRUE(plan_source(NftFamily::ip, {network}, false).empty());
+    EXPECT_EQ(plan_source(NftFamily::ip6, {network}, false).size(), 1U);
+    EXPECT_TRUE(plan_endpoint(network, *IpAddress::parse("172.17.0.2"), {}).empty());
+    EXPECT_EQ(plan_endpoint(network, *IpAddress::parse("fd00::2"), {}).size(), 2U);
+    const PublishedPort direct{Protocol::udp, 80, *IpAddress::parse("172.17.0.2"),
+                               *IpAddress::parse("0.0.0.0"), 0};
+    EXPECT_TRUE(plan_port(direct).empty());
+    EXPECT_EQ(to_text(*plan_port_filter(network, direct, {})),
+              "-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p udp -m udp --dport 80 "
+              "-j ACCEPT");
+}
+
+TEST(PlanFilter, UnprotectedNetworkIsOpen) {
+    FirewallNetwork network = docker0();
+    network.access4 = Access::open;
+    EXPECT_THAT(
+        own_rules(network, NftFamily::ip),
+        ElementsAre("-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 "
+                    "-j DOCKER-ISOLATION-STAGE-2",
+                    "-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP",
+                    "-A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                    "-A DOCKER-BRIDGE -o docker0 -j DOCKER",
+                    "-A DOCKER ! -i docker0 -o docker0 -j ACCEPT",
+                    "-A DOCKER-FORWARD -i docker0 -j ACCEPT"));
+    EXPECT_EQ(plan_source(NftFamily::ip, {network}, false).size(), 1U);
+    EXPECT_TRUE(plan_endpoint(network, *IpAddress::parse("172.17.0.2"), {}).empty());
+    const PublishedPort port{Protocol::tcp, 80, *IpAddress::parse("172.17.0.2"),
+                             *IpAddress::parse("0.0.0.0"), 8080};
+    EXPECT_EQ(plan_port(port).size(), 1U);
+    EXPECT_FALSE(plan_port_filter(network, port, {.allow_direct_routing = true}));
+}
+
+// Docker's rules depend on which network was there first.
+TEST(PlanFilter, InternalNetworkIsClosedToARoutedOne) {
+    FirewallNetwork routed = docker0();
+    routed.access4 = Access::routed;
+    FirewallNetwork internal = docker0();
+    internal.bridge = "inside";
+    internal.subnet4 = *IpPrefix::parse("172.18.0.0/16");
+    internal.internal = true;
+    const auto rules = texts(plan_filter(NftFamily::ip, {routed, internal}));
+    EXPECT_EQ(rules[3], "-A DOCKER-ISOLATION-STAGE-1 ! -s 172.18.0.0/16 -o inside -j DROP");
+    EXPECT_EQ(rules[4], "-A DOCKER-ISOLATION-STAGE-1 ! -d 172.18.0.0/16 -i inside -j DROP");
+    EXPECT_EQ(rules[6], "-A DOCKER-ISOLATION-STAGE-1 -o docker0 -j RETURN");
+}
+
+PublishedPort port(const char* host_ip) {
+    return {Protocol::tcp, 80, *IpAddress::parse("172.17.0.2"), *IpAddress::parse(host_ip), 8080};
 }
 
 TEST(PlanPort, AnyAddressIsOneElement) {
@@ -93,16 +165,27 @@ TEST(PlanEndpoint, AnswersToItsBridgeOnly) {
     FirewallOptions open;
     open.allow_direct_routing = true;
     EXPECT_TRUE(plan_endpoint(docker0(), *IpAddress::parse("172.17.0.2"), open).empty());
-    EXPECT_EQ(to_text(*plan_port_filter(port("0.0.0.0"), open)),
+    EXPECT_EQ(to_text(*plan_port_filter(docker0(), port("0.0.0.0"), open)),
               "-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 "
               "-j ACCEPT");
-    EXPECT_FALSE(plan_port_filter(port("0.0.0.0"), {}));
+    EXPECT_FALSE(plan_port_filter(docker0(), port("0.0.0.0"), {}));
+    FirewallNetwork trusting = docker0();
+    trusting.trusted_interfaces = {"lan0"};
+    EXPECT_EQ(plan_endpoint(trusting, *IpAddress::parse("172.17.0.2"), {}).size(), 3U);
+    EXPECT_TRUE(plan_port_filter(trusting, port("0.0.0.0"), {}));
 }
 
 TEST(PlanSource, MasqueradesWhatLeavesAndHairpins) {
     EXPECT_EQ(plan_source(NftFamily::ip, {docker0()}, false),
               (std::vector<SourceRule>{{*IpPrefix::parse("172.17.0.0/16"), "docker0", true, {}}}));
     EXPECT_EQ(plan_source(NftFamily::ip, {docker0()}, true).size(), 2U);
+    FirewallNetwork network = docker0();
+    network.snat4 = *IpAddress::parse("192.0.2.7");
+    EXPECT_EQ(plan_source(NftFamily::ip, {network}, false),
+              (std::vector<SourceRule>{
+                  {*IpPrefix::parse("172.17.0.0/16"), "docker0", true, network.snat4}}));
+    network.masquerade = false;
+    EXPECT_TRUE(plan_source(NftFamily::ip, {network}, false).empty());
 }
 
 TEST(FirewallDamage, IsWhatOthersTakeAwayOfOurs) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include <dockerd/base/error.hpp>
 
 namespace dockerd::net {
@@ -88,6 +90,38 @@ TEST(Ipam, LargeIpv6SubnetStartsAtOne) {
     const IpPrefix subnet = ipam.take_subnet(prefix("fd00:1::/64"));
     EXPECT_EQ(ipam.take_any(subnet)->str(), "fd00:1::1");
     EXPECT_EQ(ipam.take_any(subnet)->str(), "fd00:1::2");
+}
+
+TEST(Ipam, RangeOfAWideIpv6Subnet) {
+    Ipam ipam;
+    const IpPrefix subnet = ipam.take_subnet(prefix("fd00:1::/48"), prefix("fd00:1:0:5::/64"));
+    EXPECT_EQ(ipam.take_any(subnet, prefix("fd00:1:0:5::/64"))->str(), "fd00:1:0:5::");
+    EXPECT_EQ(ipam.take_any(subnet, prefix("fd00:1:0:5::/64"))->str(), "fd00:1:0:5::1");
+    ipam.take(subnet, *IpAddress::parse("fd00:1:0:6::1"));
+    EXPECT_EQ(message_of([&] { ipam.take(subnet, *IpAddress::parse("fd00:1:0:5::1")); }),
+              "Address already in use");
+}
+
+TEST(Ipam, NetworksShareASubnetByRanges) {
+    Ipam ipam;
+    const IpPrefix low = prefix("10.0.0.0/25");
+    const IpPrefix high = prefix("10.0.0.128/25");
+    const IpPrefix subnet = ipam.take_subnet(prefix("10.0.0.0/24"), low);
+    ipam.take_subnet(subnet, high);
+    const std::string overlap =
+        "invalid pool request: Pool overlaps with other one on this address space";
+    EXPECT_EQ(message_of([&] { ipam.take_subnet(subnet, high); }), overlap);
+    EXPECT_EQ(message_of([&] { ipam.take_subnet(subnet); }), overlap);
+    ipam.take(subnet, *IpAddress::parse("10.0.0.128"));
+    EXPECT_EQ(ipam.take_any(subnet, high)->str(), "10.0.0.129");
+    // The first goes: what the second has stays taken.
+    ipam.release_subnet(subnet, low);
+    ipam.take_subnet(subnet, low);
+    EXPECT_EQ(ipam.take_any(subnet, high)->str(), "10.0.0.130");
+    ipam.release_subnet(subnet, low);
+    ipam.release_subnet(subnet, high);
+    EXPECT_EQ(ipam.take_subnet(subnet), subnet);
+    EXPECT_EQ(ipam.take_any(subnet)->str(), "10.0.0.1");
 }
 
 }  // namespace

@@ -113,6 +113,28 @@ TEST(PlanPorts, ExactPortsComeFirstAndAddressesShareAPort) {
     EXPECT_EQ(groups[1].size(), 2U);
 }
 
+TEST(PlanPorts, RoutedModeWantsNoPortOfTheHost) {
+    PublishTarget target = v4_only;
+    target.container6 = ip("fd00::2");
+    target.direct4 = true;
+    const auto groups =
+        plan_ports({{Protocol::tcp, 80, ip("127.0.0.1"), 8080, 8080}, {Protocol::tcp, 90, {}, 0, 0}},
+                   target, true, true);
+    ASSERT_EQ(groups.size(), 2U);
+    EXPECT_EQ(to_text(groups[0][0]), "0.0.0.0:8080:172.17.0.2:80/tcp");
+    EXPECT_TRUE(groups[0][0].direct);
+    ASSERT_EQ(groups[1].size(), 2U);
+    EXPECT_TRUE(groups[1][0].direct);
+    EXPECT_EQ(to_text(groups[1][1]), "[::]::[fd00::2]:90/tcp");
+    EXPECT_FALSE(groups[1][1].direct);
+}
+
+TEST(PortMapText, PortsWithoutTranslationHaveNoHostPort) {
+    const auto map = port_map({{Protocol::tcp, 80, ip("172.17.0.2"), ip("0.0.0.0"), 0}}, {});
+    EXPECT_EQ(map.at("80/tcp").at(0).host_ip, "0.0.0.0");
+    EXPECT_EQ(map.at("80/tcp").at(0).host_port, "");
+}
+
 TEST(PortAllocator, RefusesAPortTwiceAndGivesItBack) {
     PortAllocator allocator(32768, 60999);
     const IpAddress any = ip("0.0.0.0");

@@ -50,7 +50,7 @@ TEST(NetworkRecords, ReadsDockersAndWritesItBack) {
     const auto again = decode_networks(encode_network(network));
     ASSERT_EQ(again.size(), 1U);
     EXPECT_EQ(again[0].record.created, network.record.created);
-    EXPECT_EQ(again[0].v4->subnet.str(), "10.9.0.0/24");
+    EXPECT_EQ(again[0].v4.at(0).subnet.str(), "10.9.0.0/24");
     EXPECT_EQ(encode_network(network).size(), 3U);
 }
 
@@ -58,16 +58,9 @@ TEST(NetworkRecords, KeepsForeignDriversAsTheyAre) {
     const std::map<std::string, std::string> remote{
         {"network/m1/", R"({"id":"m1","name":"lan","networkType":"weave","secret":1})"},
         {"weave/m1/", R"({"Parent":"eth0"})"}};
-    // Several subnets of a family are more than this daemon has.
-    const std::map<std::string, std::string> wide{
-        {"network/m2/",
-         R"({"id":"m2","name":"wide","networkType":"macvlan","ipamV4Info":"[{},{}]"})"},
-        {"macvlan/network/m2/", R"({"Parent":"eth0"})"}};
-    for (const auto& stored : {remote, wide}) {
-        const auto networks = decode_networks(stored);
-        ASSERT_EQ(networks.size(), 1U);
-        EXPECT_EQ(encode_network(networks[0]), stored);
-    }
+    const auto networks = decode_networks(remote);
+    ASSERT_EQ(networks.size(), 1U);
+    EXPECT_EQ(encode_network(networks[0]), remote);
 }
 
 TEST(NetworkRecords, MacvlanHasTheDriversOwnRecord) {
@@ -80,14 +73,22 @@ TEST(NetworkRecords, MacvlanHasTheDriversOwnRecord) {
     network.record.options["macvlan_mode"] = "vepa";
     network.sublink = parse_sublink("macvlan", network.record.options, false);
     network.sublink->created_parent = true;
-    network.v4 = NetworkSubnet{.subnet = *IpPrefix::parse("10.0.0.0/24"),
-                               .gateway = *IpAddress::parse("10.0.0.1")};
+    network.v4.push_back({.subnet = *IpPrefix::parse("10.0.0.0/24"),
+                          .gateway = *IpAddress::parse("10.0.0.1"),
+                          .configured = true});
+    network.v4.push_back({.subnet = *IpPrefix::parse("10.0.1.0/24"),
+                          .range = *IpPrefix::parse("10.0.1.128/25"),
+                          .gateway = *IpAddress::parse("10.0.1.7"),
+                          .aux = {{"host", *IpAddress::parse("10.0.1.8")}},
+                          .configured = true,
+                          .gateway_configured = true});
     const auto records = encode_network(network);
     EXPECT_EQ(nlohmann::json::parse(records.at("macvlan/network/m1/")),
               nlohmann::json::parse(
                   R"({"ID":"m1","Mtu":0,"Parent":"eth0.7","MacvlanMode":"vepa","Internal":false,
                       "CreatedSubIface":true,
-                      "Ipv4Subnets":"[{\"GwIP\":\"10.0.0.1/24\",\"SubnetIP\":\"10.0.0.0/24\"}]"})"));
+                      "Ipv4Subnets":"[{\"GwIP\":\"10.0.0.1/24\",\"SubnetIP\":\"10.0.0.0/24\"},)"
+                  R"({\"GwIP\":\"10.0.1.7/24\",\"SubnetIP\":\"10.0.1.0/24\"}]"})"));
     const auto read = decode_networks(records);
     ASSERT_EQ(read.size(), 1U);
     ASSERT_TRUE(read[0].sublink);
@@ -95,6 +96,12 @@ TEST(NetworkRecords, MacvlanHasTheDriversOwnRecord) {
     EXPECT_EQ(read[0].sublink->mode, "vepa");
     EXPECT_TRUE(read[0].sublink->created_parent);
     EXPECT_EQ(encode_network(read[0]), records);
+    ASSERT_EQ(read[0].record.ipam.config.size(), 2U);
+    EXPECT_EQ(read[0].record.ipam.config[0].gateway, "");
+    EXPECT_EQ(read[0].record.ipam.config[1].ip_range, "10.0.1.128/25");
+    EXPECT_EQ(read[0].record.ipam.config[1].aux_address.at("host"), "10.0.1.8");
+    EXPECT_EQ(read[0].record.static_subnets,
+              (std::vector<std::string>{"10.0.0.0/24", "10.0.1.0/24"}));
 }
 
 TEST(NetworkRecords, BrokenOnesAreLeftOut) {
@@ -119,6 +126,56 @@ TEST(BridgeOptions, RefusesBadValues) {
     EXPECT_EQ(message_of([&] { parse_bridge_options(options); }),
               "failed to parse com.docker.network.bridge.enable_icc value: maybe "
               "(strconv.ParseBool: parsing \"maybe\": invalid syntax)");
+}
+
+TEST(BridgeOptions, GatewayModes) {
+    const std::string bridge = "com.docker.network.bridge.";
+    model::StringMap options;
+    options[bridge + "gateway_mode_ipv4"] = "routed";
+    options[bridge + "gateway_mode_ipv6"] = "nat-unprotected";
+    const BridgeSettings settings = parse_bridge_options(options);
+    EXPECT_EQ(settings.mode4, GatewayMode::routed);
+    EXPECT_EQ(settings.mode6, GatewayMode::nat_unprotected);
+    options[bridge + "gateway_mode_ipv4"] = "isolated";
+    EXPECT_EQ(message_of([&] { parse_bridge_options(options); }),
+              "gateway mode 'isolated' can only be used for an internal network");
+    EXPECT_FALSE(parse_bridge_options(options, /*internal=*/true).has_address(/*v6=*/false));
+    EXPECT_TRUE(parse_bridge_options(options, /*internal=*/true).has_address(/*v6=*/true));
+    for (const char* bad : {"", "odd"}) {
+        options[bridge + "gateway_mode_ipv4"] = bad;
+        EXPECT_EQ(message_of([&] { parse_bridge_options(options); }),
+                  "failed to parse com.docker.network.bridge.gateway_mode_ipv4 value: " +
+                      std::string(bad) + " (unknown gateway mode " + bad + ")");
+    }
+}
+
+TEST(BridgeOptions, Mtu) {
+    model::StringMap options;
+    options["com.docker.network.driver.mtu"] = "1400x";
+    EXPECT_EQ(message_of([&] { parse_bridge_options(options); }),
+              "failed to parse com.docker.network.driver.mtu value: 1400x "
+              "(strconv.Atoi: parsing \"1400x\": invalid syntax)");
+    options["com.docker.network.driver.mtu"] = "99999999999999999999";
+    EXPECT_EQ(message_of([&] { parse_bridge_options(options); }),
+              "failed to parse com.docker.network.driver.mtu value: 99999999999999999999 "
+              "(strconv.Atoi: parsing \"99999999999999999999\": value out of range)");
+    Network network;
+    network.record.options["com.docker.network.driver.mtu"] = "-5";
+    network.bridge = parse_bridge_options(network.record.options);
+    EXPECT_EQ(message_of([&] { validate_bridge(network); }), "invalid MTU number: -5");
+}
+
+TEST(BridgeOptions, RefusesIpv6SubnetsOfOtherUse) {
+    for (const auto& [subnet, text] :
+         {std::pair{"ff02::/64", "multicast subnet 'ff02::/64' is not allowed"},
+          std::pair{"fe80::/80", "'fe80::/80' clashes with the Link-Local prefix 'fe80::/64'"}}) {
+        Network network;
+        network.v6.push_back({.subnet = *IpPrefix::parse(subnet)});
+        EXPECT_EQ(message_of([&] { validate_bridge(network); }), text);
+    }
+    Network network;
+    network.v6.push_back({.subnet = *IpPrefix::parse("fe80::/64")});
+    EXPECT_EQ(message_of([&] { validate_bridge(network); }), "no error");
 }
 
 TEST(SandboxState, RoundTrips) {
