@@ -240,6 +240,7 @@ private:
     void show_names(const SandboxState& sandbox);
 
     // networks_restore.cpp
+    void drop_unplugged(SandboxState& sandbox);
     void adopt(SandboxState& sandbox, EndpointInfo& endpoint, const std::string& container_id,
                const std::string& container_name);
 

@@ -72,6 +72,14 @@ void NetworksImpl::adopt(SandboxState& sandbox, EndpointInfo& endpoint,
     sandbox.ports.emplace(endpoint.endpoint_id, std::move(bound));
 }
 
+/// A daemon that died while a container left a network may have taken its link away already.
+void NetworksImpl::drop_unplugged(SandboxState& sandbox) {
+    const base::Lock lock(links_mutex_);
+    std::erase_if(sandbox.endpoints, [&](const EndpointInfo& endpoint) {
+        return !endpoint.host_interface.empty() && !links_.find(endpoint.host_interface);
+    });
+}
+
 std::unique_ptr<Sandbox> NetworksImpl::restore(std::string_view saved,
                                                const std::string& container_id,
                                                const std::string& container_name) {
@@ -91,6 +99,7 @@ std::unique_ptr<Sandbox> NetworksImpl::restore(std::string_view saved,
         visit.enter(state->netns);
         state->links = std::make_unique<Links>();
     }
+    drop_unplugged(*state);
     for (EndpointInfo& endpoint : state->endpoints) {
         adopt(*state, endpoint, container_id, container_name);
     }

@@ -243,6 +243,7 @@ private:
     void sweep_layers();
     void restore_one(const ContainerRef& container);
     void readopt_resources(Container& container, bool lives);
+    void finish_connections(Container& container) DOCKERD_REQUIRES(container.operation);
     static void show_network(Container& container);
     void adopt_running(const ContainerRef& container, runtime::Recovered found);
     void apply_policy_at_start(const ContainerRef& container);

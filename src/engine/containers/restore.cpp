@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
@@ -97,6 +98,8 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
     sys::make_directories(options_.exec_root + "/containers", 0700);
     sys::make_directories(options_.exec_root + "/sandboxes", 0700);
     sys::make_directories(options_.exec_root + "/commits", 0700);
+    store::sweep_temporaries(
+        store::open_or_make_directory(options_.exec_root + "/sandboxes").get());
     forget_earlier_boot(options_.exec_root);
     runtime::RuntimeEvents events;
     events.on_exit = [this](const std::string& id, const runtime::ExitInfo& exit) {
@@ -234,7 +237,10 @@ void Containers::readopt_resources(Container& container, bool lives) {
         try {
             container.sandbox =
                 parts_.networks.restore(*saved, container.id, record.name.substr(1));
-            if (lives) show_network(container);
+            if (lives) {
+                finish_connections(container);
+                show_network(container);
+            }
         } catch (const base::Error& error) {
             base::log::debug("container {}: its network is gone: {}", container.id, error.what());
         }
@@ -254,6 +260,30 @@ void Containers::readopt_resources(Container& container, bool lives) {
             container.held_mounts.push_back({HeldMount::Kind::image, point.id, {}, {}});
         }
     }
+}
+
+/// A daemon that died in the middle of a connect or disconnect has answered nobody: the container
+/// is on the networks that both its own file and its namespace have.
+void Containers::finish_connections(Container& container) {
+    auto& networks = container.record.network.networks;
+    const std::vector<net::EndpointInfo> endpoints = container.sandbox->endpoints();
+    bool changed = false;
+    for (const auto& endpoint : endpoints) {
+        if (networks.contains(endpoint.network_name) || !parts_.networks.find(endpoint.network_id)) {
+            continue;
+        }
+        parts_.networks.leave(*container.sandbox, endpoint.network_id,
+                              wanted_ports(container.record));
+        changed = true;
+    }
+    const auto left = std::erase_if(networks, [&](const auto& entry) {
+        return !container.record.config.network_disabled &&
+               std::ranges::find(endpoints, entry.first, &net::EndpointInfo::network_name) ==
+                   endpoints.end();
+    });
+    if (left == 0 && !changed) return;
+    save_network_state(container);
+    save_relaxed(container.record);
 }
 
 /// What the container's own file says of its network is older than its start when the daemon died
