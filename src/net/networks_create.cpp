@@ -279,6 +279,7 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
     const bool bridged = record.driver == "bridge";
     if (bridged) {
         network->bridge = parse_bridge_options(record.options, record.internal);
+        network->announcing = parse_announcing(record.options);
         if (network->bridge.name.empty()) network->bridge.name = "br-" + record.id.substr(0, 12);
     }
     allocate(*network, request);

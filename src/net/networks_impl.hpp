@@ -11,6 +11,7 @@
 #include <dockerd/base/mutex.hpp>
 #include <dockerd/net/networks.hpp>
 
+#include "announcer.hpp"
 #include "firewall.hpp"
 #include "firewall_watch.hpp"
 #include "ipam.hpp"
@@ -83,6 +84,7 @@ struct Network {
     std::map<std::string, std::string> foreign;
     /// Who had an address last: others may still remember that MAC.
     std::map<IpAddress, MacAddress> last_macs;
+    Announcing announcing;
     bool deleting = false;
 
     /// Nobody is there who could be the gateway: no address is set aside for one.
@@ -118,6 +120,14 @@ model::Ipam shown_ipam(const Network& network);
 /// The subnets a user asked for.
 std::vector<std::string> static_subnets(const Network& network);
 
+/// Of which of the host's families an endpoint's ports are published.
+struct PortRole {
+    bool v4 = false;
+    bool v6 = false;
+
+    friend bool operator==(const PortRole&, const PortRole&) = default;
+};
+
 struct SandboxState {
     std::string id;
     std::string key;
@@ -126,6 +136,7 @@ struct SandboxState {
     std::unique_ptr<Links> links;  ///< inside the namespace
     std::vector<EndpointInfo> endpoints;
     std::map<std::string, std::vector<BoundPort>> ports;  ///< by endpoint
+    std::map<std::string, PortRole> port_roles;           ///< by endpoint
     std::map<std::string, std::int64_t> priorities;       ///< by endpoint: GwPriority
     DnsSettings dns;
     ResolverPorts resolver_ports;
@@ -225,10 +236,16 @@ private:
     // networks_ports.cpp
     static bool leads_before(const SandboxState& sandbox, const EndpointInfo& one,
                              const EndpointInfo& other);
-    static EndpointInfo* leading_endpoint(SandboxState& sandbox);
-    void publish(SandboxState& sandbox, const Network& network, EndpointInfo& info,
+    /// The endpoints with the gateways that count; null where there is none.
+    struct Leaders {
+        const EndpointInfo* v4 = nullptr;
+        const EndpointInfo* v6 = nullptr;
+    };
+    static Leaders leaders(const SandboxState& sandbox, const EndpointInfo* joining);
+    static PortRole role_of(const EndpointInfo& endpoint, const Leaders& lead);
+    void publish(SandboxState& sandbox, const Network& network, EndpointInfo& info, PortRole role,
                  const std::vector<PortMapping>& wanted);
-    void republish(SandboxState& sandbox, EndpointInfo& info,
+    void republish(SandboxState& sandbox, EndpointInfo& info, PortRole role,
                    const std::vector<PortMapping>& wanted) noexcept;
     void move_ports(SandboxState& sandbox, const std::vector<PortMapping>& wanted) noexcept;
     void publish_joining(SandboxState& sandbox, const Network& network, EndpointInfo& info,
@@ -251,8 +268,7 @@ private:
     mutable base::Mutex mutex_;
     base::Mutex links_mutex_;
     Links links_;
-    base::Mutex packet_mutex_;
-    base::Fd packet_;  ///< sends ARP announcements; opened with the first
+    Announcer announcer_;
     Ipam ipam_;
     std::map<std::string, std::shared_ptr<Network>> networks_;  ///< by id
     std::set<std::string> live_keys_;

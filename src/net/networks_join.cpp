@@ -1,13 +1,8 @@
 #include <fcntl.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -40,18 +35,6 @@ std::string free_interface(const SandboxState& sandbox, const std::string& prefi
         }
     }
 }
-
-/// An ARP announcement: address `ip` is at `mac`.
-struct ArpFrame {
-    std::uint8_t to[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    std::uint8_t from[6];
-    std::uint8_t fixed[10] = {0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1};
-    std::uint8_t sender_mac[6];
-    std::uint8_t sender_ip[4];
-    std::uint8_t target_mac[6] = {};
-    std::uint8_t target_ip[4];
-};
-static_assert(sizeof(ArpFrame) == 42);
 
 }  // namespace
 
@@ -191,10 +174,6 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
     if (!network.v4.empty()) {
         info.ipv4 = assign_address(network, wanted.ipv4_address, false);
         if (gateways) info.gateway = gateway_of(network, info.ipv4.address);
-        const auto last = network.last_macs.find(info.ipv4.address);
-        joining.announce =
-            announce_all_ || (last != network.last_macs.end() && last->second != info.mac);
-        network.last_macs[info.ipv4.address] = info.mac;
     }
     if (!network.v6.empty() && joining.ipv6) {
         try {
@@ -204,6 +183,12 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
             throw;
         }
         if (gateways) info.ipv6_gateway = gateway_of(network, info.ipv6.address);
+    }
+    for (const IpPrefix& address : {info.ipv4, info.ipv6}) {
+        if (!address) continue;
+        const auto [last, is_new] = network.last_macs.try_emplace(address.address, info.mac);
+        if (announce_all_ || (!is_new && last->second != info.mac)) joining.announce = true;
+        last->second = info.mac;
     }
     const auto name = settings.driver_opts.find("com.docker.network.endpoint.ifname");
     info.interface = name != settings.driver_opts.end()
@@ -402,50 +387,31 @@ void NetworksImpl::wait_until_forwarding(const Joining& joining) {
     }
 }
 
-/// Tells who knew the address with another MAC: the host by its table, the others by ARP.
+/// Tells who knew an address with another MAC: the host by its table, the others by frames.
 void NetworksImpl::announce(const Joining& joining) {
     const EndpointInfo& info = joining.info;
-    if (!joining.announce || !info.ipv4) return;
-    try {
-        const base::Lock lock(links_mutex_);
-        links_.set_neighbour(joining.network->bridge_index, info.ipv4.address, info.mac);
-    } catch (const base::Error& error) {
-        // Mostly the host does not remember the address at all (ENOENT).
-        if (error.errno_value() != ENOENT) log::debug("{}, ignoring", error.what());
+    if (!joining.announce) return;
+    const int bridge = joining.network->bridge_index;
+    for (const IpPrefix& address : {info.ipv4, info.ipv6}) {
+        if (!address) continue;
+        try {
+            const base::Lock lock(links_mutex_);
+            links_.set_neighbour(bridge, address.address, info.mac);
+        } catch (const base::Error& error) {
+            // Mostly the host does not remember the address at all (ENOENT).
+            if (error.errno_value() != ENOENT) log::debug("{}, ignoring", error.what());
+        }
     }
-    try {
-        const base::Lock lock(packet_mutex_);
-        // Kept open: closing a packet socket waits for an RCU grace period. Protocol 0 receives
-        // nothing.
-        if (!packet_) packet_.reset(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
-        if (!packet_) base::throw_errno(errno, "packet socket");
-        ArpFrame frame;
-        std::memcpy(frame.from, info.mac.bytes.data(), 6);
-        std::memcpy(frame.sender_mac, info.mac.bytes.data(), 6);
-        std::memcpy(frame.sender_ip, info.ipv4.address.data(), 4);
-        std::memcpy(frame.target_ip, info.ipv4.address.data(), 4);
-        sockaddr_ll to{};
-        to.sll_family = AF_PACKET;
-        to.sll_ifindex = joining.network->bridge_index;
-        to.sll_halen = 6;
-        std::memset(to.sll_addr, 0xff, 6);
-        (void)::sendto(packet_.get(), &frame, sizeof frame, MSG_DONTWAIT,
-                       reinterpret_cast<const sockaddr*>(&to), sizeof to);
-    } catch (const base::Error& error) {
-        // The neighbours find out by themselves, only later.
-        log::debug("announce address: {}, ignoring", error.what());
-    }
+    announcer_.announce(info.endpoint_id,
+                        {bridge, info.mac, info.ipv4.address, info.ipv6.address},
+                        joining.network->announcing);
 }
 
-/// The endpoint with the highest priority that has a gateway leads outside.
-/// Source: moby libnetwork/sandbox.go, Endpoint.Less.
+/// Default routes lead by the endpoints that lead outside.
 void NetworksImpl::choose_gateway(SandboxState& sandbox) {
     for (const bool v6 : {false, true}) {
-        const EndpointInfo* best = nullptr;
-        for (const EndpointInfo& endpoint : sandbox.endpoints) {
-            if (!(v6 ? endpoint.ipv6_gateway : endpoint.gateway)) continue;
-            if (best == nullptr || leads_before(sandbox, endpoint, *best)) best = &endpoint;
-        }
+        const Leaders lead = leaders(sandbox, nullptr);
+        const EndpointInfo* best = v6 ? lead.v6 : lead.v4;
         IpAddress way = best == nullptr ? IpAddress() : v6 ? best->ipv6_gateway : best->gateway;
         for (const EndpointInfo& endpoint : sandbox.endpoints) {
             if (way || !endpoint.leads_by_link || !(v6 ? endpoint.ipv6 : endpoint.ipv4)) continue;
@@ -471,6 +437,7 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
     assign(joining);
     base::Undo forget([&]() noexcept {
         sandbox.priorities.erase(joining.info.endpoint_id);
+        sandbox.port_roles.erase(joining.info.endpoint_id);
         forget_member(joining.info);
     });
     sandbox.priorities[joining.info.endpoint_id] = request.settings.gw_priority;
@@ -512,6 +479,7 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
 /// Ports and rules of an endpoint away, and its address free for the next.
 void NetworksImpl::withdraw(const EndpointInfo& endpoint) noexcept {
     resolver_.remove_names(endpoint.network_id, endpoint.endpoint_id);
+    announcer_.forget(endpoint.endpoint_id);
     if (firewall_ && endpoint.driver == "bridge") firewall_->remove(endpoint.endpoint_id);
     forget_member(endpoint);
 }
@@ -528,6 +496,7 @@ void NetworksImpl::leave(Sandbox& handle, std::string_view reference,
     const EndpointInfo endpoint = *found;
     sandbox.endpoints.erase(found);
     sandbox.priorities.erase(endpoint.endpoint_id);
+    sandbox.port_roles.erase(endpoint.endpoint_id);
     if (const auto bound = sandbox.ports.find(endpoint.endpoint_id); bound != sandbox.ports.end()) {
         publisher_.release(bound->second);
         sandbox.ports.erase(bound);

@@ -27,7 +27,7 @@ bool NetworksImpl::leads_before(const SandboxState& sandbox, const EndpointInfo&
 
 /// Reserves the ports, opens the firewall, then serves what the kernel does not translate.
 void NetworksImpl::publish(SandboxState& sandbox, const Network& network, EndpointInfo& info,
-                           const std::vector<PortMapping>& wanted) {
+                           PortRole role, const std::vector<PortMapping>& wanted) {
     std::vector<BoundPort> bound;
     bool shielded = false;
     const base::Undo undo([&]() noexcept {
@@ -35,10 +35,11 @@ void NetworksImpl::publish(SandboxState& sandbox, const Network& network, Endpoi
         if (shielded && firewall_) firewall_->remove(info.endpoint_id);
         publisher_.release(bound);
     });
-    if (!wanted.empty()) {
+    if (!wanted.empty() && (role.v4 || role.v6)) {
         bound =
-            publisher_.bind(wanted, {.container4 = info.ipv4.address,
-                                     .container6 = info.ipv6.address,
+            publisher_.bind(wanted, {.container4 = role.v4 ? info.ipv4.address : IpAddress(),
+                                     .container6 = role.v6 ? info.ipv6.address : IpAddress(),
+                                     .v6_to_v4 = role.v4 && role.v6,
                                      .default_host_ip = network.bridge.binding_ip,
                                      .direct4 = network.bridge.mode4 == GatewayMode::routed,
                                      .direct6 = network.bridge.mode6 == GatewayMode::routed});
@@ -54,12 +55,13 @@ void NetworksImpl::publish(SandboxState& sandbox, const Network& network, Endpoi
     info.ports.clear();
     for (const BoundPort& port : bound) info.ports.push_back(port.port);
     sandbox.ports[info.endpoint_id] = std::move(bound);
+    sandbox.port_roles[info.endpoint_id] = role;
     bound.clear();
     shielded = false;
 }
 
-/// Publishes the ports anew: where `info`'s network is, `wanted` alone.
-void NetworksImpl::republish(SandboxState& sandbox, EndpointInfo& info,
+/// Gives the endpoint's ports back, if it has any, and publishes `wanted`.
+void NetworksImpl::republish(SandboxState& sandbox, EndpointInfo& info, PortRole role,
                              const std::vector<PortMapping>& wanted) noexcept {
     try {
         std::shared_ptr<Network> network;
@@ -73,54 +75,76 @@ void NetworksImpl::republish(SandboxState& sandbox, EndpointInfo& info,
         }
         info.ports.clear();
         if (firewall_) firewall_->remove(info.endpoint_id);
-        publish(sandbox, *network, info, wanted);
+        publish(sandbox, *network, info, role, wanted);
     } catch (const std::exception& error) {
         log::error("endpoint {}: publishing its ports: {}", info.endpoint_id, error.what());
     }
 }
 
-/// The endpoint by whose gateway the container leads outside; null when none does.
-EndpointInfo* NetworksImpl::leading_endpoint(SandboxState& sandbox) {
-    EndpointInfo* best = nullptr;
-    for (EndpointInfo& endpoint : sandbox.endpoints) {
-        if (!endpoint.gateway && !endpoint.ipv6_gateway) continue;
-        if (best == nullptr || leads_before(sandbox, endpoint, *best)) best = &endpoint;
+/// By whose gateways the container leads outside, `joining` included. The first endpoint with both
+/// families' leads for both, whichever one-family endpoints there are.
+/// Source: moby libnetwork/default_gateway.go, selectGatewayEndpoint.
+NetworksImpl::Leaders NetworksImpl::leaders(const SandboxState& sandbox,
+                                            const EndpointInfo* joining) {
+    std::vector<const EndpointInfo*> endpoints;
+    for (const EndpointInfo& endpoint : sandbox.endpoints) endpoints.push_back(&endpoint);
+    if (joining != nullptr) endpoints.push_back(joining);
+    std::ranges::sort(endpoints, [&](const EndpointInfo* one, const EndpointInfo* other) {
+        return leads_before(sandbox, *one, *other);
+    });
+    Leaders out;
+    for (const EndpointInfo* endpoint : endpoints) {
+        if (endpoint->gateway && endpoint->ipv6_gateway) return {endpoint, endpoint};
+        if (endpoint->gateway && out.v4 == nullptr) out.v4 = endpoint;
+        if (endpoint->ipv6_gateway && out.v6 == nullptr) out.v6 = endpoint;
     }
-    return best;
+    return out;
 }
 
-/// Ports are published on the network that leads outside, and on no other.
-/// Source: moby libnetwork/sandbox.go, Sandbox.getGatewayEndpoint; bridge, ProgramExternalConnectivity.
+/// Ports are published on the network that leads outside, and on no other; of both families when
+/// none leads outside with the other.
+/// Source: moby libnetwork/endpoint.go, updateExternalConnectivity.
+PortRole NetworksImpl::role_of(const EndpointInfo& endpoint, const Leaders& lead) {
+    if (endpoint.driver != "bridge") return {};
+    const bool first4 = lead.v4 == &endpoint;
+    const bool first6 = lead.v6 == &endpoint;
+    return {first4 || (first6 && lead.v4 == nullptr), first6 || (first4 && lead.v6 == nullptr)};
+}
+
+/// After a change of endpoints each has the ports that are its own now.
 void NetworksImpl::move_ports(SandboxState& sandbox,
                               const std::vector<PortMapping>& wanted) noexcept {
-    EndpointInfo* const leading = leading_endpoint(sandbox);
+    const Leaders lead = leaders(sandbox, nullptr);
+    // First what is given back, then what is taken: some of it is the same.
     for (EndpointInfo& endpoint : sandbox.endpoints) {
-        if (&endpoint != leading && !endpoint.ports.empty()) republish(sandbox, endpoint, {});
+        if (!endpoint.ports.empty() &&
+            sandbox.port_roles[endpoint.endpoint_id] != role_of(endpoint, lead)) {
+            republish(sandbox, endpoint, {}, {});
+        }
     }
-    if (leading == nullptr || leading->driver != "bridge") return;
-    if (leading->ports.empty() && !wanted.empty()) republish(sandbox, *leading, wanted);
+    for (EndpointInfo& endpoint : sandbox.endpoints) {
+        const PortRole role = role_of(endpoint, lead);
+        if ((role.v4 || role.v6) && endpoint.ports.empty() && !wanted.empty()) {
+            republish(sandbox, endpoint, role, wanted);
+        }
+    }
 }
 
-/// For an endpoint about to join: with its network in the lead, others give their ports back.
+/// For an endpoint about to join: where it leads, others give their ports back.
 void NetworksImpl::publish_joining(SandboxState& sandbox, const Network& network,
                                    EndpointInfo& info, const JoinRequest& request) {
-    bool leads = info.gateway || info.ipv6_gateway;
-    for (const EndpointInfo& other : sandbox.endpoints) {
-        const bool may_lead = other.gateway || other.ipv6_gateway;
-        leads = leads && !(may_lead && leads_before(sandbox, other, info));
-    }
+    const Leaders lead = leaders(sandbox, &info);
     base::Undo put_back([&]() noexcept { move_ports(sandbox, request.ports); });
-    if (leads) {
-        for (EndpointInfo& other : sandbox.endpoints) {
-            if (!other.ports.empty()) republish(sandbox, other, {});
+    for (EndpointInfo& other : sandbox.endpoints) {
+        const PortRole role = role_of(other, lead);
+        if (!other.ports.empty() && sandbox.port_roles[other.endpoint_id] != role) {
+            republish(sandbox, other, role, request.ports);
         }
     }
     base::in_context(
         fmt::format("driver failed programming external connectivity on endpoint {} ({})",
                     request.container_name, info.endpoint_id),
-        [&] {
-            publish(sandbox, network, info, leads ? request.ports : std::vector<PortMapping>());
-        });
+        [&] { publish(sandbox, network, info, role_of(info, lead), request.ports); });
     put_back.dismiss();
 }
 

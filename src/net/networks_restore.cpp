@@ -103,6 +103,10 @@ std::unique_ptr<Sandbox> NetworksImpl::restore(std::string_view saved,
     for (EndpointInfo& endpoint : state->endpoints) {
         adopt(*state, endpoint, container_id, container_name);
     }
+    const Leaders lead = leaders(*state, nullptr);
+    for (const EndpointInfo& endpoint : state->endpoints) {
+        state->port_roles[endpoint.endpoint_id] = role_of(endpoint, lead);
+    }
     // Its rules still lead to the ports of the last one.
     if (state->resolver_ports.udp != 0) open_resolver(*state);
     for (const EndpointInfo& endpoint : state->endpoints) add_names(*state, endpoint);

@@ -217,6 +217,7 @@ void NetworksImpl::restore_network(Network& network) {
             const int creator = network.bridge.creator;
             network.bridge =
                 parse_bridge_options(network.record.options, network.record.internal);
+            network.announcing = parse_announcing(network.record.options);
             network.bridge.creator = creator;
             if (network.bridge.name.empty()) {
                 network.bridge.name = "br-" + network.record.id.substr(0, 12);

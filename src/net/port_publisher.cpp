@@ -79,9 +79,9 @@ void expand(std::vector<PortRequest>& out, const PortMapping& mapping, const Pub
         out.push_back(request);
     }
     // Without an IPv6 address of its own a container gets the host's IPv6 by the proxy.
-    const IpAddress container = target.container6 ? target.container6
-                                : proxy           ? target.container4
-                                                  : IpAddress();
+    const IpAddress container = target.container6          ? target.container6
+                                : proxy && target.v6_to_v4 ? target.container4
+                                                           : IpAddress();
     if (!container || mapping.host_ip.is_v4()) return;
     request.container_ip = container;
     request.host_ip = mapping.host_ip;

@@ -59,6 +59,7 @@ struct PortRequest {
 struct PublishTarget {
     IpAddress container4;
     IpAddress container6;
+    bool v6_to_v4 = true;  ///< the host's IPv6 may lead to container4
     IpAddress default_host_ip;  ///< none is 0.0.0.0
     bool direct4 = false;       ///< gateway mode routed
     bool direct6 = false;

@@ -86,6 +86,55 @@ class GatewayPorts(Base):
         self.assertNotServed({})
 
 
+class Families(DaemonTestCase):
+    def call(self, method, path, body=None):
+        with self.daemon.client("1.50") as client:
+            return client.call(method, path, body)
+
+    def tearDown(self):
+        self.daemon.remove_containers()
+        for name in ("four", "six", "dual"):
+            self.call("DELETE", "/networks/" + name)
+        super().tearDown()
+
+    def assertBound(self, *addresses):
+        """What is published on the host, and answers there."""
+        seen = self.call("GET", "/containers/server/json")["NetworkSettings"]["Ports"]
+        self.assertEqual(seen, {"80/tcp": [{"HostIp": address, "HostPort": "8000"} for address in addresses]})
+        for address in addresses:
+            target = {"0.0.0.0": "127.0.0.1", "::": "::1"}[address]
+            wait_for(lambda: self.asked(target) == b"served\n", what="an answer at " + target)
+
+    def asked(self, address):
+        def ask():
+            try:
+                with socket.create_connection((address, 8000), timeout=5) as client:
+                    client.shutdown(socket.SHUT_WR)
+                    return b"".join(iter(lambda: client.recv(200), b""))
+            except OSError:
+                return None
+        return self.daemon.in_net(ask)
+
+    def test_each_by_the_network_that_leads_with_it(self):
+        for name, v4, v6 in (("four", True, False), ("six", False, True), ("dual", True, True)):
+            self.call("POST", "/networks/create", {"Name": name, "EnableIPv4": v4, "EnableIPv6": v6})
+        self.call("POST", "/containers/create?name=server", {
+            "Image": "kit", "Cmd": SERVER, "ExposedPorts": {"80/tcp": {}},
+            "HostConfig": {"NetworkMode": "four", "PortBindings": {"80/tcp": [{"HostPort": "8000"}]}},
+            "NetworkingConfig": {"EndpointsConfig": {"four": {}, "six": {}}}})
+        self.call("POST", "/containers/server/start")
+        self.assertBound("0.0.0.0", "::")
+        self.assertCli(0, "network", "connect", "dual", "server")  # both families: leads for both
+        self.assertBound("0.0.0.0", "::")
+        self.assertCli(0, "network", "disconnect", "dual", "server")
+        self.assertBound("0.0.0.0", "::")
+        self.assertCli(0, "network", "disconnect", "six", "server")
+        self.assertBound("0.0.0.0", "::")  # the host's IPv6 by the proxy
+        self.assertCli(0, "network", "connect", "six", "server")
+        self.assertCli(0, "network", "disconnect", "four", "server")
+        self.assertBound("::")
+
+
 class AnotherDaemon(Base):
     check_leaks = False  # a daemon that has just begun has not made all that it keeps
 
