@@ -1,4 +1,7 @@
-"""docker-compose as Debian has it: five services on three networks, their names, and one scaled to five."""
+"""docker-compose: five services on three networks, their names, and one scaled to five.
+
+The first Compose is Debian's docker-compose; DOCKERD_COMPOSE names a second one's program, where there is one.
+"""
 import json
 import os
 import shutil
@@ -33,9 +36,13 @@ services:
     networks:
       data:
         aliases: [store]
+    volumes: ["rows:/rows"]
   jobs:
     image: kit
+    command: ["sh", "-c", "echo at work; exec /payload pause"]
     networks: [data]
+volumes:
+  rows: {}
 networks:
   edge: {}
   app: {}
@@ -44,7 +51,10 @@ networks:
 
 
 @unittest.skipUnless(shutil.which("docker-compose"), "docker-compose is not installed")
-class Compose(DaemonTestCase):
+class First(DaemonTestCase):
+    program = "docker-compose"
+    joint = "_"  # in names of containers
+
     def setUp(self):
         super().setUp()
         base = tempfile.TemporaryDirectory()
@@ -55,7 +65,7 @@ class Compose(DaemonTestCase):
             file.write(FILE)
 
     def compose(self, *arguments):
-        done = subprocess.run(["docker-compose", *arguments], cwd=self.folder, env=self.daemon.cli_environment(),
+        done = subprocess.run([self.program, *arguments], cwd=self.folder, env=self.daemon.cli_environment(),
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual(done.returncode, 0, done.stdout)
         return done.stdout
@@ -63,7 +73,7 @@ class Compose(DaemonTestCase):
     def containers(self, service):
         filters = quote(json.dumps({"label": ["com.docker.compose.service=" + service]}))
         with self.daemon.client() as client:
-            return [one["Id"] for one in client.get("/containers/json?filters=" + filters)]
+            return [one["Id"] for one in client.get("/containers/json?all=1&filters=" + filters)]
 
     def inspect(self, container):
         with self.daemon.client() as client:
@@ -93,7 +103,7 @@ class Compose(DaemonTestCase):
             # By service, by alias, by container, by network; on the asker's networks and no others.
             self.assertEqual(self.ask("proxy", "web"), self.addresses("web", "app"))
             self.assertEqual(self.ask("proxy", "site"), self.addresses("web", "app"))
-            self.assertEqual(self.ask("proxy", "project_web_1"), self.addresses("web", "app"))
+            self.assertEqual(self.ask("proxy", self.joint.join(("project", "web", "1"))), self.addresses("web", "app"))
             self.assertEqual(self.ask("proxy", "web.project_app"), self.addresses("web", "app"))
             self.assertEqual(self.ask("web", "backend"), self.addresses("api", "app"))
             self.assertEqual(self.ask("api", "store"), self.addresses("db", "data"))
@@ -117,8 +127,36 @@ class Compose(DaemonTestCase):
             self.assertEqual(sorted(firsts), everyone)
             self.compose("up", "-d", "--scale", "web=1")
             self.assertEqual(self.ask("proxy", "web"), self.addresses("web", "app"))
+            self.life_of_the_project()
         finally:
-            self.compose("down", "-t", "1")
+            self.compose("down", "-v", "-t", "1")
+        with self.daemon.client() as client:
+            left = {"containers": client.get("/containers/json?all=1"), "volumes": client.get("/volumes")["Volumes"],
+                    "networks": [one["Name"] for one in client.get("/networks")]}
+        left["networks"].sort()
+        self.assertEqual(left, {"containers": [], "volumes": [], "networks": ["bridge", "host", "none"]})
+
+    def life_of_the_project(self):
+        """ps, logs, exec and restart; what a volume holds and what names lead to stays."""
+        shown = self.compose("ps")
+        for service in ("proxy", "web", "api", "db", "jobs"):
+            self.assertIn(self.joint.join(("project", service, "1")), shown)
+        self.assertIn("at work", self.compose("logs", "jobs"))
+        self.assertNotIn("at work", self.compose("logs", "web"))
+        self.compose("exec", "-T", "db", "sh", "-c", "echo kept >/rows/one")
+        before = {service: self.inspect(self.containers(service)[0])["State"]["StartedAt"] for service in ("db", "web")}
+        self.compose("restart", "-t", "1", "db")
+        after = {service: self.inspect(self.containers(service)[0])["State"]["StartedAt"] for service in ("db", "web")}
+        self.assertNotEqual(before["db"], after["db"])
+        self.assertEqual(before["web"], after["web"])
+        self.assertEqual(self.compose("exec", "-T", "db", "cat", "/rows/one"), "kept\n")
+        self.assertEqual(self.ask("api", "store"), self.addresses("db", "data"))
+
+
+@unittest.skipUnless(os.environ.get("DOCKERD_COMPOSE"), "DOCKERD_COMPOSE names no program")
+class Second(First):
+    program = os.environ.get("DOCKERD_COMPOSE")
+    joint = "-"
 
 
 if __name__ == "__main__":
