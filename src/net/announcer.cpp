@@ -11,7 +11,9 @@
 #include <cerrno>
 #include <charconv>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -122,33 +124,36 @@ std::vector<std::uint8_t> neighbour_advertisement(const IpAddress& address, cons
 }
 
 void Announcer::send(const Announcement& what) {
-    // Kept open: closing a packet socket waits for an RCU grace period. Protocol 0 receives nothing.
-    if (!packet_) packet_.reset(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
-    if (!packet_) base::throw_errno(errno, "packet socket");
     sockaddr_ll to{};
     to.sll_family = AF_PACKET;
-    to.sll_ifindex = what.bridge_index;
+    to.sll_ifindex = what.interface;
     to.sll_halen = ETH_ALEN;
     for (const IpAddress& address : {what.ipv4, what.ipv6}) {
         if (!address) continue;
         const Frame frame = address.is_v4() ? arp_announcement(address, what.mac)
                                             : neighbour_advertisement(address, what.mac);
         std::copy_n(frame.begin(), ETH_ALEN, to.sll_addr);
-        (void)::sendto(packet_.get(), frame.data(), frame.size(), MSG_DONTWAIT,
+        // A link that is down has nobody to tell.
+        (void)::sendto(what.socket.get(), frame.data(), frame.size(), MSG_DONTWAIT,
                        reinterpret_cast<const sockaddr*>(&to), sizeof to);
     }
 }
 
-void Announcer::announce(const std::string& endpoint_id, const Announcement& what,
+/// Closing a packet socket waits for an RCU grace period: the timers' thread may do that.
+void Announcer::close_later(base::Fd socket) {
+    const auto held = std::make_shared<base::Fd>(std::move(socket));
+    (void)timers_.after({}, [held] { held->reset(); });
+}
+
+void Announcer::announce(const std::string& endpoint_id, Announcement what,
                          const Announcing& how) noexcept {
     try {
-        if (how.count == 0) return;
         const base::Lock lock(mutex_);
         send(what);
-        if (how.count == 1) return;
+        if (how.count <= 1) return close_later(std::move(what.socket));
         Waiting& waiting = waiting_[endpoint_id];
-        waiting = {what, how, 0};
-        --waiting.how.count;
+        waiting.what = std::move(what);
+        waiting.how = {how.count - 1, how.interval};
         waiting.timer = timers_.after(how.interval, [this, endpoint_id] { again(endpoint_id); });
     } catch (const std::exception& error) {
         log::debug("announce address: {}, ignoring", error.what());
@@ -174,11 +179,16 @@ void Announcer::again(const std::string& endpoint_id) {
 }
 
 void Announcer::forget(const std::string& endpoint_id) noexcept {
-    const base::Lock lock(mutex_);
-    const auto found = waiting_.find(endpoint_id);
-    if (found == waiting_.end()) return;
-    timers_.cancel(found->second.timer);
-    waiting_.erase(found);
+    try {
+        const base::Lock lock(mutex_);
+        const auto found = waiting_.find(endpoint_id);
+        if (found == waiting_.end()) return;
+        timers_.cancel(found->second.timer);
+        close_later(std::move(found->second.what.socket));
+        waiting_.erase(found);
+    } catch (const std::exception& error) {
+        log::debug("announce address: {}, ignoring", error.what());
+    }
 }
 
 }  // namespace dockerd::net

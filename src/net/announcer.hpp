@@ -26,7 +26,8 @@ Announcing parse_announcing(const model::StringMap& options);
 
 /// Where addresses are now, for those who may remember another MAC.
 struct Announcement {
-    int bridge_index = 0;
+    base::Fd socket;  ///< packets of the container's namespace
+    int interface = 0;
     MacAddress mac;
     IpAddress ipv4;
     IpAddress ipv6;
@@ -39,12 +40,13 @@ std::vector<std::uint8_t> arp_announcement(const IpAddress& address, const MacAd
 /// Source: RFC 4861, sections 4.4 and 7.2.6.
 std::vector<std::uint8_t> neighbour_advertisement(const IpAddress& address, const MacAddress& mac);
 
-/// Tells neighbours on bridges of new addresses: at once, and again while the endpoint is there.
+/// Tells neighbours of new addresses from where these are: at once, and again while the endpoint is
+/// there.
 /// Thread: safe.
 class Announcer {
 public:
     /// Never throws: neighbours find out by themselves, only later.
-    void announce(const std::string& endpoint_id, const Announcement& what,
+    void announce(const std::string& endpoint_id, Announcement what,
                   const Announcing& how) noexcept;
     /// On return nothing is sent for it any more.
     void forget(const std::string& endpoint_id) noexcept;
@@ -56,11 +58,11 @@ private:
         std::uint64_t timer = 0;
     };
 
-    void send(const Announcement& what);
+    static void send(const Announcement& what);
     void again(const std::string& endpoint_id);
+    void close_later(base::Fd socket);
 
     base::Mutex mutex_;
-    base::Fd packet_;  ///< opened with the first
     std::map<std::string, Waiting> waiting_;
     base::Timers timers_;  ///< last: its thread uses the others
 };

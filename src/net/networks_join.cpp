@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -387,13 +388,14 @@ void NetworksImpl::wait_until_forwarding(const Joining& joining) {
     }
 }
 
-/// Tells who knew an address with another MAC: the host by its table, the others by frames.
+/// Tells who knew an address with another MAC: the host by its table, the others by frames from the
+/// container's interface.
 void NetworksImpl::announce(const Joining& joining) {
     const EndpointInfo& info = joining.info;
-    if (!joining.announce) return;
+    if (!joining.announce || info.mac.is_none()) return;
     const int bridge = joining.network->bridge_index;
     for (const IpPrefix& address : {info.ipv4, info.ipv6}) {
-        if (!address) continue;
+        if (!address || bridge == 0) continue;
         try {
             const base::Lock lock(links_mutex_);
             links_.set_neighbour(bridge, address.address, info.mac);
@@ -402,9 +404,31 @@ void NetworksImpl::announce(const Joining& joining) {
             if (error.errno_value() != ENOENT) log::debug("{}, ignoring", error.what());
         }
     }
-    announcer_.announce(info.endpoint_id,
-                        {bridge, info.mac, info.ipv4.address, info.ipv6.address},
-                        joining.network->announcing);
+    if (joining.network->announcing.count == 0) return;
+    try {
+        Announcement what{.socket = {},
+                          .interface = 0,
+                          .mac = info.mac,
+                          .ipv4 = info.ipv4.address,
+                          .ipv6 = info.ipv6.address};
+        {
+            NetnsVisit visit(home_);
+            visit.enter(joining.sandbox.netns);
+            // Protocol 0 receives nothing.
+            what.socket.reset(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+        }
+        if (!what.socket) base::throw_errno(errno, "packet socket");
+        {
+            const base::Lock lock(links_mutex_);
+            const auto link = joining.sandbox.links->find(info.interface);
+            if (!link) return;
+            what.interface = link->index;
+        }
+        announcer_.announce(info.endpoint_id, std::move(what), joining.network->announcing);
+    } catch (const base::Error& error) {
+        // The neighbours find out by themselves, only later.
+        log::debug("announce address: {}, ignoring", error.what());
+    }
 }
 
 /// Default routes lead by the endpoints that lead outside.
@@ -464,6 +488,7 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
         plug_sublink(*joining.network, sandbox, joining.info);
         base::Undo unplug([&]() noexcept { unplug_sublink(sandbox, joining.info); });
         configure(joining);
+        announce(joining);
         unplug.dismiss();
     }
     sandbox.endpoints.push_back(joining.info);
