@@ -25,7 +25,7 @@ TARGETS = {
     "docker run --rm": 0.20, "docker exec": None,
     "50 starts by 8 clients": 0.08, "removal of the 50": None,
     "memory with 100 running (PSS)": 0.08, "idle memory (RSS)": 0.15,
-    "1000 names, one at a time": None, "1000 names, 64 at a time": None, "API start, user's network": 0.08,
+    "1000 names, one at a time": None, "1000 names, 64 at a time": None, "1000 names, 4 containers": None, "API start, user's network": 0.08,
     "a million lines to the log": 0.30, "the log by the API": 0.06, "500 MiB attached, no log": 1 / 3,
     "docker cp of 200 MiB in": 0.7, "docker cp of 200 MiB out": 0.6, "docker stats of 50": 0.5, "one sample of stats": 0.01,
     "GET /version": 1 / 50, "list of 100 containers": 1 / 30, "inspect": None,
