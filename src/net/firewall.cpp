@@ -12,6 +12,8 @@
 #include <array>
 #include <cerrno>
 
+#include <fmt/format.h>
+
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
 
@@ -24,7 +26,12 @@ namespace {
 // netinet/in.h does not go with what xt_*.h include.
 constexpr std::uint8_t icmp_number = 1;
 constexpr std::uint8_t icmpv6_number = 58;
-constexpr std::string_view own_table = "docker-bridges";
+constexpr std::string_view first_table = "docker-bridges";
+/// Not in all headers. Source: include/uapi/linux/netfilter/nf_tables.h.
+constexpr std::uint32_t table_owned = 2;       ///< NFT_TABLE_F_OWNER, since Linux 5.12
+constexpr std::uint32_t table_persistent = 4;  ///< NFT_TABLE_F_PERSIST, since Linux 6.9
+/// How many daemons can have a table of their own in one network namespace.
+constexpr int most_tables = 9;
 constexpr std::string_view filter_table = "filter";
 constexpr std::string_view user_chain = "DOCKER-USER";
 constexpr std::string_view forward_chain = "DOCKER-FORWARD";
@@ -71,7 +78,7 @@ void load_port(NftBatch& batch, unsigned reg) {
     batch.load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, reg + 1);
 }
 
-void add_sets(NftBatch& batch, NftFamily family) {
+void add_sets(NftBatch& batch, NftFamily family, std::string_view own_table) {
     const NftType address = address_type(family);
     const std::array guarded{address};
     const std::array direct{address, NftType::ifname};
@@ -92,7 +99,7 @@ void add_sets(NftBatch& batch, NftFamily family) {
 /// Before routing: a container's address answers only to its own bridge, a port published on
 /// loopback only to the host.
 /// Source: moby iptabler/endpoint.go, filterDirectAccess; port.go, filterPortMappedOnLoopback.
-void add_guards(NftBatch& batch, NftFamily family) {
+void add_guards(NftBatch& batch, NftFamily family, std::string_view own_table) {
     const Header header(family);
     batch.add_base_chain(family, own_table, "guard", "filter", NF_INET_PRE_ROUTING, -300);
     batch.begin_rule(family, own_table, "guard", NftBatch::Place::last);
@@ -115,7 +122,8 @@ void add_guards(NftBatch& batch, NftFamily family) {
 }
 
 /// One rule that looks a published port up and translates to what the map says.
-void add_translation(NftBatch& batch, NftFamily family, bool with_address) {
+void add_translation(NftBatch& batch, NftFamily family, std::string_view own_table,
+                     bool with_address) {
     const Header header(family);
     batch.begin_rule(family, own_table, "dnat", NftBatch::Place::last);
     unsigned reg = 0;
@@ -130,8 +138,8 @@ void add_translation(NftBatch& batch, NftFamily family, bool with_address) {
 }
 
 /// The hook chain that sends packets for the host's own addresses to `dnat`.
-void add_dnat_hook(NftBatch& batch, NftFamily family, std::string_view name, unsigned hook,
-                   bool skip_loopback) {
+void add_dnat_hook(NftBatch& batch, NftFamily family, std::string_view own_table,
+                   std::string_view name, unsigned hook, bool skip_loopback) {
     batch.add_base_chain(family, own_table, name, "nat", hook, -100);
     batch.begin_rule(family, own_table, name, NftBatch::Place::last);
     if (skip_loopback) batch.match_address(family, false, false, loopback_of(family));
@@ -141,7 +149,7 @@ void add_dnat_hook(NftBatch& batch, NftFamily family, std::string_view name, uns
     batch.end_rule();
 }
 
-void add_dnat(NftBatch& batch, NftFamily family, bool hairpin) {
+void add_dnat(NftBatch& batch, NftFamily family, std::string_view own_table, bool hairpin) {
     batch.add_chain(family, own_table, "dnat");
     batch.begin_rule(family, own_table, "dnat", NftBatch::Place::last);
     batch.load_meta(NFT_META_IIFNAME, 0);
@@ -156,13 +164,14 @@ void add_dnat(NftBatch& batch, NftFamily family, bool hairpin) {
         batch.verdict(NFT_RETURN);
         batch.end_rule();
     }
-    add_translation(batch, family, true);
-    add_translation(batch, family, false);
-    add_dnat_hook(batch, family, "nat-prerouting", NF_INET_PRE_ROUTING, false);
-    add_dnat_hook(batch, family, "nat-output", NF_INET_LOCAL_OUT, !hairpin);
+    add_translation(batch, family, own_table, true);
+    add_translation(batch, family, own_table, false);
+    add_dnat_hook(batch, family, own_table, "nat-prerouting", NF_INET_PRE_ROUTING, false);
+    add_dnat_hook(batch, family, own_table, "nat-output", NF_INET_LOCAL_OUT, !hairpin);
 }
 
-void add_source_rule(NftBatch& batch, NftFamily family, const SourceRule& rule) {
+void add_source_rule(NftBatch& batch, NftFamily family, std::string_view own_table,
+                     const SourceRule& rule) {
     batch.begin_rule(family, own_table, "nat-postrouting", NftBatch::Place::last);
     if (rule.source) {
         batch.match_address(family, true, true, rule.source);
@@ -181,7 +190,7 @@ void add_source_rule(NftBatch& batch, NftFamily family, const SourceRule& rule) 
     batch.end_rule();
 }
 
-void add_postrouting(NftBatch& batch, NftFamily family,
+void add_postrouting(NftBatch& batch, NftFamily family, std::string_view own_table,
                      const std::vector<FirewallNetwork>& networks, bool hairpin) {
     batch.add_base_chain(family, own_table, "nat-postrouting", "nat", NF_INET_POST_ROUTING, 100);
     if (hairpin) {
@@ -199,7 +208,7 @@ void add_postrouting(NftBatch& batch, NftFamily family,
         batch.end_rule();
     }
     for (const SourceRule& rule : plan_source(family, networks, hairpin)) {
-        add_source_rule(batch, family, rule);
+        add_source_rule(batch, family, own_table, rule);
     }
 }
 
@@ -320,16 +329,16 @@ void Firewall::build_filter(NftBatch& batch, NftFamily family) {
 
 void Firewall::rebuild_family(NftBatch& batch, NftFamily family) {
     // Adding before deleting: the deletion then never fails, and all of it is one step.
-    batch.add_table(family, own_table);
-    batch.delete_table(family, own_table);
-    batch.add_table(family, own_table);
-    add_sets(batch, family);
-    add_guards(batch, family);
-    add_dnat(batch, family, options_.hairpin);
-    add_postrouting(batch, family, networks_, options_.hairpin);
+    batch.add_table(family, table_);
+    batch.delete_table(family, table_);
+    batch.add_table(family, table_, table_flags_);
+    add_sets(batch, family, table_);
+    add_guards(batch, family, table_);
+    add_dnat(batch, family, table_, options_.hairpin);
+    add_postrouting(batch, family, table_, networks_, options_.hairpin);
     for (const FirewallNetwork& network : networks_) {
         for (const SetElement& element : plan_network(network, options_)) {
-            batch.add_element(family, own_table, element.set, element.key);
+            batch.add_element(family, table_, element.set, element.key);
         }
     }
     build_filter(batch, family);
@@ -371,7 +380,7 @@ void Firewall::rebuild_locked() {
     for (const NftFamily family : families()) rebuild_family(batch, family);
     for (auto& [id, endpoint] : endpoints_) {
         for (const auto& [family, element] : elements(endpoint)) {
-            batch.add_element(family, own_table, element.set, element.key,
+            batch.add_element(family, table_, element.set, element.key,
                               element.data ? &*element.data : nullptr);
         }
         add_port_rules(batch, endpoint);
@@ -383,17 +392,40 @@ void Firewall::rebuild_locked() {
     }
 }
 
+/// Builds everything, in tables that no other program can flush or delete while this daemon lives, and
+/// that stay when it dies: the next one takes them over. Kernels that do not know such have ordinary
+/// ones. A second daemon in the same network namespace has tables of another name; these go with it,
+/// for nobody would know whose they were.
+void Firewall::claim_tables() {
+    table_ = first_table;
+    table_flags_ = table_owned | table_persistent;
+    for (int number = 2;; ++number) {
+        try {
+            return rebuild_locked();
+        } catch (const base::Error& error) {
+            if (error.errno_value() != EPERM || number > most_tables) {
+                if (table_flags_ == 0 || error.errno_value() == EPERM) throw;
+                log::debug("nf_tables without owners of tables: {}", error.what());
+                table_flags_ = 0;
+                continue;
+            }
+        }
+        table_ = fmt::format("{}-{}", first_table, number);
+        table_flags_ = table_owned;
+    }
+}
+
 void Firewall::start(std::vector<FirewallNetwork> networks) {
     const base::Lock lock(mutex_);
     networks_ = std::move(networks);
     try {
-        rebuild_locked();
+        claim_tables();
     } catch (const base::Error& error) {
         if (!options_.ipv6 || !options_.ipv4) throw;
         // A kernel without IPv6 must not keep IPv4 from working.
         log::warn("ip6tables is enabled, but cannot set up ip6tables chains: {}", error.what());
         options_.ipv6 = false;
-        rebuild_locked();
+        claim_tables();
     }
     started_ = true;
 }
@@ -423,7 +455,7 @@ void Firewall::rebuild() {
 
 bool Firewall::is_damage(const NftRemoval& removal) {
     if (removal.family != NftFamily::ip && removal.family != NftFamily::ip6) return false;
-    if (removal.table == own_table) return true;
+    if (removal.table == first_table) return true;
     if (removal.table != filter_table) return false;
     switch (removal.kind) {
         case NftRemoval::Kind::table:
@@ -460,7 +492,7 @@ void Firewall::add(const FirewallNetwork& network, const std::string& endpoint_i
     }
     NftBatch batch(/*want_handles=*/true);
     for (const auto& [family, element] : elements(endpoint)) {
-        batch.add_element(family, own_table, element.set, element.key,
+        batch.add_element(family, table_, element.set, element.key,
                           element.data ? &*element.data : nullptr);
     }
     add_port_rules(batch, endpoint);
@@ -492,7 +524,7 @@ void Firewall::remove(const std::string& endpoint_id) noexcept {
         if (!started_) return;
         NftBatch batch;
         for (const auto& [family, element] : elements(endpoint)) {
-            batch.delete_element(family, own_table, element.set, element.key);
+            batch.delete_element(family, table_, element.set, element.key);
         }
         for (const auto& [family, handle] : endpoint.rules) {
             batch.delete_rule(family, filter_table, "DOCKER", handle);

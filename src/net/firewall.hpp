@@ -15,7 +15,8 @@ namespace dockerd::net {
 /// The packet filter of all bridge networks, as nf_tables.
 ///
 /// Translation and the guards before routing live in tables of our own, `ip docker-bridges` and
-/// `ip6 docker-bridges`, as sets and maps: publishing a port adds elements. What must hold
+/// `ip6 docker-bridges`, as sets and maps: publishing a port adds elements. Where the kernel can do
+/// that, other programs cannot change these, and a flush of everything leaves them alone. What must hold
 /// against a forward policy of the host, and what users steer through DOCKER-USER, lives in
 /// iptables' filter tables with Docker's chains, written so that iptables lists it.
 /// Every operation is one atomic transaction. Rules stay when the object goes.
@@ -54,6 +55,7 @@ private:
         std::vector<std::pair<NftFamily, std::uint64_t>> rules;  ///< handles in DOCKER
     };
 
+    void claim_tables();
     void rebuild_locked();
     void rebuild_family(NftBatch& batch, NftFamily family);
     void build_filter(NftBatch& batch, NftFamily family);
@@ -64,7 +66,9 @@ private:
 
     base::Mutex mutex_;
     FirewallOptions options_;
-    sys::NetlinkSocket socket_;
+    sys::NetlinkSocket socket_;  ///< the owner of the tables, for the kernel
+    std::string table_;          ///< of our own: translation and guards
+    std::uint32_t table_flags_ = 0;
     std::vector<FirewallNetwork> networks_;
     std::map<std::string, Endpoint> endpoints_;
     bool started_ = false;

@@ -116,9 +116,10 @@ void NftBatch::put_data(unsigned type, std::span<const std::uint8_t> bytes) {
     batch_.close_nest(data);
 }
 
-void NftBatch::add_table(NftFamily family, std::string_view table) {
+void NftBatch::add_table(NftFamily family, std::string_view table, std::uint32_t flags) {
     begin(NFT_MSG_NEWTABLE, family, NLM_F_CREATE);
     batch_.put_text(NFTA_TABLE_NAME, table);
+    if (flags != 0) batch_.put(NFTA_TABLE_FLAGS, htobe32(flags));
 }
 
 void NftBatch::delete_table(NftFamily family, std::string_view table) {

@@ -52,7 +52,7 @@ public:
     /// `want_handles` lets commit report the handles of new rules.
     explicit NftBatch(bool want_handles = false);
 
-    void add_table(NftFamily family, std::string_view table);
+    void add_table(NftFamily family, std::string_view table, std::uint32_t flags = 0);
     void delete_table(NftFamily family, std::string_view table);
     void add_chain(NftFamily family, std::string_view table, std::string_view chain);
     /// A chain at a netfilter hook (NF_INET_*). `accept` false: policy drop.

@@ -147,6 +147,9 @@ class Packets(DaemonTestCase):
         if os.environ.get("DOCKERD_TEST_VERBOSE"):
             print("open after the flush:", {name: "%.1f ms" % (1e3 * took) for name, took in open_for.items()})
         self.assertNotIn("port on loopback from the LAN", open_for)
+        if tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 9):
+            # Tables with an owner are not flushed: no container's address is reached from outside its bridge.
+            self.assertEqual([name for name in open_for if "internal" not in name], [])
         # Healed within a second.
         self.assertEqual([name for name, took in open_for.items() if took > 1.0], [])
 
