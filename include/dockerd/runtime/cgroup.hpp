@@ -95,8 +95,8 @@ public:
     [[nodiscard]] const std::string& path() const;
     [[nodiscard]] CgroupVersion version() const;
 
-    /// Open cgroup.procs files for writing, one a hierarchy: a process that writes "0" to each
-    /// has joined. Opened anew at each call.
+    /// Files open for writing, one a hierarchy (tasks, or cgroup.procs of v2): a process of one
+    /// thread that writes "0" to each has joined. Opened anew at each call.
     [[nodiscard]] std::vector<base::Fd> open_procs() const;
     /// The directory in the v2 hierarchy, for CLONE_INTO_CGROUP; empty on v1.
     [[nodiscard]] base::Fd open_unified_directory() const;

@@ -176,7 +176,7 @@ struct ContainerPlan {
     std::vector<std::string> masked_paths;
     std::vector<std::string> read_only_paths;
     std::vector<std::pair<std::string, std::string>> sysctls;  ///< "net.ipv4.ip_forward", "1"
-    /// cgroup.procs files open for writing: one a v1 hierarchy, or the one of v2.
+    /// From Cgroup::open_procs(): one a v1 hierarchy, or the one of v2.
     std::vector<base::Fd> cgroup_procs;
     bool use_init = false;  ///< --init: process 1 reaps and forwards signals
     bool stdin_once = false;

@@ -136,10 +136,12 @@ bool remove_tree(const CgroupDirectory& directory) {
 std::vector<base::Fd> Cgroup::open_procs() const {
     std::vector<base::Fd> opened;
     opened.reserve(impl_->directories.size());
+    // A thread that writes "0" to tasks need not keep all others of the machine from forking.
+    const char* name = impl_->unified() ? "cgroup.procs" : "tasks";
     for (const CgroupDirectory& directory : impl_->directories) {
-        base::Fd file{::openat(directory.root(), directory.file("cgroup.procs").c_str(),
-                               O_WRONLY | O_CLOEXEC)};
-        if (!file) base::throw_errno(errno, "open " + directory.host_path() + "/cgroup.procs");
+        base::Fd file{
+            ::openat(directory.root(), directory.file(name).c_str(), O_WRONLY | O_CLOEXEC)};
+        if (!file) base::throw_errno(errno, "open " + directory.host_path() + "/" + name);
         opened.push_back(std::move(file));
     }
     return opened;

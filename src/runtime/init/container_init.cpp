@@ -22,7 +22,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <initializer_list>
 #include <vector>
 
 namespace dockerd::runtime::init {
@@ -97,8 +96,7 @@ void name_host(const ContainerPlan& plan) {
 }
 
 /// Closes every descriptor above 2 but those of `keep`.
-void close_all_but(std::initializer_list<int> keep) {
-    std::vector<int> kept(keep);
+void close_all_but(std::vector<int> kept) {
     std::sort(kept.begin(), kept.end());
     int from = 3;
     for (const int fd : kept) {
@@ -152,8 +150,19 @@ void run_container_init(ContainerPlan& plan, Stdio& stdio, base::Fd& report) {
 
 namespace {
 
+/// By itself and only now, not as its helper: a container that has all the processes it may can be
+/// looked into.
+void join_cgroups(std::span<const base::Fd> cgroups) {
+    for (const base::Fd& file : cgroups) {
+        if (::write(file.get(), "0", 1) < 0) {
+            fail("cgroup", errno, "error adding pid to cgroups");
+        }
+    }
+}
+
 /// Goes on as the process that was born in the container.
-[[noreturn]] void run_exec(ExecPlan& plan) {
+[[noreturn]] void run_exec(ExecPlan& plan, std::span<const base::Fd> cgroups) {
+    join_cgroups(cgroups);
     if (::setsid() < 0) fail("session", errno, "setsid");
     if (plan.process.tty) {
         const base::Fd root{::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
@@ -161,7 +170,6 @@ namespace {
     }
     reopen_null();
     const users::Identity identity = find_identity(plan.process);
-    await_signal(Signal::joined);
     join_session_keyring(plan.id);
     const base::Fd apparmor = open_apparmor_inside(plan.process);
     (void)::umask(static_cast<mode_t>(plan.process.umask));
@@ -176,10 +184,12 @@ int run_exec_helper(void* argument) {
     reset_process();
     base::Fd pidfd{::fcntl(target.pidfd, F_DUPFD_CLOEXEC, 3)};
     apply_limits(plan.process);
-    // Nothing of the host is open in the process that is born inside: only its streams and the
-    // report socket.
+    // Nothing of the host is open in the process that is born inside: only its streams, the
+    // report socket and the files by which it joins the container's own cgroups.
     take_stdio(stdio);
-    close_all_but({pidfd.get(), report.get()});
+    std::vector<int> kept{pidfd.get(), report.get()};
+    for (const base::Fd& file : target.cgroups) kept.push_back(file.get());
+    close_all_but(std::move(kept));
     if (::setns(pidfd.get(), target.namespaces) != 0) {
         fail("namespace", errno, "error executing setns process: setns");
     }
@@ -187,7 +197,7 @@ int run_exec_helper(void* argument) {
     // CLONE_PARENT: the monitor becomes the parent and so learns the exit code.
     const pid_t child = clone_process(CLONE_PARENT, nullptr);
     if (child < 0) fail("clone", errno, "error executing setns process: clone");
-    if (child == 0) run_exec(plan);
+    if (child == 0) run_exec(plan, target.cgroups);
     made = child;
     ::_exit(0);
 }

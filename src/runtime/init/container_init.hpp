@@ -3,6 +3,10 @@
 #include <dockerd/base/fd.hpp>
 #include <dockerd/runtime/plan.hpp>
 
+#include <sys/types.h>
+
+#include <span>
+
 namespace dockerd::runtime::init {
 
 /// The three descriptors a process starts with.
@@ -17,6 +21,7 @@ struct Stdio {
 struct Target {
     int pidfd = -1;      ///< the container's process 1
     int namespaces = 0;  ///< CLONE_NEW flags of those to join
+    std::span<const base::Fd> cgroups;  ///< written by whoever joins, see Cgroup::open_procs()
 };
 
 /// What the helper of an exec works with.

@@ -32,6 +32,9 @@ private:
 
 class Monitor;
 
+/// How long a health check may take before its start is worth looking at, in milliseconds.
+constexpr std::int64_t quick_check_time = 100;
+
 /// An exec, from its request until its exit code was taken.
 struct Exec final : Source {
     enum class State { preparing, running, finished };
@@ -59,8 +62,8 @@ struct Exec final : Source {
     base::Fd pidfd;
 
     bool direct = false;  ///< writes to its client itself; nobody waits for its exit code here
-    /// When the daemon is told that a direct one runs: most have ended before. 0: it was told.
-    std::int64_t answer_due = 0;
+    /// When it is looked at how a direct one gets on: most have ended before. 0: that was done.
+    std::int64_t look_due = 0;
 
     // Ended.
     bool exited = false;
@@ -122,6 +125,7 @@ private:
     void reap();
     void child_ended(pid_t pid, int code, int signal);
     static void exec_signalled(Exec& exec, ChildEvent& event);
+    void look_at(Exec& exec);
     void exec_prepared(Exec& exec);
     void exec_failed(Exec& exec, wire::Failed failed);
     void check_exit();

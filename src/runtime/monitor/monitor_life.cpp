@@ -19,8 +19,6 @@ constexpr std::int64_t drain_time = 2000;
 constexpr std::int64_t log_time = 6000;
 /// How long a client waits for the daemon to take the exit code.
 constexpr std::int64_t ack_time = 2000;
-/// How long a health check may take before its start is worth a message of its own.
-constexpr std::int64_t quick_check_time = 100;
 
 }  // namespace
 
@@ -54,6 +52,7 @@ void Monitor::child_ended(pid_t pid, int code, int signal) {
             exec->exited = true;
             exec->code = code;
             exec->deadline = now_ms() + drain_time;
+            if (exec->look_due != 0) look_at(*exec);
             return;
         }
     }
@@ -83,6 +82,13 @@ void Monitor::exec_signalled(Exec& exec, ChildEvent& event) {
     if (event.signal == init::Signal::execute) exec.executing = true;
 }
 
+/// The end of a direct exec, or the time it may take until it is worth a message of its own.
+void Monitor::look_at(Exec& exec) {
+    exec.look_due = 0;
+    exec_event(exec);
+    if (exec.link) loop_.watch(exec.link.get(), EPOLLIN, &exec);
+}
+
 void Monitor::exec_prepared(Exec& exec) {
     loop_.forget(exec.link.get());
     exec.link.reset();
@@ -93,9 +99,8 @@ void Monitor::exec_prepared(Exec& exec) {
         exec.streams->set_pipes(std::move(exec.ends.in), std::move(exec.ends.out),
                                 std::move(exec.ends.err));
     }
-    if (exec.direct) {
-        exec.answer_due = now_ms() + quick_check_time;
-    } else if (exec.connection == connection_) {
+    // Of a direct one that has ended the code says all.
+    if (exec.connection == connection_ && !(exec.direct && exec.exited)) {
         reply(exec.serial, {true, exec.pid, {}});
     }
     for (wire::AttachRequest& client : exec.clients) {
@@ -193,13 +198,8 @@ void Monitor::report_exit() {
 bool Monitor::exit_taken() const { return released_ || !daemon_ || now_ms() >= taken_deadline_; }
 
 void Monitor::check_exec(Exec& exec) {
-    if (exec.state != Exec::State::running) return;
-    if (!exec.exited) {
-        if (exec.answer_due == 0 || now_ms() < exec.answer_due) return;
-        exec.answer_due = 0;
-        if (exec.connection == connection_) reply(exec.serial, {true, exec.pid, {}});
-        return;
-    }
+    if (exec.look_due != 0 && now_ms() >= exec.look_due) look_at(exec);
+    if (exec.state != Exec::State::running || !exec.exited) return;
     const bool late = now_ms() >= exec.deadline;
     if (exec.reported) {
         if (late || !daemon_) finish_exec(exec);
@@ -240,9 +240,9 @@ int Monitor::timeout() const {
     }
     if (released_) until = std::min(until, quit_deadline_);
     for (const auto& exec : execs_) {
+        if (exec->look_due != 0) until = std::min(until, exec->look_due);
         if (exec->state != Exec::State::running) continue;
         if (exec->exited) until = std::min(until, exec->deadline);
-        if (!exec->exited && exec->answer_due != 0) until = std::min(until, exec->answer_due);
     }
     if (until == INT64_MAX) return -1;
     return static_cast<int>(std::max<std::int64_t>(0, until - now_ms()));

@@ -165,25 +165,25 @@ void Monitor::exec_start(wire::Packet& packet, bool direct) {
                                  : make_stdio(request.plan.process, theirs, exec->ends)) {
         return reply(packet.serial, {false, 0, {"stdio", error, "make pipes"}});
     }
-    Child child = spawn_exec(request.plan, {started_.pidfd.get(), namespaces_}, theirs, failed);
+    const auto& own = request.plan.cgroup_procs;
+    Child child =
+        spawn_exec(request.plan,
+                   {started_.pidfd.get(), namespaces_, own.empty() ? cgroup_procs_ : own}, theirs,
+                   failed);
     if (child.pid < 0) return reply(packet.serial, {false, 0, failed});
     exec->pid = child.pid;
     exec->pidfd = std::move(child.pidfd);
     exec->link = std::move(child.link);
     Exec& made = *exec;
     execs_.push_back(std::move(exec));
-    loop_.watch(made.link.get(), EPOLLIN, &made);
-    // Health checks come again: what they use is not worth giving back in between.
-    if (direct) quiet_time_ = 10'000;
-    if (child.pid == 0) return;  // its report says why
-    // Only now, not as its helper: a container that has all the processes it may can be looked into.
-    const auto& procs =
-        request.plan.cgroup_procs.empty() ? cgroup_procs_ : request.plan.cgroup_procs;
-    if (const int error = join_cgroups(procs, child.pid)) {
-        (void)signal_exec(made, SIGKILL);
-        return exec_failed(made, {"cgroup", error, "error adding pid to cgroups"});
+    if (direct && child.pid != 0) {
+        // Health checks come again: what they use is not worth giving back in between. Most are
+        // over soon, and their end is early enough to look how they came to it.
+        quiet_time_ = 10'000;
+        made.look_due = now_ms() + quick_check_time;
+        return;
     }
-    (void)init::send_signal(made.link.get(), init::Signal::joined);  // gone: its report follows
+    loop_.watch(made.link.get(), EPOLLIN, &made);
 }
 
 void Monitor::exec_signal(wire::Packet& packet) {
@@ -192,6 +192,7 @@ void Monitor::exec_signal(wire::Packet& packet) {
     answer.ok = false;
     if (packet.to(request)) {
         Exec* exec = find_exec(request.exec_id);
+        if (exec != nullptr && exec->look_due != 0) look_at(*exec);
         if (exec != nullptr && exec->state == Exec::State::preparing) {
             exec->pending_signal = request.signal;
             answer.ok = true;

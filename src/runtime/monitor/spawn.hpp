@@ -36,12 +36,11 @@ struct Child {
 Child spawn_container(ContainerPlan& plan, init::Stdio& stdio, wire::Failed& failed);
 
 /// Makes the process of an exec in the container. Its pid is 0 when it could not be made, and the
-/// report says why. Until init::Signal::joined it executes nothing. Waits for the helper, which
-/// waits for nothing in the container.
+/// report says why. Waits for the helper, which waits for nothing in the container.
 Child spawn_exec(ExecPlan& plan, const init::Target& target, init::Stdio& stdio,
                  wire::Failed& failed);
 
-/// Writes `pid` to every cgroup.procs. 0 or an errno.
+/// Writes `pid` to each file of Cgroup::open_procs(). 0 or an errno.
 int join_cgroups(const std::vector<base::Fd>& procs, pid_t pid);
 
 /// One message of a child.

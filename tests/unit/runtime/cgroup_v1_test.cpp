@@ -16,6 +16,7 @@ protected:
         for (const char* name : {"cpu,cpuacct", "memory", "cpuset", "devices", "freezer", "blkio",
                                  "pids", "systemd"}) {
             put(std::string(name) + "/docker/abc/cgroup.procs");
+            put(std::string(name) + "/docker/abc/tasks");
         }
         put_all("cpu,cpuacct/docker/abc",
                 {{"cpu.shares", "300\n"}, {"cpu.cfs_period_us", ""}, {"cpu.cfs_quota_us", ""}});
