@@ -40,7 +40,10 @@ TEST_F(Containers, ListsOfOneSnapshotDifferWhereTheyMust) {
     container->name = "/web";
     container->path = "sh";
     container->args = {"-c", "a b"};
-    container->host_config.annotations["note"] = "x";
+    container->config = std::make_shared<model::ContainerConfig>();
+    auto host_config = std::make_shared<model::HostConfig>();
+    host_config->annotations["note"] = "x";
+    container->host_config = std::move(host_config);
     engine::ContainerSummary row{.container = container, .image = "one", .status_text = "Up 1 second"};
     containers.on_list = [&](const engine::ListOptions&) {
         return std::vector<engine::ContainerSummary>{row};

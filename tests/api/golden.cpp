@@ -86,8 +86,12 @@ engine::ContainerSnapshot read_inspect(const std::string& text) {
     container.log_path = json["LogPath"];
     container.driver = json["Driver"];
     container.platform = json["Platform"];
-    model::decode(json["Config"], container.config);
-    model::decode(json["HostConfig"], container.host_config);
+    auto config = std::make_shared<model::ContainerConfig>();
+    model::decode(json["Config"], *config);
+    container.config = std::move(config);
+    auto host_config = std::make_shared<model::HostConfig>();
+    model::decode(json["HostConfig"], *host_config);
+    container.host_config = std::move(host_config);
     if (json["ExecIDs"].is_array()) {
         container.exec_ids = json["ExecIDs"].get<std::vector<std::string>>();
     }
@@ -117,11 +121,15 @@ std::vector<engine::ContainerSummary> read_list(const std::string& text) {
         container->image_id = json["ImageID"];
         container->created = {json["Created"].get<std::int64_t>(), 0};
         container->state.status = read_status(json["State"]);
-        model::decode(json["Labels"], container->config.labels);
-        container->host_config.network_mode = json["HostConfig"].value("NetworkMode", "");
+        auto config = std::make_shared<model::ContainerConfig>();
+        model::decode(json["Labels"], config->labels);
+        container->config = std::move(config);
+        auto host_config = std::make_shared<model::HostConfig>();
+        host_config->network_mode = json["HostConfig"].value("NetworkMode", "");
         if (json["HostConfig"].contains("Annotations")) {
-            model::decode(json["HostConfig"]["Annotations"], container->host_config.annotations);
+            model::decode(json["HostConfig"]["Annotations"], host_config->annotations);
         }
+        container->host_config = std::move(host_config);
         model::decode(json["NetworkSettings"]["Networks"], container->network.networks);
         container->mounts = read_mounts(json["Mounts"]);
         for (const Json& port : json["Ports"]) {

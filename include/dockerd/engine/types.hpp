@@ -132,8 +132,9 @@ struct ContainerSnapshot {
     base::WallTime created;
     std::string path;
     std::vector<std::string> args;
-    model::ContainerConfig config;
-    model::HostConfig host_config;
+    // Shared by the snapshots that differ in state only; never null.
+    std::shared_ptr<const model::ContainerConfig> config;
+    std::shared_ptr<const model::HostConfig> host_config;
     ContainerState state;
     std::string image_id;  ///< "sha256:..."
     std::vector<std::string> mounted_images;  ///< ids of images its mounts show

@@ -97,7 +97,7 @@ void add_own_aliases(model::EndpointSettings& endpoint,
         }
     };
     add(std::string(base::short_id(container.id)));
-    add(container.config.hostname);
+    add(container.config->hostname);
 }
 
 void put_networks(Text& out, const engine::ContainerSnapshot& container, ApiVersion version) {
@@ -185,12 +185,12 @@ std::string encode_inspect(const engine::ContainerSnapshot& container, ApiVersio
         object("Args", container.args);
         object("State", container.state);
         put_paths(object, container);
-        object("HostConfig", container.host_config);
+        object("HostConfig", *container.host_config);
         put_graph_driver(object.key("GraphDriver"), container.graph_driver);
         object.some("SizeRw", container.size_rw);
         object.some("SizeRootFs", container.size_root_fs);
         object("Mounts", container.mounts);
-        object("Config", container.config);
+        object("Config", *container.config);
         put_network_settings(object.key("NetworkSettings"), container, version);
     }
     return out.take_line();
@@ -271,7 +271,7 @@ std::vector<std::string> list_pieces(const engine::ContainerSnapshot& container)
     field("Created", container.created.seconds());
     field("Ports", container.ports);
     cut();
-    field("Labels", container.config.labels);
+    field("Labels", container.config->labels);
     field("State", state_text(container.state.status));
     out.key(',', "Status");
     cut();
@@ -279,9 +279,9 @@ std::vector<std::string> list_pieces(const engine::ContainerSnapshot& container)
         out.key(',', "HostConfig");
         {
             Object host_config(out);
-            host_config.some("NetworkMode", container.host_config.network_mode);
+            host_config.some("NetworkMode", container.host_config->network_mode);
             if (with_annotations) {
-                host_config.some("Annotations", container.host_config.annotations);
+                host_config.some("Annotations", container.host_config->annotations);
             }
         }
         cut();

@@ -42,7 +42,7 @@ public:
         : owner_(owner),
           container_(std::move(container)),
           options_(std::move(options)),
-          tty_(container_->snapshot()->config.tty) {
+          tty_(container_->snapshot()->config->tty) {
         const base::Lock lock(container_->arrivals_mutex);
         ++container_->arriving;
     }

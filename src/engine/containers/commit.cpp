@@ -80,10 +80,10 @@ std::string Containers::commit_files(const Container& container, const CommitOpt
     request.comment = options.comment;
     request.os = now->platform;
     request.docker_version = docker_version;
-    request.container_config = now->config;
-    request.config = options.config.value_or(now->config);
+    request.container_config = *now->config;
+    request.config = options.config.value_or(*now->config);
     apply_changes(request.config, options.changes);
-    merge_image_config(request.config, now->config);
+    merge_image_config(request.config, *now->config);
     std::string id = store::commit_image(parts_.images, request);
     log_image_event(parts_.images, parts_.events, "create", id, id);
     return id;

@@ -286,7 +286,9 @@ private:
     // list.cpp
     [[nodiscard]] std::vector<std::string> with_children(const std::string& image) const;
     // snapshot.cpp
-    void publish(Container& container);
+    /// What differs from the snapshot before.
+    enum class Changed { anything, state };
+    void publish(Container& container, Changed changed = Changed::anything);
     /// What a name of an image means during one list: many containers share few names.
     struct ImageName {
         bool is_reference = false;

@@ -103,7 +103,8 @@ void Containers::end_health(Container& container) {
 }
 
 /// Runs `job` with the container's lock: at once when the lock is free, else on the pool. So the
-/// runtime's thread need not hand over what takes microseconds, and never waits.
+/// threads of the runtime and of the timers need not hand over what takes microseconds, and never
+/// wait.
 template <typename Job>
 void Containers::with_lock_soon(const ContainerRef& container, Job job) {
     if (container->operation.try_lock()) {
@@ -123,9 +124,7 @@ void Containers::schedule_probe(const ContainerRef& container) {
         until_next_probe(watch.check, age(*container, std::chrono::steady_clock::now()),
                          container->record.state.health->status);
     watch.timer = timers_.after(delay, [this, container, expected = container->health] {
-        // Not here: a monitor that is held up must not hold up other timers.
-        probes_.post([this, container, expected] {
-            const base::Lock lock(container->operation);
+        with_lock_soon(container, [this, container, expected] {
             try {
                 run_probe(container, expected);
             } catch (const Error& error) {
@@ -158,12 +157,12 @@ void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& 
         if (before) execs_.erase(before->id);
         execs_.emplace(exec->id, exec);
     }
-    container->execs.push_back(exec);
-    publish(*container);
+    container->execs.push_back(exec);  // shown when it takes longer than a look at it
     log_exec_event(container->record, "exec_create", *exec);
     log_exec_event(container->record, "exec_start", *exec);
     if (before && !before->probe->answered) {
-        // The monitor does not answer: another request would only fill its socket.
+        // The monitor does not answer: another request would only fill its socket, and a full one
+        // would hold up this thread.
         probes_.post(
             [this, container, exec] { fail_probe(container, exec, start_timeout(*exec)); });
         return;
@@ -196,6 +195,10 @@ void Containers::probe_started(const ContainerRef& container, const std::shared_
         });
         return;
     }
+    probes_.post([this, container] {
+        const base::Lock lock(container->operation);
+        if (!container->removed) publish(*container, Changed::state);
+    });
     const base::Lock lock(exec->mutex);
     if (exec->exit_code) return;
     exec->pid = started.pid;
@@ -264,7 +267,7 @@ void Containers::probe_exited(const ContainerRef& container, const std::shared_p
         if (container->health && container->health->exec == exec) {
             take_probe_result(container, *exec, code, exec->probe->text());
         } else {
-            publish(*container);
+            publish(*container, Changed::state);
         }
     });
 }
@@ -281,7 +284,7 @@ void Containers::take_probe_result(const ContainerRef& container, const Exec& ex
     const bool changed = take_health_result(
         health, watch.check, age(*container, exec.probe->begun_mono), std::move(result));
     // Not written to the disk: as with Docker the next change of state does that.
-    publish(*container);
+    publish(*container, Changed::state);
     if (changed) log_event(container->record, "health_status: " + health.status);
     schedule_probe(container);
 }

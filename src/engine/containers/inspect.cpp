@@ -36,7 +36,11 @@ void Containers::leave_out_ended(std::vector<std::string>& exec_ids) const {
 ContainerPtr Containers::inspect(std::string_view reference, bool size) {
     const auto container = index_.get(reference);
     auto out = std::make_shared<ContainerSnapshot>(*container->snapshot());
-    out->host_config.links = shown_links(container->id);
+    if (auto links = shown_links(container->id); links != out->host_config->links) {
+        auto host_config = std::make_shared<model::HostConfig>(*out->host_config);
+        host_config->links = std::move(links);
+        out->host_config = std::move(host_config);
+    }
     leave_out_ended(out->exec_ids);
     try {
         out->graph_driver.data = parts_.layers.rw_metadata(container->id);

@@ -54,7 +54,7 @@ ContainerRef Containers::linked_container(std::string name) const {
             base::fail(ErrorKind::invalid_argument,
                        fmt::format("could not get container for {}: {}", name, error.what()));
         }
-        const std::string mode = child->snapshot()->host_config.network_mode;
+        const std::string mode = child->snapshot()->host_config->network_mode;
         if (mode == "host") {
             base::fail(ErrorKind::invalid_argument,
                        "conflicting options: host type networking can't be used with links. This "
@@ -170,7 +170,7 @@ std::vector<std::string> Containers::linked_environment(const store::ContainerRe
                        fmt::format("container {} not attached to default bridge network",
                                    child->id));
         }
-        const auto variables = link_environment(link.name, place->ip_address, child->config);
+        const auto variables = link_environment(link.name, place->ip_address, *child->config);
         out.insert(out.end(), variables.begin(), variables.end());
     }
     return out;
@@ -193,7 +193,7 @@ std::vector<std::pair<std::string, net::IpAddress>> Containers::linked_hosts(
                                    child->name));
         }
         const std::string alias = link.name.substr(link.name.rfind('/') + 1);
-        std::string names = alias + " " + child->config.hostname;
+        std::string names = alias + " " + child->config->hostname;
         if (alias != child->name.substr(1)) names += " " + child->name.substr(1);
         for (const auto& text : {place->ip_address, place->global_ipv6_address}) {
             if (const auto address = net::IpAddress::parse(text)) out.emplace_back(names, *address);

@@ -79,7 +79,7 @@ std::vector<std::string> Containers::with_children(const std::string& name) cons
 }
 
 std::string Containers::listed_image(const ContainerSnapshot& container, ImageNames& names) const {
-    const std::string& name = container.config.image;
+    const std::string& name = container.config->image;
     auto known = names.find(name);
     if (known == names.end()) {
         ImageName meaning;

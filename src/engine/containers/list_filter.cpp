@@ -146,7 +146,7 @@ std::vector<ContainerPtr> ListFilter::select(const std::vector<ContainerPtr>& al
 bool ListFilter::matches_identity(const ContainerSnapshot& c) const {
     return (filters_.match("name", c.name) || filters_.match("name", c.name.substr(1))) &&
            filters_.match("id", c.id) && !is_task_.value_or(false) &&
-           filters_.match_labels("label", c.config.labels);
+           filters_.match_labels("label", c.config->labels);
 }
 
 bool ListFilter::matches_state(const ContainerSnapshot& c) const {

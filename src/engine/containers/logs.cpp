@@ -34,7 +34,7 @@ std::unique_ptr<LogStream> Containers::open_log(const ContainerRef& container,
     if (!options.stdout_stream && !options.stderr_stream) {
         base::fail(base::ErrorKind::invalid_argument, "You must choose at least one stream");
     }
-    const auto& config = snapshot->host_config.log_config;
+    const auto& config = snapshot->host_config->log_config;
     if (snapshot->state.dead || snapshot->state.removing) {
         base::fail(base::ErrorKind::conflict,
                    "can not get logs from container which is dead or marked for removal");
@@ -47,7 +47,7 @@ std::unique_ptr<LogStream> Containers::open_log(const ContainerRef& container,
                    "configured logging driver does not support reading");
     }
     source.format = config.type == "json-file" ? logs::Format::json_file : logs::Format::local;
-    source.tty = snapshot->config.tty;
+    source.tty = snapshot->config->tty;
     source.max_files = count_files(config);
     source.end = end;
     if (snapshot->state.running) {

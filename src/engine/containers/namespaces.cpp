@@ -80,13 +80,13 @@ Snapshot Containers::networked_donor(const store::ContainerRecord& record) const
 /// another one themselves. Empty when it is the container's own.
 std::string Containers::shared_shm(const ContainerSnapshot& donor) const {
     Snapshot owner;
-    std::string mode = donor.host_config.ipc_mode;
+    std::string mode = donor.host_config->ipc_mode;
     std::string id = donor.id;
     // A chain ends, for each of its containers was made after the next one; files may say else.
     for (int length = 0; !runtime::joined_container(mode).empty(); ++length) {
         owner = find_donor(index_, runtime::joined_container(mode));
         if (!owner || length == longest_chain) return {};
-        mode = owner->host_config.ipc_mode;
+        mode = owner->host_config->ipc_mode;
         id = owner->id;
     }
     if (mode == "host") return "/dev/shm";

@@ -119,9 +119,9 @@ ContainerService::PruneResult Containers::prune(const model::Filters& filters) {
             const auto snapshot = container->snapshot();
             if (snapshot->state.running) continue;
             if (until && snapshot->created > *until) continue;
-            if (!filters.match_labels("label", snapshot->config.labels)) continue;
+            if (!filters.match_labels("label", snapshot->config->labels)) continue;
             if (filters.contains("label!") &&
-                filters.match_labels("label!", snapshot->config.labels)) {
+                filters.match_labels("label!", snapshot->config->labels)) {
                 continue;
             }
             std::int64_t size = 0;

@@ -43,7 +43,7 @@ void Containers::shutdown() {
     std::vector<std::int64_t> timeouts;
     for (const auto& container : index_.all()) {
         const auto snapshot = container->snapshot();
-        timeouts.push_back(snapshot->config.stop_timeout.value_or(default_stop_timeout));
+        timeouts.push_back(snapshot->config->stop_timeout.value_or(default_stop_timeout));
         if (snapshot->state.running) running.push_back(container);
     }
     if (live_restore_) {

@@ -113,7 +113,7 @@ const char* status_name(ContainerStatus status) {
 }
 
 /// Makes what readers see equal to what is.
-void Containers::publish(Container& container) {
+void Containers::publish(Container& container, Changed changed) {
     const auto& record = container.record;
     auto out = std::make_shared<ContainerSnapshot>();
     out->id = record.id;
@@ -121,9 +121,16 @@ void Containers::publish(Container& container) {
     out->created = record.created;
     out->path = record.path;
     out->args = record.args;
-    out->config = record.config;
-    if (out->config.mac_address.empty()) out->config.mac_address = main_mac_address(record);
-    out->host_config = record.host_config;
+    const auto before = container.snapshot();
+    if (changed == Changed::state && before) {
+        out->config = before->config;
+        out->host_config = before->host_config;
+    } else {
+        auto config = std::make_shared<model::ContainerConfig>(record.config);
+        if (config->mac_address.empty()) config->mac_address = main_mac_address(record);
+        out->config = std::move(config);
+        out->host_config = std::make_shared<model::HostConfig>(record.host_config);
+    }
     out->state = state_of(record.state, container.removing);
     out->image_id = record.image_id;
     out->resolv_conf_path = record.resolv_conf_path;

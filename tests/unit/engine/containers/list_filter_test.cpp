@@ -17,6 +17,8 @@ protected:
     ListFilterTest() {
         for (const char* name : {"e", "d", "c", "b", "a"}) {
             auto c = std::make_shared<ContainerSnapshot>();
+            c->config = std::make_shared<model::ContainerConfig>();
+            c->host_config = std::make_shared<model::HostConfig>();
             c->name = std::string("/") + name;
             c->id = std::string(63, name[0]) + "0";
             c->image_id = name[0] < 'c' ? "old" : "new";
