@@ -289,7 +289,7 @@ class Health(Checks):
     @unittest.skipIf(ORACLE, "about this daemon's threads")
     def test_many_checks_need_no_threads(self):
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda i: self.start("many%d" % i, ["CMD", "sleep", "2"], Interval=200), range(40)))
+            list(pool.map(lambda i: self.start("many%d" % i, ["CMD", "sleep", "60"], Interval=200, Timeout=60000), range(40)))
         wait_for(lambda: all(self.inspect("many%d" % i)["ExecIDs"] for i in range(40)), what="40 probes at once")
         names = []
         for task in os.listdir("/proc/%d/task" % self.daemon.pid):
