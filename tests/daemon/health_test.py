@@ -318,7 +318,8 @@ class DaemonDeath(Checks):
         wait_for(lambda: not os.path.exists("/proc/%d" % probe[0]), what="the end of the other daemon's probe")
         # Its place is taken by one of the new daemon's.
         wait_for(lambda: len(self.probes(b"5678")) == 1, what="a probe of the new daemon")
-        self.assertEqual(len(self.inspect("hangs")["ExecIDs"]), 1)
+        shown = wait_for(lambda: self.inspect("hangs")["ExecIDs"], what="the probe is shown")
+        self.assertEqual(len(shown), 1)
 
 
 if __name__ == "__main__":
