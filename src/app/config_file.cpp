@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/net/address.hpp>
 #include <dockerd/base/fd.hpp>
 #include <dockerd/base/json.hpp>
 #include <dockerd/base/strings.hpp>
@@ -205,8 +206,9 @@ struct SetJson {
         for (const Json& item : json) {
             AddressPool pool{text(item.value("base", Json(""))),
                              static_cast<int>(number(item.value("size", Json(0))))};
-            if (pool.base.find('/') == std::string::npos) {
-                bad(fmt::format("netip.ParsePrefix({}): no '/'", base::quote(pool.base)));
+            // An empty text is the zero value of Go's prefix.
+            if (const auto fault = prefix_fault(pool.base); !fault.empty() && !pool.base.empty()) {
+                bad(fault);
             }
             (config.*field).push_back(std::move(pool));
         }
@@ -443,6 +445,42 @@ void check_numbers(const Config& config) {
     }
 }
 
+// Source: moby internal/opts/host_gateway_opts.go, ValidateHostGatewayIPs.
+void check_host_gateways(const std::vector<std::string>& addresses) {
+    const auto count = [&](bool v6) {
+        return std::ranges::count_if(addresses, [&](const std::string& text) {
+            return (text.find(':') != std::string::npos) == v6;
+        });
+    };
+    if (count(/*v6=*/false) > 1) bad("only one IPv4 host gateway IP address can be specified");
+    if (count(/*v6=*/true) > 1) bad("only one IPv6 host gateway IP address can be specified");
+}
+
+// Source: moby libnetwork/drivers/bridge, ValidateFixedCIDRV6.
+void check_fixed_cidr_v6(const std::string& text) {
+    if (text.empty()) return;
+    std::string fault = prefix_fault(text);
+    if (fault.empty()) fault = net::ipv6_subnet_fault(*net::IpPrefix::parse(text));
+    if (!fault.empty()) bad("invalid fixed-cidr-v6: invalid fixed-cidr-v6: " + fault);
+}
+
+// Source: moby daemon/config/config_linux.go, verifyUserlandProxyConfig.
+// Differs from Docker: the proxy is part of this daemon, so a program that is not there is none
+// that is missed.
+void check_userland_proxy(const Config& config) {
+    const bool given = config.from_flags.contains("userland-proxy-path") ||
+                       config.from_file.contains("userland-proxy-path");
+    if (!config.userland_proxy || !given) return;
+    const std::string& path = config.userland_proxy_path;
+    if (path.empty()) {
+        bad("invalid userland-proxy-path: userland-proxy is enabled, but userland-proxy-path is "
+            "not set");
+    }
+    if (path.front() != '/') {
+        bad("invalid userland-proxy-path: must be an absolute path: " + path);
+    }
+}
+
 }  // namespace
 
 void validate(const Config& config) {
@@ -453,6 +491,7 @@ void validate(const Config& config) {
     if (config.log_format != "text" && config.log_format != "json") {
         bad("invalid log format: " + config.log_format);
     }
+    check_host_gateways(config.host_gateway_ips);
     check_labels(config.labels);
     check_numbers(config);
     if (!config.api_cors_header.empty()) {
@@ -461,12 +500,14 @@ void validate(const Config& config) {
             "headers");
     }
     (void)exec_opt(config, "");
+    check_userland_proxy(config);
     if (config.default_ipc_mode != "private" && config.default_ipc_mode != "shareable") {
         bad(
             fmt::format("default IPC mode setting ({}) is invalid; use \"shareable\" or "
                         "\"private\"",
                         config.default_ipc_mode));
     }
+    check_fixed_cidr_v6(config.fixed_cidr_v6);
     const std::string& cgroupns = config.default_cgroupns_mode;
     if (!cgroupns.empty() && cgroupns != "host" && cgroupns != "private") {
         bad(fmt::format("invalid default cgroup namespace ({}): use \"host\" or \"private\"",

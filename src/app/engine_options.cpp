@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
+#include <dockerd/archive/stream.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/logging/drivers.hpp>
 
@@ -39,28 +41,58 @@ std::string read_profile(const std::string& path) {
 
 }  // namespace
 
-net::NetworksOptions networks_options(const Config& config) {
+namespace {
+
+/// A /48 of the engine's own: networks get IPv6 subnets that nobody had to choose.
+// Source: moby daemon/daemon.go, deriveULABaseNetwork.
+net::AddressPool unique_local_pool(const std::string& engine_id) {
+    archive::Sha256 sum;
+    sum.update(engine_id);
+    // 40 bits, the end of the first eight bytes.
+    const std::string id = sum.hex().substr(6, 10);
+    const auto base = net::IpPrefix::parse(
+        fmt::format("fd{}:{}:{}::/48", id.substr(0, 2), id.substr(2, 4), id.substr(6, 4)));
+    return {.base = base.value(), .size = 64};
+}
+
+// Source: moby daemon/daemon.go, networkOptions.
+std::vector<net::AddressPool> address_pools(const Config& config, const std::string& engine_id) {
+    std::vector<net::AddressPool> out;
+    for (const auto& pool : config.default_address_pools) {
+        out.push_back(
+            {.base = net::IpPrefix::parse(pool.base).value_or(net::IpPrefix()), .size = pool.size});
+    }
+    if (out.empty()) out = net::default_address_pools();
+    const bool has_v6 = std::ranges::any_of(
+        out, [](const net::AddressPool& pool) { return pool.base.address.is_v6(); });
+    if (!has_v6) out.push_back(unique_local_pool(engine_id));
+    return out;
+}
+
+}  // namespace
+
+net::NetworksOptions networks_options(const Config& config, const std::string& engine_id) {
     net::NetworksOptions options;
     options.exec_root = config.exec_root;
     options.bridge = config.bridge;
     options.bip = config.bip;
+    options.bip6 = config.bip6;
     options.fixed_cidr = config.fixed_cidr;
+    options.fixed_cidr_v6 = config.fixed_cidr_v6;
+    options.ipv6 = config.ipv6;
+    options.default_gateway_v6 = address_or_none(config.default_gateway_v6, "default-gateway-v6");
     options.default_gateway = address_or_none(config.default_gateway, "default-gateway");
     options.default_host_ip = address_or_none(config.ip, "ip");
-    for (const auto& pool : config.default_address_pools) {
-        const auto base_prefix = net::IpPrefix::parse(pool.base);
-        if (!base_prefix) {
-            base::fail(base::ErrorKind::invalid_argument,
-                       fmt::format("invalid base pool {}", pool.base));
-        }
-        options.address_pools.push_back({*base_prefix, static_cast<unsigned>(pool.size)});
-    }
+    options.address_pools = address_pools(config, engine_id);
+    options.own_pools = !config.default_address_pools.empty();
+    options.live_restore = config.live_restore;
     for (const auto& gateway : config.host_gateway_ips) {
         options.host_gateway_ips.push_back(address_or_none(gateway, "host-gateway-ip"));
     }
     options.mtu = static_cast<int>(config.mtu);
     options.icc = config.icc;
-    options.ip_masquerade = config.ip_masq;
+    // Source: moby daemon/daemon_unix.go, verifyDaemonSettings.
+    options.ip_masquerade = config.ip_masq && config.iptables;
     options.ip_forward = config.ip_forward;
     options.ip_forward_no_drop = config.ip_forward_no_drop;
     options.iptables = config.iptables;

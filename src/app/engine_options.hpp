@@ -10,8 +10,9 @@
 /// From the daemon's configuration to what each part of the engine is told.
 namespace dockerd::app {
 
+/// `engine_id` decides which IPv6 subnets networks get by themselves.
 /// Throws: invalid_argument, with Docker's words for addresses that are none.
-net::NetworksOptions networks_options(const Config& config);
+net::NetworksOptions networks_options(const Config& config, const std::string& engine_id);
 /// Throws: as `open` for a --seccomp-profile that cannot be read.
 engine::ContainersOptions containers_options(const Config& config);
 engine::SystemOptions system_options(const Config& config);

@@ -10,6 +10,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/net/address.hpp>
 
 #include "hosts.hpp"
 
@@ -167,9 +168,8 @@ AddressPool parse_pool(const std::string& text) {
         const std::string key = field.substr(0, equals);
         const std::string value = field.substr(equals + 1);
         if (key == "base") {
-            if (value.find('/') == std::string::npos) {
-                bad(fmt::format("invalid base prefix {}: netip.ParsePrefix({}): no '/'",
-                                base::quote(value), base::quote(value)));
+            if (const auto fault = prefix_fault(value); !fault.empty()) {
+                bad(fmt::format("invalid base prefix {}: {}", base::quote(value), fault));
             }
             pool.base = value;
         } else if (key == "size") {
@@ -505,6 +505,23 @@ const Option table[] = {
 };
 
 }  // namespace
+
+std::string prefix_fault(const std::string& text) {
+    const std::string start = fmt::format("netip.ParsePrefix({}): ", base::quote(text));
+    const auto slash = text.rfind('/');
+    if (slash == std::string::npos) return start + "no '/'";
+    const std::string address = text.substr(0, slash);
+    const std::string bits = text.substr(slash + 1);
+    const auto ip = net::IpAddress::parse(address);
+    if (!ip) return start + fmt::format("ParseAddr({}): unable to parse IP", base::quote(address));
+    const bool digits =
+        !bits.empty() && bits.find_first_not_of("0123456789") == std::string::npos;
+    if (!digits || (bits.size() > 1 && bits.front() == '0')) {
+        return start + fmt::format("bad bits after slash: {}", base::quote(bits));
+    }
+    if (!net::IpPrefix::parse(text)) return start + "prefix length out of range";
+    return {};
+}
 
 std::span<const Option> options() { return table; }
 

@@ -60,4 +60,7 @@ std::string value_text(const Config& config, const Option& option);
 /// True for a flag that needs no value.
 bool is_switch(const Option& option);
 
+/// What Go's netip.ParsePrefix says against `text`; "" when it is a prefix.
+std::string prefix_fault(const std::string& text);
+
 }  // namespace dockerd::app

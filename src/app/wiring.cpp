@@ -6,6 +6,7 @@
 
 #include <dockerd/api/api.hpp>
 #include <dockerd/archive/unpacker.hpp>
+#include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/net/networks.hpp>
 #include <dockerd/runtime/cgroup.hpp>
@@ -20,6 +21,7 @@
 #include "engine/events/events.hpp"
 #include "engine/images/images.hpp"
 #include "engine/networks/networks.hpp"
+#include "engine/system/host.hpp"
 #include "engine/system/system.hpp"
 #include "engine/volumes/volumes.hpp"
 #include "engine_options.hpp"
@@ -41,7 +43,13 @@ public:
           volume_files_(config.data_root),
           kv_(config.data_root),
           network_store_(kv_),
-          networks_(networks_options(config), network_store_),
+          networks_(base::in_context(
+              "Error initializing network controller",
+              [&] {
+                  return net::Networks(
+                      networks_options(config, engine::load_or_create_id(config.data_root)),
+                      network_store_);
+              })),
           // After the networks, which switch forwarding on.
           sysinfo_(runtime::read_sysinfo(cgroups_)),
           volumes_(volume_files_, events_),

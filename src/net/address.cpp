@@ -137,6 +137,20 @@ std::string IpPrefix::str() const {
     return address ? fmt::format("{}/{}", address.str(), bits) : std::string();
 }
 
+std::string ipv6_subnet_fault(const IpPrefix& subnet) {
+    if (!subnet.address.is_v6()) {
+        return fmt::format("'{}' is not a valid IPv6 subnet", subnet.str());
+    }
+    const IpPrefix link_local{*IpAddress::parse("fe80::"), 64};
+    if (*subnet.address.data() == 0xff) {
+        return fmt::format("multicast subnet '{}' is not allowed", subnet.str());
+    }
+    if (subnet.masked() != link_local && link_local.overlaps(subnet)) {
+        return fmt::format("'{}' clashes with the Link-Local prefix 'fe80::/64'", subnet.str());
+    }
+    return {};
+}
+
 MacAddress MacAddress::random() {
     MacAddress out;
     if (::getrandom(out.bytes.data(), out.bytes.size(), 0) !=

@@ -190,19 +190,10 @@ bool Network::is_without_gateway(bool ipv6) const {
 
 namespace {
 
-/// Source: moby bridge/bridge_linux.go, validateIPv6Subnet.
 void check_v6_subnet(const NetworkSubnet& subnet) {
-    const IpPrefix link_local{*IpAddress::parse("fe80::"), 64};
-    const IpPrefix address{subnet.gateway ? subnet.gateway : subnet.subnet.address,
-                           subnet.subnet.bits};
-    if (*address.address.data() == 0xff) {
-        fail(ErrorKind::invalid_argument,
-             fmt::format("multicast subnet '{}' is not allowed", address.str()));
-    }
-    if (address.masked() != link_local && link_local.overlaps(address)) {
-        fail(ErrorKind::invalid_argument,
-             fmt::format("'{}' clashes with the Link-Local prefix 'fe80::/64'", address.str()));
-    }
+    const IpAddress& address = subnet.gateway ? subnet.gateway : subnet.subnet.address;
+    const std::string fault = ipv6_subnet_fault({address, subnet.subnet.bits});
+    if (!fault.empty()) fail(ErrorKind::invalid_argument, fault);
 }
 
 }  // namespace

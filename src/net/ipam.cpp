@@ -3,21 +3,55 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <dockerd/base/error.hpp>
 
 namespace dockerd::net {
 
 std::vector<AddressPool> default_address_pools() {
     const auto pool = [](const char* base, unsigned size) {
-        return AddressPool{*IpPrefix::parse(base), size};
+        return AddressPool{*IpPrefix::parse(base), static_cast<int>(size)};
     };
     return {pool("172.17.0.0/16", 16), pool("172.18.0.0/16", 16), pool("172.19.0.0/16", 16),
             pool("172.20.0.0/14", 16), pool("172.24.0.0/14", 16), pool("172.28.0.0/14", 16),
             pool("192.168.0.0/16", 20)};
 }
 
+namespace {
+
+/// The pools in order, without those that lie in another.
+/// Source: moby libnetwork/ipams/defaultipam, splitByIPFamily and newAddrSpace.
+std::vector<AddressPool> checked_pools(std::vector<AddressPool> pools) {
+    for (std::size_t i = 0; i < pools.size(); ++i) {
+        const AddressPool& pool = pools[i];
+        const auto bad = [&](const std::string& why) {
+            base::fail(base::ErrorKind::internal,
+                       fmt::format("could not construct local address space: network at index {} "
+                                   "(&{{{} {}}}) {}",
+                                   i, pool.base ? pool.base.str() : "invalid Prefix", pool.size,
+                                   why));
+        };
+        if (!pool.base || pool.size == 0) bad("is not in canonical form");
+        if (static_cast<int>(pool.base.bits) > pool.size) {
+            bad(fmt::format("has a smaller prefix (/{}) than the target size of that pool (/{})",
+                            pool.base.bits, pool.size));
+        }
+    }
+    for (AddressPool& pool : pools) pool.base = pool.base.masked();
+    std::ranges::stable_sort(pools, {}, &AddressPool::base);
+    std::vector<AddressPool> out;
+    for (AddressPool& pool : pools) {
+        if (out.empty() || !out.back().base.overlaps(pool.base)) out.push_back(pool);
+    }
+    return out;
+}
+
+}  // namespace
+
 Ipam::Ipam(std::vector<AddressPool> predefined)
-    : predefined_(predefined.empty() ? default_address_pools() : std::move(predefined)) {}
+    : predefined_(
+          checked_pools(predefined.empty() ? default_address_pools() : std::move(predefined))) {}
 
 IpPrefix Ipam::take_any_subnet(const std::vector<IpPrefix>& reserved, bool v6) {
     const auto blocker = [&](const IpPrefix& candidate) -> std::optional<IpPrefix> {
@@ -31,13 +65,20 @@ IpPrefix Ipam::take_any_subnet(const std::vector<IpPrefix>& reserved, bool v6) {
     };
     for (const AddressPool& pool : predefined_) {
         if (pool.base.address.is_v6() != v6) continue;
-        IpPrefix candidate{pool.base.masked().address, pool.size};
+        const auto size = static_cast<unsigned>(pool.size);
+        if (size > pool.base.address.bits()) {
+            // What Docker says in the end of a subnet longer than an address.
+            base::fail(base::ErrorKind::internal,
+                       "failed to allocate gateway (): invalid pool id: LocalDefault/invalid "
+                       "Prefix");
+        }
+        IpPrefix candidate{pool.base.address, size};
         while (pool.base.contains(candidate.address)) {
             const auto obstacle = blocker(candidate);
             if (!obstacle) return take_subnet(candidate);
             // On to the first subnet behind the obstacle, or behind the candidate.
             const IpAddress end = std::max(obstacle->last(), candidate.last());
-            const IpAddress next = IpPrefix{end, pool.size}.masked().last().plus(1);
+            const IpAddress next = IpPrefix{end, size}.masked().last().plus(1);
             if (next <= candidate.address) break;  // wrapped around
             candidate.address = next;
         }
@@ -93,6 +134,13 @@ std::optional<IpAddress> Ipam::take_any(const IpPrefix& subnet, const IpPrefix& 
     const auto found = pools_.find(subnet.masked());
     if (found == pools_.end()) return std::nullopt;
     Pool& pool = found->second;
+    if (range && !subnet.overlaps(range)) {
+        // Of a bridge's flags; elsewhere it is refused before.
+        // Source: moby libnetwork/internal/addrset, AddAnyInRange.
+        base::fail(base::ErrorKind::internal,
+                   fmt::format("add-any, range '{}' is not in subnet '{}'", range.masked().str(),
+                               subnet.masked().str()));
+    }
     const IpPrefix within = range && range.bits > subnet.bits ? range.masked() : found->first;
     const bool whole = within == found->first;
     IpAddress address = whole ? pool.first_maybe_free : within.address;

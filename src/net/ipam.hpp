@@ -19,7 +19,8 @@ namespace dockerd::net {
 /// Source: moby libnetwork/ipams/defaultipam (v28.2.2, without its serial option).
 class Ipam {
 public:
-    /// `predefined` empty takes Docker's pools.
+    /// `predefined` empty takes Docker's pools. Their order does not matter.
+    /// Throws: internal, "could not construct local address space: network at index 0 ...".
     explicit Ipam(std::vector<AddressPool> predefined = {});
 
     /// Takes the first predefined subnet that overlaps nothing allocated or `reserved`.
@@ -35,6 +36,7 @@ public:
     void release_subnet(const IpPrefix& subnet, const IpPrefix& range = {});
 
     /// Takes the lowest free address, within `range` when given; nullopt when there is none.
+    /// Throws: internal, "add-any, range '...' is not in subnet '...'".
     std::optional<IpAddress> take_any(const IpPrefix& subnet, const IpPrefix& range = {});
     /// Takes this address.
     /// Throws: permission_denied, "Address already in use"; invalid_argument, "requested address
@@ -54,9 +56,5 @@ private:
     std::vector<AddressPool> predefined_;
     std::map<IpPrefix, Pool> pools_;
 };
-
-/// Docker's default address pools: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 and on.
-/// Source: moby libnetwork/ipamutils, localScopeDefaultNetworks.
-std::vector<AddressPool> default_address_pools();
 
 }  // namespace dockerd::net

@@ -20,15 +20,6 @@ namespace {
 using base::ErrorKind;
 using base::fail;
 
-/// A random unique local /64. Source: RFC 4193, section 3.2.2.
-IpPrefix random_ula() {
-    std::array<std::uint8_t, 16> bytes{};
-    bytes[0] = 0xfd;
-    const MacAddress random = MacAddress::random();
-    std::copy(random.bytes.begin() + 1, random.bytes.end(), bytes.begin() + 1);
-    return {IpAddress::v6(bytes), 64};
-}
-
 bool is_bridged(const model::NetworkCreate& request) {
     return request.driver.empty() || request.driver == "bridge" || request.driver == "default";
 }
@@ -130,6 +121,11 @@ void NetworksImpl::allocate_subnet(const Network& network, NetworkSubnet& subnet
     }
     for (const auto& [name, text] : config.aux_address) {
         const IpAddress address = *IpAddress::parse(text);
+        if (!subnet.subnet.contains(address)) {
+            fail(ErrorKind::permission_denied,
+                 fmt::format("auxiliary address: ({}:{}) must belong to the master pool: {}", name,
+                             text, subnet.subnet.str()));
+        }
         take(address, fmt::format("failed to allocate secondary ip address ({}:{})", name, text));
         subnet.aux[name] = address;
     }
@@ -137,10 +133,9 @@ void NetworksImpl::allocate_subnet(const Network& network, NetworkSubnet& subnet
 
 /// Takes the subnets of one family. Those taken are the network's to release, also when a later
 /// one throws.
-void NetworksImpl::allocate_family(Network& network, const model::NetworkCreate& request, bool v6,
-                                   const std::vector<IpPrefix>& reserved) {
+void NetworksImpl::allocate_family(Network& network, std::vector<model::IpamConfig> configs,
+                                   bool v6, const std::vector<IpPrefix>& reserved) {
     std::vector<NetworkSubnet>& subnets = v6 ? network.v6 : network.v4;
-    std::vector<model::IpamConfig> configs = configs_of(request, v6);
     if (configs.empty()) configs.emplace_back();
     for (const model::IpamConfig& config : configs) {
         NetworkSubnet subnet;
@@ -148,10 +143,8 @@ void NetworksImpl::allocate_family(Network& network, const model::NetworkCreate&
             if (!config.ip_range.empty()) subnet.range = *IpPrefix::parse(config.ip_range);
             subnet.subnet = ipam_.take_subnet(*IpPrefix::parse(config.subnet), subnet.range);
             subnet.configured = true;
-        } else if (v6) {
-            subnet.subnet = ipam_.take_subnet(random_ula());
         } else {
-            subnet.subnet = ipam_.take_any_subnet(reserved);
+            subnet.subnet = ipam_.take_any_subnet(reserved, v6);
         }
         subnet.taken = true;
         subnets.push_back(std::move(subnet));
@@ -178,7 +171,7 @@ void NetworksImpl::allocate(Network& network, const model::NetworkCreate& reques
     try {
         for (const bool v6 : {false, true}) {
             if (v6 ? network.record.enable_ipv6 : network.record.enable_ipv4) {
-                allocate_family(network, request, v6, reserved);
+                allocate_family(network, configs_of(request, v6), v6, reserved);
             }
         }
         if (network.record.driver == "bridge") check_bridge(network);
@@ -197,6 +190,7 @@ void NetworksImpl::check_bridge(const Network& network) const {
         return !a.empty() && !b.empty() && a.front().subnet.overlaps(b.front().subnet);
     };
     for (const auto& [id, other] : networks_) {
+        if (id == network.record.id) continue;
         if (other->record.driver != "bridge" || other->bridge.name.empty()) continue;
         const char* why = nullptr;
         if (other->bridge.name == network.bridge.name) {

@@ -177,22 +177,26 @@ private:
     // networks_start.cpp
     void load();
     void ensure_simple(const std::string& name, const std::string& driver);
-    void start_default_bridge();
-    void choose_default_subnet(Network& network);
     void restore_network(Network& network);
     std::vector<IpPrefix> reserved_subnets();
     void set_up_bridge(Network& network);
+    void filter_bridged(const Network& network);
     void set_bridge_address(const Network& network, const NetworkSubnet& subnet);
     void start_firewall();
     void enable_forwarding(bool v6);
     void save_locked();
+
+    // networks_default_bridge.cpp
+    void start_default_bridge();
+    void remove_default_bridge_device() noexcept;
+    void choose_default_subnets(Network& network, const std::vector<IpPrefix>& last);
 
     // networks_create.cpp
     void allocate(Network& network, const model::NetworkCreate& request);
     void describe(const model::NetworkCreate& request, NetworkRecord& record) const;
     void set_up_device(Network& network);
     void remove_device(const Network& network);
-    void allocate_family(Network& network, const model::NetworkCreate& request, bool v6,
+    void allocate_family(Network& network, std::vector<model::IpamConfig> configs, bool v6,
                          const std::vector<IpPrefix>& reserved);
     void allocate_subnet(const Network& network, NetworkSubnet& subnet,
                          const model::IpamConfig& config);

@@ -1,7 +1,10 @@
 #include <sys/stat.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -23,8 +26,6 @@ namespace log = base::log;
 
 namespace {
 
-constexpr const char* default_bridge_name = "docker0";
-
 /// The host's nameservers, as prefixes of one address.
 std::vector<IpPrefix> nameservers() {
     std::vector<IpPrefix> out;
@@ -41,23 +42,22 @@ std::vector<IpPrefix> nameservers() {
     return out;
 }
 
-std::string bool_text(bool value) { return value ? "true" : "false"; }
-
 }  // namespace
 
 NetworksImpl::NetworksImpl(NetworksOptions options, NetworkStore& store)
     : options_(std::move(options)),
       store_(store),
       home_(current_netns()),
-      ipam_(options_.address_pools),
+      ipam_(base::in_context("error obtaining controller instance",
+                             [&] { return Ipam(options_.address_pools); })),
       publisher_(options_.userland_proxy),
       resolver_(home_) {
     std::error_code error;
     std::filesystem::create_directories(options_.exec_root + "/netns", error);
     if (error) base::throw_errno(error.value(), "create " + options_.exec_root + "/netns");
-    if (options_.iptables) {
+    if (options_.iptables || options_.ip6tables) {
         firewall_ = std::make_unique<Firewall>(
-            FirewallOptions{.ipv4 = true,
+            FirewallOptions{.ipv4 = options_.iptables,
                             .ipv6 = options_.ip6tables,
                             .hairpin = !options_.userland_proxy,
                             .allow_direct_routing = options_.allow_direct_routing});
@@ -65,12 +65,17 @@ NetworksImpl::NetworksImpl(NetworksOptions options, NetworkStore& store)
     load();
     ensure_simple("none", "null");
     ensure_simple("host", "host");
-    if (options_.bridge != "none") start_default_bridge();
+    // Before the default bridge, which is to take a subnet that is nobody's.
     for (const auto& [id, network] : networks_) {
         const bool bridged = network->record.driver == "bridge" && network->record.name != "bridge";
         if (bridged || network->sublink) {
             restore_network(*network);
         }
+    }
+    if (options_.bridge == "none") {
+        remove_default_bridge_device();
+    } else {
+        start_default_bridge();
     }
     const base::Lock lock(mutex_);
     save_locked();
@@ -109,104 +114,6 @@ std::vector<IpPrefix> NetworksImpl::reserved_subnets() {
     const base::Lock lock(links_mutex_);
     for (const IpPrefix& route : links_.on_link_routes()) out.push_back(route);
     return out;
-}
-
-/// Source: moby daemon/daemon_unix.go, initBridgeDriver.
-void NetworksImpl::start_default_bridge() {
-    Network* network = find_locked("bridge");
-    if (network == nullptr) {
-        auto fresh = std::make_shared<Network>();
-        fresh->record.id = base::random_id();
-        network = fresh.get();
-        networks_.emplace(fresh->record.id, std::move(fresh));
-    }
-    NetworkRecord& record = network->record;
-    record.name = "bridge";
-    record.created = base::WallTime::now();
-    record.driver = "bridge";
-    record.ipam.driver = "default";
-    record.labels.given = true;
-    record.options = {};
-    record.options.given = true;
-    const bool own = options_.bridge.empty();
-    const std::string name = own ? default_bridge_name : options_.bridge;
-    record.options["com.docker.network.bridge.default_bridge"] = "true";
-    record.options["com.docker.network.bridge.enable_icc"] = bool_text(options_.icc);
-    record.options["com.docker.network.bridge.enable_ip_masquerade"] =
-        bool_text(options_.ip_masquerade);
-    record.options["com.docker.network.bridge.host_binding_ipv4"] =
-        options_.default_host_ip ? options_.default_host_ip.str() : "0.0.0.0";
-    record.options["com.docker.network.bridge.name"] = name;
-    record.options["com.docker.network.driver.mtu"] = std::to_string(options_.mtu);
-    network->bridge = parse_bridge_options(record.options);
-    network->v4.clear();
-    network->v6.clear();
-    {
-        const base::Lock lock(links_mutex_);
-        if (!own && !links_.find(name)) {
-            // Source: moby bridge/setup_device_linux.go, setupDevice.
-            base::fail(base::ErrorKind::permission_denied,
-                       fmt::format("bridge device with non default name {} must be created "
-                                   "manually",
-                                   name));
-        }
-    }
-    choose_default_subnet(*network);
-    set_up_bridge(*network);
-    record.ipam = shown_ipam(*network);
-    record.static_subnets = static_subnets(*network);
-}
-
-/// --bip, or what the bridge has already, or the first free of the pools.
-/// Source: moby daemon/daemon_unix.go, getDefaultBridgeIPAMConf, selectBIP.
-void NetworksImpl::choose_default_subnet(Network& network) {
-    NetworkSubnet chosen;
-    if (!options_.fixed_cidr.empty()) {
-        const auto range = IpPrefix::parse(options_.fixed_cidr);
-        if (!range) {
-            base::fail(base::ErrorKind::invalid_argument,
-                       fmt::format("parse fixed-cidr failed: invalid CIDR address: {}",
-                                   options_.fixed_cidr));
-        }
-        chosen.range = range->masked();
-    }
-    std::optional<IpPrefix> address;
-    if (!options_.bip.empty()) {
-        address = IpPrefix::parse(options_.bip);
-        if (!address) {
-            base::fail(base::ErrorKind::invalid_argument,
-                       fmt::format("parse bip failed: invalid CIDR address: {}", options_.bip));
-        }
-    } else {
-        const base::Lock lock(links_mutex_);
-        if (const auto link = links_.find(network.bridge.name)) {
-            for (const IpPrefix& present : links_.addresses(link->index, /*v6=*/false)) {
-                if (chosen.range && !present.contains(chosen.range.address)) continue;
-                address = present;
-                break;
-            }
-        }
-    }
-    if (address) {
-        chosen.subnet = ipam_.take_subnet(*address);
-        chosen.gateway = address->address;
-        chosen.configured = true;
-        chosen.gateway_configured = true;
-        ipam_.take(chosen.subnet, chosen.gateway);
-    } else {
-        chosen.subnet = chosen.range ? ipam_.take_subnet(chosen.range)
-                                     : ipam_.take_any_subnet(reserved_subnets());
-        chosen.gateway = ipam_.take_any(chosen.subnet).value();
-    }
-    if (options_.default_gateway) {
-        chosen.aux["DefaultGatewayIPv4"] = options_.default_gateway;
-        if (options_.default_gateway != chosen.gateway &&
-            chosen.subnet.contains(options_.default_gateway)) {
-            ipam_.take(chosen.subnet, options_.default_gateway);
-        }
-    }
-    chosen.taken = true;
-    network.v4.push_back(std::move(chosen));
 }
 
 /// A user's network after a restart: its subnets are taken again and its bridge is made if it is
@@ -265,6 +172,47 @@ void NetworksImpl::set_bridge_address(const Network& network, const NetworkSubne
     links_.add_address(network.bridge_index, wanted);
 }
 
+namespace {
+
+/// Source: moby bridge/setup_bridgenetfiltering.go, enableBridgeNetFiltering.
+void enable_bridge_filter(const std::string& name) {
+    const char* const ignore = std::getenv("DOCKER_IGNORE_BR_NETFILTER_ERROR");
+    const char present = read_sysctl(name);
+    if (present == '1') return;
+    std::string why;
+    if (present == 0) {
+        if (::access("/.dockerenv", F_OK) == 0) {
+            log::warn("running inside docker container, ignoring missing kernel params");
+            return;
+        }
+        why = "cannot restrict inter-container communication or run without the userland proxy: "
+              "ensure that the br_netfilter kernel module is loaded";
+    } else if (!write_sysctl(name, "1\n")) {
+        why = fmt::format("open /proc/sys/{}: {}", name, base::errno_text(errno));
+    }
+    if (why.empty()) return;
+    why += ": set environment variable DOCKER_IGNORE_BR_NETFILTER_ERROR=1 to ignore";
+    if (ignore == nullptr || ignore != std::string_view("1")) {
+        base::fail(base::ErrorKind::internal, why);
+    }
+    log::warn("Continuing without enabling br_netfilter: {}", why);
+}
+
+}  // namespace
+
+/// Frames between two ports of one bridge pass the filter only so. Without forwarding nothing is
+/// filtered that a bridge does not forward.
+void NetworksImpl::filter_bridged(const Network& network) {
+    if (options_.iptables && read_sysctl("net/ipv4/ip_forward") == '1') {
+        enable_bridge_filter("net/bridge/bridge-nf-call-iptables");
+    }
+    const bool v6_forwarded =
+        read_sysctl(fmt::format("net/ipv6/conf/{}/forwarding", network.bridge.name)) == '1';
+    if (options_.ip6tables && !network.v6.empty() && v6_forwarded) {
+        enable_bridge_filter("net/bridge/bridge-nf-call-ip6tables");
+    }
+}
+
 /// Source: moby bridge/bridge_linux.go, createNetwork.
 void NetworksImpl::set_up_bridge(Network& network) {
     const std::string& name = network.bridge.name;
@@ -300,11 +248,7 @@ void NetworksImpl::set_up_bridge(Network& network) {
         if (!options_.userland_proxy) {
             (void)write_sysctl(fmt::format("net/ipv4/conf/{}/route_localnet", name), "1");
         }
-        if (options_.iptables && (!network.bridge.icc || !options_.userland_proxy)) {
-            // Frames between two ports of one bridge pass the filter only so.
-            (void)write_sysctl("net/bridge/bridge-nf-call-iptables", "1");
-            if (!network.v6.empty()) (void)write_sysctl("net/bridge/bridge-nf-call-ip6tables", "1");
-        }
+        if (!network.bridge.icc || !options_.userland_proxy) filter_bridged(network);
         links_.set_up(network.bridge_index);
     } catch (const base::Error&) {
         try {

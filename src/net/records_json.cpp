@@ -340,24 +340,31 @@ std::vector<Network> decode_networks(const std::map<std::string, std::string>& r
     return out;
 }
 
+namespace {
+
+model::IpamConfig shown_config(const NetworkSubnet& subnet) {
+    model::IpamConfig out;
+    out.subnet = subnet.subnet.str();
+    out.ip_range = subnet.range.str();
+    if (!subnet.configured || subnet.gateway_configured) out.gateway = subnet.gateway.str();
+    if (!subnet.configured) return out;
+    for (const auto& [name, address] : subnet.aux) out.aux_address[name] = address.str();
+    return out;
+}
+
+}  // namespace
+
 model::Ipam shown_ipam(const Network& network) {
     model::Ipam out;
     out.driver = network.record.ipam.driver.empty() ? "default" : network.record.ipam.driver;
     out.options = network.record.ipam.options;
-    for (const std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
-        for (const NetworkSubnet& subnet : *subnets) {
-            model::IpamConfig config;
-            config.subnet = subnet.subnet.str();
-            config.ip_range = subnet.range.str();
-            // Docker shows what was asked for, and what it chose only where nothing was.
-            if (!subnet.configured || subnet.gateway_configured) {
-                config.gateway = subnet.gateway.str();
+    // Docker shows what was asked for, and then what it chose where nothing was.
+    for (const bool configured : {true, false}) {
+        for (const std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
+            for (const NetworkSubnet& subnet : *subnets) {
+                if (subnet.configured == configured) out.config.push_back(shown_config(subnet));
+                out.config.given = true;
             }
-            for (const auto& [name, address] : subnet.aux) {
-                config.aux_address[name] = address.str();
-            }
-            out.config.push_back(std::move(config));
-            out.config.given = true;
         }
     }
     return out;

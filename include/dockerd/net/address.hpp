@@ -64,6 +64,10 @@ struct IpPrefix {
     friend auto operator<=>(const IpPrefix&, const IpPrefix&) = default;
 };
 
+/// Why no bridge can have this IPv6 subnet, in Docker's words; "" when one can.
+/// Source: moby bridge/bridge_linux.go, validateIPv6Subnet.
+std::string ipv6_subnet_fault(const IpPrefix& subnet);
+
 /// An Ethernet address.
 struct MacAddress {
     std::array<std::uint8_t, 6> bytes{};

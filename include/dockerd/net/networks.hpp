@@ -16,18 +16,27 @@ namespace dockerd::net {
 /// A range to cut subnets from. Source: --default-address-pool.
 struct AddressPool {
     IpPrefix base;
-    unsigned size = 16;
+    int size = 16;  ///< prefix length of each subnet
 };
+
+/// Docker's pools: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 and on.
+/// Source: moby libnetwork/ipamutils, localScopeDefaultNetworks.
+std::vector<AddressPool> default_address_pools();
 
 /// The daemon's networking flags, with Docker's defaults.
 struct NetworksOptions {
     std::string exec_root = "/run/docker";
     std::string bridge;  ///< --bridge: "" is docker0, "none" is no default bridge
     std::string bip;     ///< --bip, "172.20.0.1/16"
+    std::string bip6;
     std::string fixed_cidr;
+    std::string fixed_cidr_v6;
     IpAddress default_gateway;  ///< --default-gateway
+    IpAddress default_gateway_v6;
+    bool ipv6 = false;          ///< --ipv6, of the default bridge
     IpAddress default_host_ip;  ///< --ip; none is 0.0.0.0
-    std::vector<AddressPool> address_pools;
+    std::vector<AddressPool> address_pools;  ///< none: default_address_pools()
+    bool own_pools = false;                  ///< they are the user's choice
     std::vector<IpAddress> host_gateway_ips;
     int mtu = 1500;
     bool icc = true;
@@ -38,6 +47,7 @@ struct NetworksOptions {
     bool ip6tables = true;
     bool userland_proxy = true;
     bool allow_direct_routing = false;
+    bool live_restore = false;
     /// --default-network-opt of the bridge driver.
     model::StringMap default_bridge_options;
 };

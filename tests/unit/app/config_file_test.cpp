@@ -151,6 +151,26 @@ TEST(Validate, RefusesInDockersWords) {
     EXPECT_EQ(text({"--label=a=b", "--label=a=c"}), "conflict labels for a=c and a=b");
     EXPECT_EQ(text({"--default-ipc-mode=x"}),
               "default IPC mode setting (x) is invalid; use \"shareable\" or \"private\"");
+    const std::string fixed = "invalid fixed-cidr-v6: invalid fixed-cidr-v6: ";
+    EXPECT_EQ(text({"--fixed-cidr-v6=x"}), fixed + "netip.ParsePrefix(\"x\"): no '/'");
+    EXPECT_EQ(text({"--fixed-cidr-v6=zz/64"}),
+              fixed + "netip.ParsePrefix(\"zz/64\"): ParseAddr(\"zz\"): unable to parse IP");
+    EXPECT_EQ(text({"--fixed-cidr-v6=fd00::/200"}),
+              fixed + "netip.ParsePrefix(\"fd00::/200\"): prefix length out of range");
+    EXPECT_EQ(text({"--fixed-cidr-v6=10.0.0.0/8"}),
+              fixed + "'10.0.0.0/8' is not a valid IPv6 subnet");
+    EXPECT_EQ(text({"--fixed-cidr-v6=fe80::/80"}),
+              fixed + "'fe80::/80' clashes with the Link-Local prefix 'fe80::/64'");
+    EXPECT_EQ(text({"--host-gateway-ip=1.2.3.4", "--host-gateway-ip=1.2.3.5"}),
+              "only one IPv4 host gateway IP address can be specified");
+    EXPECT_EQ(text({"--host-gateway-ip=::1", "--host-gateway-ip=::2"}),
+              "only one IPv6 host gateway IP address can be specified");
+    EXPECT_EQ(text({"--userland-proxy-path=proxy"}),
+              "invalid userland-proxy-path: must be an absolute path: proxy");
+    EXPECT_EQ(text({"--userland-proxy-path="}),
+              "invalid userland-proxy-path: userland-proxy is enabled, but userland-proxy-path is "
+              "not set");
+    EXPECT_EQ(text({"--userland-proxy=false", "--userland-proxy-path="}), "accepted");
     EXPECT_EQ(text({"--default-cgroupns-mode=x"}),
               "invalid default cgroup namespace (x): use \"host\" or \"private\"");
     EXPECT_EQ(fault_of([] {

@@ -45,6 +45,29 @@ TEST(Ipam, EndsWhenThePoolsAreUsedUp) {
               "all predefined address pools have been fully subnetted");
 }
 
+// As docker 28.2.2 takes them: in order, without those that lie in another.
+TEST(Ipam, SortsItsPools) {
+    Ipam ipam({{prefix("10.0.0.0/16"), 24},
+               {prefix("10.0.0.0/24"), 26},
+               {prefix("fd00:1::/48"), 64},
+               {prefix("9.0.0.7/24"), 24}});
+    EXPECT_EQ(ipam.take_any_subnet({}).str(), "9.0.0.0/24");
+    EXPECT_EQ(ipam.take_any_subnet({}).str(), "10.0.0.0/24");
+    EXPECT_EQ(ipam.take_any_subnet({}).str(), "10.0.1.0/24");
+    EXPECT_EQ(ipam.take_any_subnet({}, /*v6=*/true).str(), "fd00:1::/64");
+    EXPECT_EQ(ipam.take_any_subnet({}, /*v6=*/true).str(), "fd00:1:0:1::/64");
+}
+
+TEST(Ipam, RefusesPoolsInDockersWords) {
+    const auto fault = [](AddressPool pool) { return message_of([&] { Ipam({pool}); }); };
+    const std::string start = "could not construct local address space: network at index 0 ";
+    EXPECT_EQ(fault({prefix("10.0.0.0/16"), 8}),
+              start + "(&{10.0.0.0/16 8}) has a smaller prefix (/16) than the target size of that "
+                      "pool (/8)");
+    EXPECT_EQ(fault({prefix("10.0.0.0/16"), 0}), start + "(&{10.0.0.0/16 0}) is not in canonical form");
+    EXPECT_EQ(fault({{}, 24}), start + "(&{invalid Prefix 24}) is not in canonical form");
+}
+
 TEST(Ipam, RefusesOverlaps) {
     Ipam ipam;
     ipam.take_subnet(prefix("10.0.0.0/16"));
