@@ -12,6 +12,7 @@
 #include <dockerd/net/networks.hpp>
 
 #include "announcer.hpp"
+#include "conntrack.hpp"
 #include "firewall.hpp"
 #include "firewall_watch.hpp"
 #include "ipam.hpp"
@@ -279,6 +280,7 @@ private:
     std::set<std::string> live_interfaces_;
     std::unique_ptr<Firewall> firewall_;  ///< null with --iptables=false
     std::unique_ptr<FirewallWatch> firewall_watch_;
+    Conntrack conntrack_;
     PortPublisher publisher_;
     Resolver resolver_;
     bool firewall_started_ = false;

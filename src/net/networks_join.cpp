@@ -505,7 +505,13 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
 void NetworksImpl::withdraw(const EndpointInfo& endpoint) noexcept {
     resolver_.remove_names(endpoint.network_id, endpoint.endpoint_id);
     announcer_.forget(endpoint.endpoint_id);
-    if (firewall_ && endpoint.driver == "bridge") firewall_->remove(endpoint.endpoint_id);
+    if (endpoint.driver == "bridge") {
+        if (firewall_) firewall_->remove(endpoint.endpoint_id);
+        // Nothing that is under way may reach who has the address, or the port, next.
+        conntrack_.forget_ports(endpoint.ports);
+        conntrack_.forget_address(endpoint.ipv4.address);
+        conntrack_.forget_address(endpoint.ipv6.address);
+    }
     forget_member(endpoint);
 }
 

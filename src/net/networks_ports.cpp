@@ -51,9 +51,12 @@ void NetworksImpl::publish(SandboxState& sandbox, const Network& network, Endpoi
                        {info.ipv4.address, info.ipv6.address}, ports);
         shielded = true;
     }
+    std::vector<PublishedPort> published;
+    for (const BoundPort& port : bound) published.push_back(port.port);
+    // Who has sent before goes on past the rules that are there now.
+    conntrack_.forget_ports(published);
     publisher_.serve(bound);
-    info.ports.clear();
-    for (const BoundPort& port : bound) info.ports.push_back(port.port);
+    info.ports = std::move(published);
     sandbox.ports[info.endpoint_id] = std::move(bound);
     sandbox.port_roles[info.endpoint_id] = role;
     bound.clear();
@@ -73,8 +76,9 @@ void NetworksImpl::republish(SandboxState& sandbox, EndpointInfo& info, PortRole
             publisher_.release(ports->second);
             sandbox.ports.erase(ports);
         }
-        info.ports.clear();
         if (firewall_) firewall_->remove(info.endpoint_id);
+        conntrack_.forget_ports(info.ports);
+        info.ports.clear();
         publish(sandbox, *network, info, role, wanted);
     } catch (const std::exception& error) {
         log::error("endpoint {}: publishing its ports: {}", info.endpoint_id, error.what());
