@@ -1,4 +1,5 @@
 """Packets from neighbours: what is not published to them stays out, whatever happens to the daemon or the firewall."""
+import ipaddress
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from daemon import wait_for
 from testcase import DaemonTestCase, main
 
 HOST, NEIGHBOUR = "192.0.2.1", "192.0.2.2"
+HOST6, NEIGHBOUR6 = "2001:db8::1", "2001:db8::2"
 ROUNDS = 200  # tries of each way for a step
 
 
@@ -32,18 +34,22 @@ class Packets(DaemonTestCase):
         self.ip("address", "add", NEIGHBOUR + "/24", "dev", "far0", net=self.lan)
         self.ip("link", "set", "far0", "up", net=self.lan)
         self.ip("route", "add", "default", "via", HOST, net=self.lan)
+        self.ip("address", "add", HOST6 + "/64", "dev", "lan0", "nodad")
+        self.ip("address", "add", NEIGHBOUR6 + "/64", "dev", "far0", "nodad", net=self.lan)
+        self.ip("route", "add", "default", "via", HOST6, net=self.lan)
         # Worse than hosts are as a rule: packets from outside for 127.0.0.0/8 are not dropped by the kernel.
         self.daemon.in_net(self.write, "/proc/sys/net/ipv4/conf/lan0/route_localnet", "1")
         self.daemon.in_net(self.write, "/proc/sys/net/ipv4/ip_forward", "1")
         for name, internal in (("one", False), ("two", False), ("inside", True)):
-            self.call("POST", "/networks/create", {"Name": name, "Internal": internal})
+            self.call("POST", "/networks/create", {"Name": name, "Internal": internal, "EnableIPv6": True})
         published = {"7001/udp": [{"HostIp": "127.0.0.1", "HostPort": "8001"}], "7005/udp": [{"HostPort": "8005"}]}
         self.make("target", "one", {"PortBindings": published}, ExposedPorts={port: {} for port in published})
         self.make("other", "two", {})
         self.make("inner", "inside", {})
         # As a container with NET_ADMIN could.
-        gateway = self.call("GET", "/networks/inside")["IPAM"]["Config"][0]["Gateway"]
-        self.ip("route", "add", "default", "via", gateway, net=self.nets["inner"])
+        for config in self.call("GET", "/networks/inside")["IPAM"]["Config"]:
+            gateway = str(ipaddress.ip_network(config["Subnet"])[1])
+            self.ip("route", "add", "default", "via", gateway, net=self.nets["inner"])
 
     def tearDown(self):
         self.daemon.remove_containers()
@@ -71,12 +77,13 @@ class Packets(DaemonTestCase):
         with self.daemon.client("1.50") as client:
             return client.call(method, path, body)
 
-    nets, addresses = {}, {}
+    nets, addresses, addresses6 = {}, {}, {}
 
     def make(self, name, network, host, **config):
         made = self.daemon.run("/payload", "pause", name=name, host=dict(host, NetworkMode=network), **config)
         seen = self.call("GET", "/containers/%s/json" % made)
-        self.addresses[name] = seen["NetworkSettings"]["Networks"][network]["IPAddress"]
+        endpoint = seen["NetworkSettings"]["Networks"][network]
+        self.addresses[name], self.addresses6[name] = endpoint["IPAddress"], endpoint["GlobalIPv6Address"]
         self.nets[name] = prober.open_netns(seen["State"]["Pid"])
         self.addCleanup(os.close, self.nets[name])
 
@@ -85,21 +92,26 @@ class Packets(DaemonTestCase):
         return bytes.fromhex(found[1].replace(":", ""))
 
     def ways(self):
-        """What must stay closed, and at the end what must be open: it shows that probes arrive where they may."""
+        """What must stay closed, and what must be open (`self.open`): it shows that probes arrive where they may."""
         x, y, z = (self.nets[name] for name in ("target", "other", "inner"))
-        at_x, at_z = self.addresses["target"], self.addresses["inner"]
         macs = (self.mac("lan0"), self.mac("far0", self.lan))
-        return [
-            prober.Way("unpublished port from the LAN", self.lan, (at_x, 7000), x, 7000),
-            prober.Way("published port by its container's address", self.lan, (at_x, 7005), x, 7005),
-            prober.FrameWay("port on loopback from the LAN", self.lan, "far0", macs, NEIGHBOUR, ("127.0.0.1", 8001), x, 7001),
-            prober.Way("other bridge", y, (at_x, 7002), x, 7002),
-            prober.Way("internal network from the LAN", self.lan, (at_z, 7003), z, 7003),
-            prober.Way("internal network from a bridge", y, (at_z, 7004), z, 7004),
-            prober.Way("LAN from the internal network", z, (NEIGHBOUR, 7006), self.lan, 7006),
-            prober.Way("bridge from the internal network", z, (self.addresses["other"], 7007), y, 7007),
-            prober.Way("published port", self.lan, (HOST, 8005), x, 7005),
-        ]
+        out = [prober.FrameWay("port on loopback from the LAN", self.lan, "far0", macs, NEIGHBOUR, ("127.0.0.1", 8001), x, 7001)]
+        for version, there, neighbour in ((4, self.addresses, NEIGHBOUR), (6, self.addresses6, NEIGHBOUR6)):
+            out += [prober.Way("%s (IPv%d)" % (name, version), *way) for name, *way in (
+                ("unpublished port from the LAN", self.lan, (there["target"], 7000), x, 7000),
+                ("published port by its container's address", self.lan, (there["target"], 7005), x, 7005),
+                ("other bridge", y, (there["target"], 7002), x, 7002),
+                ("internal network from the LAN", self.lan, (there["inner"], 7003), z, 7003),
+                ("internal network from a bridge", y, (there["inner"], 7004), z, 7004),
+                ("LAN from the internal network", z, (neighbour, 7006), self.lan, 7006),
+                ("bridge from the internal network", z, (there["other"], 7007), y, 7007))]
+        self.open = [prober.Way("published port (IPv%d)" % version, self.lan, (address, 8005), x, 7005)
+                     for version, address in ((4, HOST), (6, HOST6))]
+        return out + self.open
+
+    def opened(self, probes):
+        """What got through of what should not: {way: when it was sent}."""
+        return {way.name: way.arrived for way in probes.ways if way.arrived and way not in self.open}
 
     def probed(self, probes, action):
         """Does it while probes are under way; returns when it was begun."""
@@ -108,7 +120,8 @@ class Packets(DaemonTestCase):
         action()
         probes.tried(ROUNDS)
         # What is published arrives, so the others would have, too.
-        wait_for(lambda: probes.ways[-1].arrived and probes.ways[-1].arrived[-1] > begin, what="a probe of the open port")
+        for way in self.open:
+            wait_for(lambda: way.arrived and way.arrived[-1] > begin, what="a probe of the " + way.name)
         return begin
 
     def again(self):
@@ -136,14 +149,14 @@ class Packets(DaemonTestCase):
             for action in (lambda: None, self.foreign_tables, self.users_chain, self.networks_come_and_go, self.again,
                            self.daemon.restart):
                 self.probed(probes, action)
-        self.assertEqual([(way.name, len(way.arrived)) for way in probes.ways[:-1] if way.arrived], [])
+        self.assertEqual(self.opened(probes), {})
         self.assertTrue(all(way.sent > 5 * ROUNDS for way in probes.ways), [(way.name, way.sent) for way in probes.ways])
 
     @unittest.skipIf(os.environ.get("DOCKERD_ORACLE"), "Docker's rules are gone until its next start")
     def test_flush_of_everything(self):
         with prober.Prober(self.ways()) as probes:
             self.probed(probes, lambda: self.nft("flush ruleset"))
-        open_for = {way.name: max(way.arrived) - min(way.arrived) for way in probes.ways[:-1] if way.arrived}
+        open_for = {name: max(sent) - min(sent) for name, sent in self.opened(probes).items()}
         if os.environ.get("DOCKERD_TEST_VERBOSE"):
             print("open after the flush:", {name: "%.1f ms" % (1e3 * took) for name, took in open_for.items()})
         self.assertNotIn("port on loopback from the LAN", open_for)

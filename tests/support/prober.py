@@ -29,7 +29,8 @@ class Way:
 
     def __init__(self, name, sender, target, receiver, port):
         self.name, self.target, self.receiver, self.port = name, target, receiver, port
-        self.sockets = [netns.inside(sender, socket.socket, socket.AF_INET, socket.SOCK_DGRAM) for _ in range(SOURCES)]
+        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+        self.sockets = [netns.inside(sender, socket.socket, family, socket.SOCK_DGRAM) for _ in range(SOURCES)]
         self.number, self.sent, self.next, self.arrived = 0, 0, 0, []
 
     def send(self):
@@ -83,9 +84,10 @@ class Prober:
 
     @staticmethod
     def _listen(port):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # both families
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        sock.bind(("0.0.0.0", port))
+        sock.bind(("::", port))
         sock.setblocking(False)
         return sock
 
