@@ -26,7 +26,7 @@ namespace {
 // netinet/in.h does not go with what xt_*.h include.
 constexpr std::uint8_t icmp_number = 1;
 constexpr std::uint8_t icmpv6_number = 58;
-constexpr std::string_view first_table = "docker-bridges";
+constexpr const char* first_table = "docker-bridges";
 /// Not in all headers. Source: include/uapi/linux/netfilter/nf_tables.h.
 constexpr std::uint32_t table_owned = 2;       ///< NFT_TABLE_F_OWNER, since Linux 5.12
 constexpr std::uint32_t table_persistent = 4;  ///< NFT_TABLE_F_PERSIST, since Linux 6.9
@@ -34,7 +34,7 @@ constexpr std::uint32_t table_persistent = 4;  ///< NFT_TABLE_F_PERSIST, since L
 constexpr int most_tables = 9;
 constexpr std::string_view filter_table = "filter";
 constexpr std::string_view user_chain = "DOCKER-USER";
-constexpr std::string_view forward_chain = "DOCKER-FORWARD";
+constexpr const char* forward_chain = "DOCKER-FORWARD";
 
 /// The kernel's xt_sctp_info; its own header is not C++.
 /// Source: include/uapi/linux/netfilter/xt_sctp.h.
@@ -281,6 +281,26 @@ void add_filter_rule(NftBatch& batch, NftFamily family, const FilterRule& rule,
     batch.end_rule();
 }
 
+/// The rule in the chains of the daemon with that suffix.
+FilterRule named(FilterRule rule, const std::string& suffix) {
+    const std::vector<std::string> ours = filter_chains();
+    for (std::string* name : {&rule.chain, &rule.target}) {
+        if (std::ranges::find(ours, *name) != ours.end()) *name += suffix;
+    }
+    return rule;
+}
+
+/// Whether packets come to DOCKER-USER and then to our chain; other daemons' may be between.
+bool leads_here(const std::optional<std::vector<NftRuleHead>>& forward,
+                const std::string& own_forward) {
+    if (!forward || forward->empty() || forward->front().jump != user_chain) return false;
+    for (std::size_t i = 1; i < forward->size(); ++i) {
+        if ((*forward)[i].jump == own_forward) return true;
+        if (!(*forward)[i].jump.starts_with(forward_chain)) return false;
+    }
+    return false;
+}
+
 }  // namespace
 
 Firewall::Firewall(FirewallOptions options) : options_(options), socket_(NETLINK_NETFILTER) {}
@@ -305,25 +325,24 @@ void Firewall::build_filter(NftBatch& batch, NftFamily family) {
     }
     batch.add_chain(family, filter_table, user_chain);
     for (const std::string& chain : filter_chains()) {
-        batch.add_chain(family, filter_table, chain);
-        batch.flush_chain(family, filter_table, chain);
+        batch.add_chain(family, filter_table, chain + suffix_);
+        batch.flush_chain(family, filter_table, chain + suffix_);
     }
     // DOCKER-USER first, ours second. Left alone when that is so already.
-    const bool in_place = forward && forward->size() >= 2 && (*forward)[0].jump == user_chain &&
-                          (*forward)[1].jump == forward_chain;
-    if (!in_place) {
+    const std::string own_forward = forward_chain + suffix_;
+    if (!leads_here(forward, own_forward)) {
         for (const NftRuleHead& rule : forward.value_or(std::vector<NftRuleHead>())) {
-            if (rule.jump == user_chain || rule.jump == forward_chain) {
+            if (rule.jump == user_chain || rule.jump == own_forward) {
                 batch.delete_rule(family, filter_table, "FORWARD", rule.handle);
             }
         }
-        for (const std::string_view target : {forward_chain, user_chain}) {
-            add_filter_rule(batch, family, {.chain = "FORWARD", .target = std::string(target)},
+        for (const std::string& target : {own_forward, std::string(user_chain)}) {
+            add_filter_rule(batch, family, {.chain = "FORWARD", .target = target},
                             NftBatch::Place::first);
         }
     }
     for (const FilterRule& rule : plan_filter(family, networks_)) {
-        add_filter_rule(batch, family, rule, NftBatch::Place::last);
+        add_filter_rule(batch, family, named(rule, suffix_), NftBatch::Place::last);
     }
 }
 
@@ -370,7 +389,7 @@ void Firewall::add_port_rules(NftBatch& batch, Endpoint& endpoint) const {
         if (!rule || !enabled(family)) continue;
         // The rule's number in the transaction stands in for the handle until it is known.
         const std::size_t index = batch.rule_count();
-        add_filter_rule(batch, family, *rule, NftBatch::Place::first);
+        add_filter_rule(batch, family, named(*rule, suffix_), NftBatch::Place::first);
         endpoint.rules.emplace_back(family, index);
     }
 }
@@ -394,10 +413,11 @@ void Firewall::rebuild_locked() {
 
 /// Builds everything, in tables that no other program can flush or delete while this daemon lives, and
 /// that stay when it dies: the next one takes them over. Kernels that do not know such have ordinary
-/// ones. A second daemon in the same network namespace has tables of another name; these go with it,
-/// for nobody would know whose they were.
+/// ones. A second daemon in the same network namespace has tables and chains of other names; its tables
+/// go with it, for nobody would know whose they were.
 void Firewall::claim_tables() {
     table_ = first_table;
+    suffix_.clear();
     table_flags_ = table_owned | table_persistent;
     for (int number = 2;; ++number) {
         try {
@@ -410,7 +430,8 @@ void Firewall::claim_tables() {
                 continue;
             }
         }
-        table_ = fmt::format("{}-{}", first_table, number);
+        suffix_ = fmt::format("-{}", number);
+        table_ = first_table + suffix_;
         table_flags_ = table_owned;
     }
 }
@@ -453,9 +474,9 @@ void Firewall::rebuild() {
     if (started_) rebuild_locked();
 }
 
-bool Firewall::is_damage(const NftRemoval& removal) {
+bool Firewall::is_damage(const NftRemoval& removal, const std::string& suffix) {
     if (removal.family != NftFamily::ip && removal.family != NftFamily::ip6) return false;
-    if (removal.table == first_table) return true;
+    if (removal.table == first_table + suffix) return true;
     if (removal.table != filter_table) return false;
     switch (removal.kind) {
         case NftRemoval::Kind::table:
@@ -466,14 +487,22 @@ bool Firewall::is_damage(const NftRemoval& removal) {
         case NftRemoval::Kind::rule:
             break;
     }
-    const std::vector<std::string> ours = filter_chains();
-    if (std::ranges::find(ours, removal.chain) != ours.end()) return true;
+    if (std::ranges::any_of(filter_chains(), [&](const std::string& chain) {
+            return removal.chain == chain + suffix;
+        })) {
+        return true;
+    }
     // What users have in their chain is theirs, and so are their rules in FORWARD.
     if (removal.kind == NftRemoval::Kind::chain) {
         return removal.chain == "FORWARD" || removal.chain == user_chain;
     }
     return removal.chain == "FORWARD" &&
-           (removal.jump == user_chain || removal.jump == forward_chain);
+           (removal.jump == user_chain || removal.jump == forward_chain + suffix);
+}
+
+std::string Firewall::suffix() {
+    const base::Lock lock(mutex_);
+    return suffix_;
 }
 
 std::uint32_t Firewall::port_id() {
@@ -527,7 +556,7 @@ void Firewall::remove(const std::string& endpoint_id) noexcept {
             batch.delete_element(family, table_, element.set, element.key);
         }
         for (const auto& [family, handle] : endpoint.rules) {
-            batch.delete_rule(family, filter_table, "DOCKER", handle);
+            batch.delete_rule(family, filter_table, "DOCKER" + suffix_, handle);
         }
         try {
             batch.commit(socket_);

@@ -43,7 +43,10 @@ public:
     /// Puts everything back: after another program flushed or deleted it.
     void rebuild();
     /// Whether somebody took away what is ours, or what leads to it.
-    static bool is_damage(const NftRemoval& removal);
+    static bool is_damage(const NftRemoval& removal, const std::string& suffix = {});
+    /// What distinguishes the names of this daemon's tables and chains: "", "-2" for a second one in the
+    /// namespace. It does not change after start().
+    [[nodiscard]] std::string suffix();
     /// The number under which the kernel tells others of our own changes.
     [[nodiscard]] std::uint32_t port_id();
 
@@ -69,6 +72,7 @@ private:
     sys::NetlinkSocket socket_;  ///< the owner of the tables, for the kernel
     std::string table_;          ///< of our own: translation and guards
     std::uint32_t table_flags_ = 0;
+    std::string suffix_;
     std::vector<FirewallNetwork> networks_;
     std::map<std::string, Endpoint> endpoints_;
     bool started_ = false;

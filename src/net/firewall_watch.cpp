@@ -37,6 +37,7 @@ constexpr int room_for_notices = 4 << 20;
 FirewallWatch::FirewallWatch(Firewall& firewall)
     : firewall_(firewall),
       own_port_(firewall.port_id()),
+      suffix_(firewall.suffix()),
       socket_(NETLINK_NETFILTER),
       stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!stop_) base::throw_errno(errno, "firewall watch");
@@ -60,7 +61,7 @@ bool FirewallWatch::is_damaged(std::vector<char>& buffer) {
     while (sys::receive_notices(socket_, buffer, lost, [&](const sys::NetlinkNotice& notice) {
         if (notice.port_id == own_port_) return;
         const auto removal = read_removal(notice.type, notice.payload);
-        damaged = damaged || (removal && Firewall::is_damage(*removal));
+        damaged = damaged || (removal && Firewall::is_damage(*removal, suffix_));
     })) {
     }
     return damaged || lost;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <thread>
 
 #include <dockerd/base/fd.hpp>
@@ -29,6 +30,7 @@ private:
 
     Firewall& firewall_;
     std::uint32_t own_port_;
+    std::string suffix_;
     sys::NetlinkSocket socket_;
     base::Fd stop_;
     std::thread thread_;

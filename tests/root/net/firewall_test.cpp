@@ -40,11 +40,12 @@ protected:
 };
 
 TEST_F(FirewallTest, UserChainComesFirst) {
-    Networks networks(options(), store_);
-    networks.clean_stale();
+    auto networks = std::make_unique<Networks>(options(), store_);
+    networks->clean_stale();
     const std::vector<std::string> wanted{"DOCKER-USER", "DOCKER-FORWARD"};
     EXPECT_EQ(jumps(NftFamily::ip), wanted);
     EXPECT_EQ(jumps(NftFamily::ip6), wanted);
+    networks.reset();
     Networks again(options(), store_);
     again.clean_stale();
     EXPECT_EQ(jumps(NftFamily::ip), wanted);
@@ -175,18 +176,39 @@ TEST_F(FirewallTest, TablesOutliveTheirDaemonAndAreTakenOver) {
     EXPECT_FALSE(list_rules(socket, NftFamily::ip, "docker-bridges-2", "dnat"));
 }
 
-TEST_F(FirewallTest, ASecondDaemonHasTablesOfItsOwn) {
-    Firewall first(FirewallOptions{});
-    first.start({});
-    {
-        Firewall second(FirewallOptions{});
-        second.start({});
-        sys::NetlinkSocket socket(NETLINK_NETFILTER);
-        EXPECT_TRUE(list_rules(socket, NftFamily::ip, "docker-bridges", "dnat"));
-    }
+/// Where the kernel knows owners of tables; else both write into the same ones.
+TEST_F(FirewallTest, ASecondDaemonLeavesTheFirstOnesRulesAlone) {
     sys::NetlinkSocket socket(NETLINK_NETFILTER);
-    EXPECT_TRUE(list_rules(socket, NftFamily::ip, "docker-bridges", "dnat"));
-    EXPECT_FALSE(list_rules(socket, NftFamily::ip, "docker-bridges-2", "dnat"));
+    const auto rules = [&](const char* table, const char* chain) {
+        return list_rules(socket, NftFamily::ip, table, chain).value_or(std::vector<NftRuleHead>());
+    };
+    const auto network = [](const char* bridge, const char* subnet) {
+        FirewallNetwork out;
+        out.id = out.bridge = bridge;
+        out.subnet4 = *IpPrefix::parse(subnet);
+        return out;
+    };
+    Firewall first(FirewallOptions{});
+    first.start({network("br-one", "10.1.0.0/24")});
+    const std::size_t own = rules("filter", "DOCKER-FORWARD").size();
+    auto second = std::make_unique<Firewall>(FirewallOptions{});
+    second->start({network("br-two", "10.2.0.0/24"), network("br-three", "10.3.0.0/24")});
+    if (second->suffix().empty()) GTEST_SKIP() << "no owners of tables";
+    EXPECT_EQ(second->suffix(), "-2");
+    const std::size_t other = rules("filter", "DOCKER-FORWARD-2").size();
+    EXPECT_GT(other, own);
+    for (int round = 0; round < 2; ++round) {
+        first.rebuild();
+        EXPECT_EQ(rules("filter", "DOCKER-FORWARD-2").size(), other);
+        second->rebuild();
+        EXPECT_EQ(rules("filter", "DOCKER-FORWARD").size(), own);
+    }
+    const std::vector<std::string> wanted{"DOCKER-USER", "DOCKER-FORWARD-2", "DOCKER-FORWARD"};
+    EXPECT_EQ(jumps(NftFamily::ip), wanted);
+    EXPECT_GT(rules("docker-bridges-2", "dnat").size(), 0U);
+    second.reset();
+    EXPECT_EQ(rules("docker-bridges-2", "dnat").size(), 0U);
+    EXPECT_GT(rules("docker-bridges", "dnat").size(), 0U);
 }
 
 TEST_F(FirewallTest, IptablesFalseTouchesNothing) {

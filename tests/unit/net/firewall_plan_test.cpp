@@ -194,6 +194,12 @@ TEST(FirewallDamage, IsWhatOthersTakeAwayOfOurs) {
                            const char* jump = "") {
         return Firewall::is_damage({kind, NftFamily::ip, table, chain, jump});
     };
+    // A second daemon's own are others than the first one's.
+    const NftRemoval of_the_second{Kind::chain, NftFamily::ip, "filter", "DOCKER-FORWARD-2", ""};
+    EXPECT_FALSE(Firewall::is_damage(of_the_second));
+    EXPECT_TRUE(Firewall::is_damage(of_the_second, "-2"));
+    const NftRemoval of_the_first{Kind::table, NftFamily::ip, "docker-bridges", "", ""};
+    EXPECT_FALSE(Firewall::is_damage(of_the_first, "-2"));
     EXPECT_TRUE(damage(Kind::table, "docker-bridges"));
     EXPECT_TRUE(damage(Kind::set, "docker-bridges"));
     EXPECT_TRUE(damage(Kind::rule, "docker-bridges", "guard"));
