@@ -9,9 +9,9 @@
 
 #include <cerrno>
 #include <exception>
-#include <optional>
+#include <map>
 #include <set>
-#include <string>
+#include <span>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
@@ -24,8 +24,6 @@ namespace {
 
 /// What of a tuple a filter compares. Since Linux 5.8.
 /// Source: kernel net/netfilter/nf_internals.h, CTA_FILTER_F_*.
-constexpr std::uint32_t compare_source = 1U << 0;
-constexpr std::uint32_t compare_destination = 1U << 1;
 constexpr std::uint32_t compare_protocol = 1U << 3;
 constexpr std::uint32_t compare_destination_port = 1U << 5;
 
@@ -39,10 +37,36 @@ nfgenmsg header_of(std::uint8_t family) {
     return {.nfgen_family = family, .version = NFNETLINK_V0, .res_id = 0};
 }
 
-void put_filter(sys::NetlinkBatch& batch, std::uint32_t original, std::uint32_t reply) {
+/// The port a flow's first packet was for.
+std::uint16_t destination_port(std::span<const char> tuple) {
+    std::uint16_t out = 0;
+    sys::for_each_attribute(tuple, [&](unsigned type, std::span<const char> protocol) {
+        if (type != CTA_TUPLE_PROTO) return;
+        sys::for_each_attribute(protocol, [&](unsigned field, std::span<const char> payload) {
+            if (field != CTA_PROTO_DST_PORT) return;
+            out = ntohs(sys::attribute_value<std::uint16_t>(payload));
+        });
+    });
+    return out;
+}
+
+/// Asks for the UDP flows, of one port's alone if there is just one.
+void put_request(sys::NetlinkBatch& batch, std::uint8_t family,
+                 const std::set<std::uint16_t>& ports) {
+    batch.begin(message_type(IPCTNL_MSG_CT_GET), 0, header_of(family));
+    std::uint32_t compared = compare_protocol;
+    const auto tuple = batch.open_nest(nested(CTA_TUPLE_ORIG));
+    const auto protocol = batch.open_nest(nested(CTA_TUPLE_PROTO));
+    batch.put(CTA_PROTO_NUM, static_cast<std::uint8_t>(Protocol::udp));
+    if (ports.size() == 1) {
+        batch.put(CTA_PROTO_DST_PORT, htons(*ports.begin()));
+        compared |= compare_destination_port;
+    }
+    batch.close_nest(protocol);
+    batch.close_nest(tuple);
     const auto filter = batch.open_nest(nested(CTA_FILTER));
-    batch.put(CTA_FILTER_ORIG_FLAGS, original);
-    batch.put(CTA_FILTER_REPLY_FLAGS, reply);
+    batch.put(CTA_FILTER_ORIG_FLAGS, compared);
+    batch.put(CTA_FILTER_REPLY_FLAGS, std::uint32_t{0});
     batch.close_nest(filter);
 }
 
@@ -50,27 +74,30 @@ void put_filter(sys::NetlinkBatch& batch, std::uint32_t original, std::uint32_t 
 
 Conntrack::Conntrack() : socket_(NETLINK_NETFILTER) {}
 
-/// Takes out of the table what the filter finds. The filter works in the kernel: other flows cost
-/// nothing but the walk.
-void Conntrack::forget(sys::NetlinkBatch& filter, std::uint8_t family) {
+/// The filter works in the kernel: other flows cost nothing but the walk.
+void Conntrack::forget(std::uint8_t family, const std::set<std::uint16_t>& ports) {
+    sys::NetlinkBatch request;
+    put_request(request, family, ports);
     sys::NetlinkBatch removals;
-    socket_.dump(
-        filter, "list connections",
-        [&](const sys::NetlinkReply& reply) {
-            if (reply.payload.size() < sizeof(nfgenmsg)) return;
-            removals.begin(message_type(IPCTNL_MSG_CT_DELETE), NLM_F_ACK, header_of(family));
-            // Its tuple, and the number that tells it from a later flow with the same one.
-            sys::for_each_attribute(
-                reply.payload.subspan(sizeof(nfgenmsg)),
-                [&](unsigned type, std::span<const char> payload) {
-                    if (type == CTA_TUPLE_ORIG) {
-                        removals.put_bytes(nested(type), payload.data(), payload.size());
-                    } else if (type == CTA_ID || type == CTA_ZONE) {
-                        removals.put_bytes(type, payload.data(), payload.size());
-                    }
-                });
-        },
-        [&] { removals.clear(); });
+    const auto remove = [&](const sys::NetlinkReply& reply) {
+        if (reply.payload.size() < sizeof(nfgenmsg)) return;
+        const auto attributes = reply.payload.subspan(sizeof(nfgenmsg));
+        bool ours = false;
+        sys::for_each_attribute(attributes, [&](unsigned type, std::span<const char> payload) {
+            if (type == CTA_TUPLE_ORIG) ours = ports.contains(destination_port(payload));
+        });
+        if (!ours) return;
+        removals.begin(message_type(IPCTNL_MSG_CT_DELETE), NLM_F_ACK, header_of(family));
+        // Its tuple, and the number that tells it from a later flow with the same one.
+        sys::for_each_attribute(attributes, [&](unsigned type, std::span<const char> payload) {
+            if (type == CTA_TUPLE_ORIG) {
+                removals.put_bytes(nested(type), payload.data(), payload.size());
+            } else if (type == CTA_ID || type == CTA_ZONE) {
+                removals.put_bytes(type, payload.data(), payload.size());
+            }
+        });
+    };
+    socket_.dump(request, "list connections", remove, [&] { removals.clear(); });
     if (removals.empty()) return;
     try {
         socket_.transact(removals, "forget connections");
@@ -81,53 +108,18 @@ void Conntrack::forget(sys::NetlinkBatch& filter, std::uint8_t family) {
 
 void Conntrack::forget_ports(const std::vector<PublishedPort>& ports) noexcept {
     try {
-        std::set<std::uint16_t> numbers;
+        std::map<std::uint8_t, std::set<std::uint16_t>> numbers;
         for (const PublishedPort& port : ports) {
-            if (port.protocol == Protocol::udp && port.host_port != 0) {
-                numbers.insert(port.host_port);
-            }
+            // What the proxy carries between families has flows with the host only.
+            const bool translated = port.container_ip.family() == port.host_ip.family();
+            if (port.protocol != Protocol::udp || port.host_port == 0 || !translated) continue;
+            const int family = port.host_ip.is_v6() ? AF_INET6 : AF_INET;
+            numbers[static_cast<std::uint8_t>(family)].insert(port.host_port);
         }
         const base::Lock lock(mutex_);
-        for (const std::uint16_t number : numbers) {
-            for (const std::uint8_t family : {std::uint8_t{AF_INET}, std::uint8_t{AF_INET6}}) {
-                sys::NetlinkBatch filter;
-                filter.begin(message_type(IPCTNL_MSG_CT_GET), 0, header_of(family));
-                const auto tuple = filter.open_nest(nested(CTA_TUPLE_ORIG));
-                const auto protocol = filter.open_nest(nested(CTA_TUPLE_PROTO));
-                filter.put(CTA_PROTO_NUM, static_cast<std::uint8_t>(Protocol::udp));
-                filter.put(CTA_PROTO_DST_PORT, htons(number));
-                filter.close_nest(protocol);
-                filter.close_nest(tuple);
-                put_filter(filter, compare_protocol | compare_destination_port, 0);
-                forget(filter, family);
-            }
-        }
+        for (const auto& [family, wanted] : numbers) forget(family, wanted);
     } catch (const std::exception& error) {
         log::debug("connections of published ports: {}, ignoring", error.what());
-    }
-}
-
-void Conntrack::forget_address(const IpAddress& address) noexcept {
-    if (!address) return;
-    try {
-        const bool v6 = address.is_v6();
-        const auto family = static_cast<std::uint8_t>(v6 ? AF_INET6 : AF_INET);
-        const base::Lock lock(mutex_);
-        for (const bool source : {true, false}) {
-            sys::NetlinkBatch filter;
-            filter.begin(message_type(IPCTNL_MSG_CT_GET), 0, header_of(family));
-            const auto tuple = filter.open_nest(nested(CTA_TUPLE_REPLY));
-            const auto ip = filter.open_nest(nested(CTA_TUPLE_IP));
-            const unsigned type = v6 ? (source ? CTA_IP_V6_SRC : CTA_IP_V6_DST)
-                                     : (source ? CTA_IP_V4_SRC : CTA_IP_V4_DST);
-            filter.put_bytes(type, address.data(), address.size());
-            filter.close_nest(ip);
-            filter.close_nest(tuple);
-            put_filter(filter, 0, source ? compare_source : compare_destination);
-            forget(filter, family);
-        }
-    } catch (const std::exception& error) {
-        log::debug("connections of {}: {}, ignoring", address.str(), error.what());
     }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <vector>
 
 #include <dockerd/base/mutex.hpp>
@@ -20,12 +21,13 @@ public:
 
     /// Forgets the flows to the host's UDP ports among `ports`: their senders may go on and on,
     /// and would stay with a container that is gone, or with the proxy. Never throws; logs.
+    ///
+    /// Looking through the table takes milliseconds, however empty it is: without a translated
+    /// UDP port nothing is done.
     void forget_ports(const std::vector<PublishedPort>& ports) noexcept;
-    /// Forgets the flows a container with this address takes part in by it. Never throws; logs.
-    void forget_address(const IpAddress& address) noexcept;
 
 private:
-    void forget(sys::NetlinkBatch& filter, std::uint8_t family);
+    void forget(std::uint8_t family, const std::set<std::uint16_t>& ports);
 
     base::Mutex mutex_;
     sys::NetlinkSocket socket_;

@@ -509,8 +509,6 @@ void NetworksImpl::withdraw(const EndpointInfo& endpoint) noexcept {
         if (firewall_) firewall_->remove(endpoint.endpoint_id);
         // Nothing that is under way may reach who has the address, or the port, next.
         conntrack_.forget_ports(endpoint.ports);
-        conntrack_.forget_address(endpoint.ipv4.address);
-        conntrack_.forget_address(endpoint.ipv6.address);
     }
     forget_member(endpoint);
 }
