@@ -343,6 +343,69 @@ def names(side):
 
 
 # Part -> (function, whether once is enough however many rounds are asked for).
-PARTS = {"idle": (idle, True), "start": (start, False), "exec": (execs, False), "cli": (cli, False),
+def networks(side):
+    """Networks made and removed, and containers with ten published ports."""
+    made, removed, up, down = [], [], [], []
+    ports = ["%d/tcp" % port for port in range(80, 90)]
+    for _ in range(side.count):
+        begin = now()
+        network = side.client.post("/networks/create", {"Name": "bench-network"})["Id"]
+        made.append(now() - begin)
+        begin = now()
+        side.client.delete("/networks/" + network)
+        removed.append(now() - begin)
+        container = side.client.post("/containers/create", {
+            "Image": IMAGE, "Cmd": ["sleep", "1000"], "ExposedPorts": {port: {} for port in ports},
+            "HostConfig": {"PortBindings": {port: [{"HostPort": ""}] for port in ports}}})["Id"]
+        begin = now()
+        side.client.post("/containers/%s/start" % container)
+        up.append(now() - begin)
+        begin = now()
+        side.remove(container)
+        down.append(now() - begin)
+    return {"network create": statistics.median(made), "network remove": statistics.median(removed),
+            "start with ten ports": statistics.median(up), "removal with ten ports": statistics.median(down)}
+
+
+def round_trips(address, port, count=2000):
+    """The median time of a few bytes to an echo and back, on one connection."""
+    with socket.create_connection((address, port), 20) as echo:
+        echo.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        times = []
+        for _ in range(count):
+            begin = now()
+            echo.sendall(b"ping")
+            if echo.recv(16) != b"ping":
+                raise RuntimeError("no echo of port %d" % port)
+            times.append(now() - begin)
+    return statistics.median(times)
+
+
+def published(side):
+    """An echo behind a published port, by 127.0.0.1 (the proxy) and by an address of the host's (the kernel).
+
+    Only where this runs in the daemons' network namespace."""
+    container = side.client.post("/containers/create", {
+        "Image": IMAGE, "Cmd": ["nc", "-ll", "-p", "7", "-e", "cat"], "ExposedPorts": {"7/tcp": {}},
+        "HostConfig": {"PortBindings": {"7/tcp": [{"HostIp": "0.0.0.0", "HostPort": ""}]}}})["Id"]
+    side.client.post("/containers/%s/start" % container)
+    settings = side.client.get("/containers/%s/json" % container)["NetworkSettings"]
+    port = int(settings["Ports"]["7/tcp"][0]["HostPort"])
+    gateway = settings["Networks"]["bridge"]["Gateway"]
+    daemon.wait_for(lambda: listens(gateway, port), what="an echo")
+    result = {"round trip by the proxy": round_trips("127.0.0.1", port), "round trip by the kernel": round_trips(gateway, port)}
+    side.remove(container)
+    return result
+
+
+def listens(address, port):
+    try:
+        round_trips(address, port, 1)
+        return True
+    except OSError:
+        return False
+
+
+PARTS = {"idle": (idle, True), "start": (start, False), "exec": (execs, False), "networks": (networks, False), "published": (published, False), "cli": (cli, False),
          "burst": (burst, False), "density": (density, True), "names": (names, False),
          "logs": (logs, False), "copies": (copies, False), "stats": (statistics_of_many, False)}
