@@ -70,6 +70,9 @@ class Endpoints(DaemonTestCase):
                  for name in ("with", "without")}
         self.assertEqual((there["with"]["GlobalIPv6Address"], there["with"]["IPv6Gateway"]), ("fd00:81::2", "fd00:81::1"))
         self.assertEqual((there["without"]["GlobalIPv6Address"], there["without"]["IPv6Gateway"]), ("", ""))
+        hosts = {name: self.assertCli(0, "exec", name, "cat", "/etc/hosts").stdout.decode() for name in there}
+        self.assertIn("::1\tlocalhost ip6-localhost ip6-loopback\n", hosts["with"])
+        self.assertNotIn(":", hosts["without"])
         # Nor is it given one by whoever connects it later.
         self.network("more", "fd00:82::/64", EnableIPv6=True)
         self.assertCli(0, "network", "connect", "more", "without")

@@ -29,6 +29,7 @@ std::string container_hosts_text(const store::ContainerRecord& record,
     net::HostsFile file;
     file.hostname = record.config.hostname;
     file.domainname = record.config.domainname;
+    file.ipv6 = !switches_ipv6_off(record);
     for (const auto& [name, endpoint] : record.network.networks) {
         if (const auto address = net::IpAddress::parse(endpoint.settings.ip_address)) {
             file.addresses.push_back(*address);
