@@ -64,7 +64,8 @@ TEST(Ipam, RefusesPoolsInDockersWords) {
     EXPECT_EQ(fault({prefix("10.0.0.0/16"), 8}),
               start + "(&{10.0.0.0/16 8}) has a smaller prefix (/16) than the target size of that "
                       "pool (/8)");
-    EXPECT_EQ(fault({prefix("10.0.0.0/16"), 0}), start + "(&{10.0.0.0/16 0}) is not in canonical form");
+    EXPECT_EQ(fault({prefix("10.0.0.0/16"), 0}),
+              start + "(&{10.0.0.0/16 0}) is not in canonical form");
     EXPECT_EQ(fault({{}, 24}), start + "(&{invalid Prefix 24}) is not in canonical form");
 }
 

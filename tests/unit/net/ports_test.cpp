@@ -117,9 +117,9 @@ TEST(PlanPorts, RoutedModeWantsNoPortOfTheHost) {
     PublishTarget target = v4_only;
     target.container6 = ip("fd00::2");
     target.direct4 = true;
-    const auto groups =
-        plan_ports({{Protocol::tcp, 80, ip("127.0.0.1"), 8080, 8080}, {Protocol::tcp, 90, {}, 0, 0}},
-                   target, true, true);
+    const std::vector<PortMapping> mappings{{Protocol::tcp, 80, ip("127.0.0.1"), 8080, 8080},
+                                            {Protocol::tcp, 90, {}, 0, 0}};
+    const auto groups = plan_ports(mappings, target, true, true);
     ASSERT_EQ(groups.size(), 2U);
     EXPECT_EQ(to_text(groups[0][0]), "0.0.0.0:8080:172.17.0.2:80/tcp");
     EXPECT_TRUE(groups[0][0].direct);
