@@ -15,6 +15,7 @@ using P = CopyHandlers;
 using N = NetworkHandlers;
 using V = VolumeHandlers;
 using S = SystemHandlers;
+using R = RegistryHandlers;
 using A = AbsentHandlers;
 
 }  // namespace
@@ -29,7 +30,7 @@ void Api::add_system_routes() {
     add(get, "/info", {1, 24}, call(system_, &S::info));
     add(get, "/version", {1, 24}, inline_call(system_, &S::version));
     add(get, "/system/df", {1, 25}, call(system_, &S::disk_usage));
-    add(post, "/auth", {1, 24}, call(system_, &S::auth));
+    add(post, "/auth", {1, 24}, call(registries_, &R::login));
 }
 
 void Api::add_container_routes() {
@@ -73,18 +74,18 @@ void Api::add_container_routes() {
 
 void Api::add_image_routes() {
     add(get, "/images/json", {1, 24}, call(images_, &I::list));
-    add(get, "/images/search", {1, 24}, call(absent_, &A::registry));
+    add(get, "/images/search", {1, 24}, call(registries_, &R::search));
     add(get, "/images/get", {1, 24}, transfer(images_, &I::save));
     add(get, "/images/{name:.*}/get", {1, 24}, transfer(images_, &I::save));
     add(get, "/images/{name:.*}/history", {1, 24}, call(images_, &I::history));
     add(get, "/images/{name:.*}/json", {1, 24}, call(images_, &I::inspect));
     add(post, "/images/load", {1, 24}, transfer(images_, &I::load));
     add(post, "/images/create", {1, 24}, transfer(images_, &I::create));
-    add(post, "/images/{name:.*}/push", {1, 24}, call(absent_, &A::registry));
+    add(post, "/images/{name:.*}/push", {1, 24}, transfer(images_, &I::push));
     add(post, "/images/{name:.*}/tag", {1, 24}, call(images_, &I::tag));
     add(post, "/images/prune", {1, 25}, call(images_, &I::prune));
     add(del, "/images/{name:.*}", {1, 24}, call(images_, &I::remove));
-    add(get, "/distribution/{name:.*}/json", {1, 30}, call(absent_, &A::registry));
+    add(get, "/distribution/{name:.*}/json", {1, 30}, call(registries_, &R::distribution));
 }
 
 void Api::add_build_routes() {
@@ -173,6 +174,7 @@ Api::Api(const engine::Services& services, const ApiOptions& options)
       networks_(services),
       volumes_(services),
       system_(services, options),
+      registries_(services),
       streams_(services) {
     add_system_routes();
     add_container_routes();

@@ -7,6 +7,7 @@
 #include "handlers/copy.hpp"
 #include "handlers/images.hpp"
 #include "handlers/networks.hpp"
+#include "handlers/registries.hpp"
 #include "handlers/system.hpp"
 #include "handlers/volumes.hpp"
 #include "router.hpp"
@@ -36,6 +37,7 @@ private:
     NetworkHandlers networks_;
     VolumeHandlers volumes_;
     SystemHandlers system_;
+    RegistryHandlers registries_;
     AbsentHandlers absent_;
     Streams streams_;
 };

@@ -180,6 +180,27 @@ engine::SystemOptions system_options(const Config& config) {
     return options;
 }
 
+engine::RegistrySettings registry_settings(const Config& config) {
+    // The flags were put into the environment, where Docker looks as well: the last word is there.
+    const auto environment = [](const char* upper, const char* lower) -> std::string {
+        for (const char* name : {upper, lower}) {
+            const char* const value = std::getenv(name);
+            if (value != nullptr && *value != '\0') return value;
+        }
+        return {};
+    };
+    engine::RegistrySettings settings;
+    settings.registry.mirrors = config.registry_mirrors;
+    settings.registry.insecure_registries = config.insecure_registries;
+    settings.registry.proxy = {.http_proxy = environment("HTTP_PROXY", "http_proxy"),
+                               .https_proxy = environment("HTTPS_PROXY", "https_proxy"),
+                               .no_proxy = environment("NO_PROXY", "no_proxy")};
+    settings.max_concurrent_downloads = config.max_concurrent_downloads;
+    settings.max_concurrent_uploads = config.max_concurrent_uploads;
+    settings.max_download_attempts = config.max_download_attempts;
+    return settings;
+}
+
 api::ApiOptions api_options(const Config& config) {
     api::ApiOptions options;
     options.min_version = config.min_api_version;

@@ -5,6 +5,7 @@
 
 #include "config.hpp"
 #include "engine/containers/containers.hpp"
+#include "engine/images/registries.hpp"
 #include "engine/system/system.hpp"
 
 /// From the daemon's configuration to what each part of the engine is told.
@@ -16,6 +17,7 @@ net::NetworksOptions networks_options(const Config& config, const std::string& e
 /// Throws: as `open` for a --seccomp-profile that cannot be read.
 engine::ContainersOptions containers_options(const Config& config);
 engine::SystemOptions system_options(const Config& config);
+engine::RegistrySettings registry_settings(const Config& config);
 api::ApiOptions api_options(const Config& config);
 
 }  // namespace dockerd::app

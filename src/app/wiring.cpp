@@ -20,6 +20,7 @@
 #include "engine/containers/containers.hpp"
 #include "engine/events/events.hpp"
 #include "engine/images/images.hpp"
+#include "engine/images/registries.hpp"
 #include "engine/networks/networks.hpp"
 #include "engine/system/host.hpp"
 #include "engine/system/system.hpp"
@@ -63,6 +64,7 @@ public:
                                                    .volumes = volumes_}),
           network_manager_(networks_, events_),
           images_(image_files_, events_),
+          registries_(config.data_root, image_files_, images_, events_, registry_settings(config)),
           system_(system_options(config), {.containers = containers_,
                                            .images = images_,
                                            .volumes = volumes_,
@@ -75,7 +77,8 @@ public:
                     .networks = network_manager_,
                     .volumes = volumes_,
                     .events = events_,
-                    .system = system_},
+                    .system = system_,
+                    .registries = registries_},
           application_(api::make_api(services_, api_options(config))) {
         for (const auto& warning : sysinfo_.warnings) base::log::warn("{}", warning);
         network_manager_.set_endpoint_changes(
@@ -95,6 +98,7 @@ public:
     http::Application& application() override { return *application_; }
     void reload(const Config& config) override {
         containers_.set_live_restore(config.live_restore);
+        registries_.set_settings(registry_settings(config));
     }
     void shutdown() override { containers_.shutdown(); }
 
@@ -141,6 +145,7 @@ private:
     engine::Containers containers_;
     engine::NetworkManager network_manager_;
     engine::Images images_;
+    engine::Registries registries_;
     engine::System system_;
     engine::Services services_;
     std::unique_ptr<http::Application> application_;

@@ -107,19 +107,11 @@ TEST(Absent, CheckpointsAreExperimental) {
 }
 
 TEST(Absent, WhatIsStillToComeSaysSo) {
-    const char* registries = "access to registries is not supported by this daemon yet";
     expect_answers(
         {{"POST /session", 400, "no upgrade proto in request"},
          {"POST /grpc", 500, "no upgrade proto in request"},
          {"POST /build", 501, "building images is not supported by this daemon yet"},
-         {"POST /build/cancel", 400, "build ID not provided"},
-         {"POST /images/x/push", 501, registries},
-         {"GET /images/search?term=x", 501, registries},
-         {"GET /distribution/x/json", 501, registries},
-         {"POST /images/create?fromImage=x", 501,
-          "pulling images from a registry is not supported by this daemon yet"},
-         {"POST /images/create?fromSrc=http://x", 501,
-          "importing an image from a URL is not supported by this daemon yet"}});
+         {"POST /build/cancel", 400, "build ID not provided"}});
     ServedApi api;
     EXPECT_EQ(api.ask("POST /build/prune").body,
               "{\"CachesDeleted\":null,\"SpaceReclaimed\":0}\n");

@@ -144,6 +144,31 @@ void FakeImages::save(const std::vector<std::string>& names, const engine::ByteW
     return answer(on_save, "save", names, sink);
 }
 
+void FakeRegistries::pull(const engine::PullOptions& options, const engine::RegistryCaller& caller,
+                          const engine::ProgressSink& progress) {
+    return answer(on_pull, "pull", options, caller, progress);
+}
+void FakeRegistries::push(const engine::PushOptions& options, const engine::RegistryCaller& caller,
+                          const engine::ProgressSink& progress) {
+    return answer(on_push, "push", options, caller, progress);
+}
+engine::LoginResult FakeRegistries::login(const engine::RegistryCaller& caller) {
+    return answer(on_login, "login", caller);
+}
+engine::DistributionInfo FakeRegistries::distribution(std::string_view name,
+                                                      const engine::RegistryCaller& caller) {
+    return answer(on_distribution, "distribution", name, caller);
+}
+std::vector<engine::SearchItem> FakeRegistries::search(const engine::SearchOptions& options,
+                                                       const engine::RegistryCaller& caller) {
+    return answer(on_search, "search", options, caller);
+}
+void FakeRegistries::import(const std::string& url, const engine::ImportOptions& options,
+                            const engine::RegistryCaller& caller,
+                            const engine::ProgressSink& progress) {
+    return answer(on_import, "import", url, options, caller, progress);
+}
+
 std::vector<engine::NetworkDetails> FakeNetworks::list(const model::Filters& filters) {
     return answer(on_list, "list", filters);
 }

@@ -204,6 +204,38 @@ public:
     bool unified_cgroups() const override { return unified; }
 };
 
+class FakeRegistries : public engine::RegistryService {
+public:
+    std::function<void(const engine::PullOptions&, const engine::RegistryCaller&,
+                       const engine::ProgressSink&)>
+        on_pull;
+    std::function<void(const engine::PushOptions&, const engine::RegistryCaller&,
+                       const engine::ProgressSink&)>
+        on_push;
+    std::function<engine::LoginResult(const engine::RegistryCaller&)> on_login;
+    std::function<engine::DistributionInfo(std::string_view, const engine::RegistryCaller&)>
+        on_distribution;
+    std::function<std::vector<engine::SearchItem>(const engine::SearchOptions&,
+                                                  const engine::RegistryCaller&)>
+        on_search;
+    std::function<void(const std::string&, const engine::ImportOptions&,
+                       const engine::RegistryCaller&, const engine::ProgressSink&)>
+        on_import;
+
+    void pull(const engine::PullOptions& options, const engine::RegistryCaller& caller,
+              const engine::ProgressSink& progress) override;
+    void push(const engine::PushOptions& options, const engine::RegistryCaller& caller,
+              const engine::ProgressSink& progress) override;
+    engine::LoginResult login(const engine::RegistryCaller& caller) override;
+    engine::DistributionInfo distribution(std::string_view name,
+                                          const engine::RegistryCaller& caller) override;
+    std::vector<engine::SearchItem> search(const engine::SearchOptions& options,
+                                           const engine::RegistryCaller& caller) override;
+    void import(const std::string& url, const engine::ImportOptions& options,
+                const engine::RegistryCaller& caller,
+                const engine::ProgressSink& progress) override;
+};
+
 struct Fakes {
     FakeContainers containers;
     FakeImages images;
@@ -211,8 +243,11 @@ struct Fakes {
     FakeVolumes volumes;
     FakeEvents events;
     FakeSystem system;
+    FakeRegistries registries;
 
-    engine::Services services() { return {containers, images, networks, volumes, events, system}; }
+    engine::Services services() {
+        return {containers, images, networks, volumes, events, system, registries};
+    }
 };
 
 }  // namespace dockerd::test

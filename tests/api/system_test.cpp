@@ -145,13 +145,5 @@ TEST_F(System, DiskUsageAnswersTheTypesAskedFor) {
     EXPECT_EQ(api.ask("GET /v1.41/system/df?type=x").status, 200);
 }
 
-TEST_F(System, AuthSaysWhatIsMissing) {
-    EXPECT_EQ(api.ask("POST /auth").body, message("EOF"));
-    const Answer answer = api.ask("POST /auth", R"({"username":"u"})");
-    EXPECT_EQ(answer.status, 501);
-    EXPECT_EQ(answer.body,
-              message("registry authentication is not supported by this daemon yet"));
-}
-
 }  // namespace
 }  // namespace dockerd::test

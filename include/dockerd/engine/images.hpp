@@ -81,6 +81,7 @@ struct Progress {
     std::string id;
     std::optional<std::int64_t> current;  ///< bytes
     std::optional<std::int64_t> total;    ///< bytes
+    bool action = false;  ///< of a transfer: shows its progress also when there is none yet
     std::string error;                    ///< ends the stream
     std::string aux_json;                 ///< ready JSON for "aux", or empty
 };

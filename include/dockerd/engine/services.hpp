@@ -4,6 +4,7 @@
 #include <dockerd/engine/events.hpp>
 #include <dockerd/engine/images.hpp>
 #include <dockerd/engine/networks.hpp>
+#include <dockerd/engine/registries.hpp>
 #include <dockerd/engine/system.hpp>
 #include <dockerd/engine/volumes.hpp>
 
@@ -17,6 +18,7 @@ struct Services {
     VolumeService& volumes;
     EventService& events;
     SystemService& system;
+    RegistryService& registries;
 };
 
 }  // namespace dockerd::engine

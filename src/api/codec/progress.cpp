@@ -49,6 +49,8 @@ std::string encode_progress(const engine::Progress& progress) {
             const std::int64_t total = progress.total.value_or(0);
             Object{object.key("progressDetail")}.some("current", current).some("total", total);
             object.some("progress", progress_bar(current, total));
+        } else if (progress.action) {
+            Object{object.key("progressDetail")};
         }
         object.some("id", progress.id);
         if (!progress.aux_json.empty()) object("aux", Raw{progress.aux_json});

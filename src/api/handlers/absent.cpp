@@ -258,9 +258,4 @@ Response AbsentHandlers::build_cancel(const Request& request) {
     return response;
 }
 
-// POST /images/{name}/push, GET /images/search, /distribution/{name}/json
-Response AbsentHandlers::registry(const Request& /*request*/) {
-    not_supported("access to registries");
-}
-
 }  // namespace dockerd::api

@@ -36,7 +36,6 @@ public:
     http::Response build(const http::Request& request);
     http::Response build_prune(const http::Request& request);
     http::Response build_cancel(const http::Request& request);
-    http::Response registry(const http::Request& request);
 };
 
 }  // namespace dockerd::api

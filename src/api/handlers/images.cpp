@@ -6,6 +6,7 @@
 #include <dockerd/base/strings.hpp>
 
 #include "../codec/images.hpp"
+#include "../codec/registries.hpp"
 #include "../params.hpp"
 
 namespace dockerd::api {
@@ -98,8 +99,8 @@ engine::ByteReader reader(BodyReader& in) {
 // POST /images/create
 void ImageHandlers::create(Request& request, BodyReader& in, ResponseWriter& out) {
     if (!request.param("fromImage", "").empty()) {
-        fail(ErrorKind::not_implemented,
-             "pulling images from a registry is not supported by this daemon yet");
+        pull(request, out);
+        return;
     }
     const std::string source = request.param("fromSrc", "");
     if (source.empty()) {
@@ -109,14 +110,39 @@ void ImageHandlers::create(Request& request, BodyReader& in, ResponseWriter& out
     import(request, source, in, out);
 }
 
-void ImageHandlers::import(const Request& request, const std::string& source, BodyReader& in,
-                           ResponseWriter& out) {
-    if (source != "-") {
-        fail(ErrorKind::not_implemented,
-             "importing an image from a URL is not supported by this daemon yet");
-    }
+void ImageHandlers::pull(const Request& request, ResponseWriter& out) {
+    const auto options = codec::decode_pull(request);
+    const auto caller = codec::decode_caller(request, out.poll_fd());
     ProgressWriter progress(out);
     try {
+        registries_.pull(options, caller, std::ref(progress));
+    } catch (const Error& error) {
+        progress.fail_with(error);
+    }
+}
+
+// POST /images/{name}/push
+void ImageHandlers::push(Request& request, BodyReader& in, ResponseWriter& out) {
+    if (!request.headers.contains("X-Registry-Auth")) request.body = in.read_all(1U << 20U);
+    const auto caller = codec::decode_push_caller(request, out.poll_fd());
+    const auto options = codec::decode_push(request);
+    ProgressWriter progress(out);
+    try {
+        registries_.push(options, caller, std::ref(progress));
+    } catch (const Error& error) {
+        progress.fail_with(error);
+    }
+}
+
+void ImageHandlers::import(const Request& request, const std::string& source, BodyReader& in,
+                           ResponseWriter& out) {
+    ProgressWriter progress(out);
+    try {
+        if (source != "-") {
+            registries_.import(source, codec::decode_import(request, source),
+                               codec::decode_caller(request, out.poll_fd()), std::ref(progress));
+            return;
+        }
         images_.import(reader(in), codec::decode_import(request, source), std::ref(progress));
     } catch (const Error& error) {
         progress.fail_with(error);

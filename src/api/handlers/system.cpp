@@ -51,12 +51,4 @@ Response SystemHandlers::disk_usage(const Request& request) {
     return Response::json(200, codec::encode_disk_usage(usage, call, request.version));
 }
 
-// POST /auth
-Response SystemHandlers::auth(const Request& request) {
-    // The text of Go's decoder, which answers without a class of error.
-    if (request.body.empty()) base::fail(base::ErrorKind::internal, "EOF");
-    base::fail(base::ErrorKind::not_implemented,
-               "registry authentication is not supported by this daemon yet");
-}
-
 }  // namespace dockerd::api

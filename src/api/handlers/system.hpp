@@ -19,7 +19,6 @@ public:
     http::Response version(const http::Request& request);
     http::Response info(const http::Request& request);
     http::Response disk_usage(const http::Request& request);
-    http::Response auth(const http::Request& request);
 
 private:
     engine::SystemService& system_;

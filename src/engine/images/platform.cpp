@@ -12,9 +12,7 @@
 
 namespace dockerd::engine {
 
-namespace {
-
-/// Source: containerd/platforms, normalizeArch.
+// Source: containerd/platforms, normalizeArch.
 void normalise(Platform& platform) {
     auto& arch = platform.architecture;
     auto& variant = platform.variant;
@@ -30,6 +28,8 @@ void normalise(Platform& platform) {
     if (arch == "arm" && (variant.empty() || variant == "7")) variant = "v7";
     if (variant.size() == 1 && variant[0] >= '5' && variant[0] <= '8') variant = "v" + variant;
 }
+
+namespace {
 
 // Source: containerd/platforms, database.go.
 bool is_known_architecture(std::string_view text) {

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <dockerd/store/images.hpp>
 
@@ -23,6 +24,17 @@ struct Platform {
     /// Source: moby daemon/images/image.go, OnlyPlatformWithFallback.
     [[nodiscard]] bool accepts(const Platform& other) const;
 };
+
+/// Brings other names and forms to the usual ones: "aarch64" to "arm64", "amd64/v1" to "amd64".
+/// Source: containerd/platforms, Normalize.
+void normalise(Platform& platform);
+
+/// What a machine of this platform runs, best first: its own variant, lower ones, 32 bits.
+std::vector<Platform> platform_choices(Platform platform);
+/// Where `offered` stands among them; their number when it is none of them.
+std::size_t choice_rank(const std::vector<Platform>& choices, Platform offered);
+/// This machine's platform with the highest variant its processor knows.
+Platform most_of_host();
 
 /// Refuses an image that is not for `platform`; empty asks for nothing. `name` is how the client
 /// called the image.

@@ -1,0 +1,214 @@
+#include <dockerd/registry/service.hpp>
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/strings.hpp>
+
+namespace dockerd::registry {
+namespace {
+
+[[noreturn]] void invalid(const std::string& text) {
+    base::fail(base::ErrorKind::invalid_argument, text);
+}
+
+/// Source: moby registry/config_unix.go, cleanPath: how a host's folder is called.
+std::string folder_name(std::string host) { return host; }
+
+struct Network {
+    std::array<unsigned char, 16> address{};
+    int bits = 0;
+};
+
+std::array<unsigned char, 16> mapped(const in_addr& v4) {
+    std::array<unsigned char, 16> out{};
+    out[10] = out[11] = 0xff;
+    const auto* const bytes = reinterpret_cast<const unsigned char*>(&v4);
+    std::copy(bytes, bytes + 4, out.begin() + 12);
+    return out;
+}
+
+std::optional<std::array<unsigned char, 16>> parse_address(const std::string& text) {
+    std::array<unsigned char, 16> out{};
+    if (::inet_pton(AF_INET6, text.c_str(), out.data()) == 1) return out;
+    in_addr v4{};
+    if (::inet_pton(AF_INET, text.c_str(), &v4) == 1) return mapped(v4);
+    return std::nullopt;
+}
+
+std::optional<Network> parse_network(const std::string& text) {
+    const std::size_t slash = text.find('/');
+    if (slash == std::string::npos) return std::nullopt;
+    const auto address = parse_address(text.substr(0, slash));
+    const auto bits = base::parse_int(text.substr(slash + 1));
+    if (!address || !bits) return std::nullopt;
+    const bool v4 = text.find(':') == std::string::npos;
+    if (*bits < 0 || *bits > (v4 ? 32 : 128)) return std::nullopt;
+    return Network{*address, static_cast<int>(*bits) + (v4 ? 96 : 0)};
+}
+
+bool contains(const Network& network, const std::array<unsigned char, 16>& address) {
+    for (int bit = 0; bit < network.bits; ++bit) {
+        const auto byte = static_cast<std::size_t>(bit / 8);
+        const unsigned mask = 0x80U >> static_cast<unsigned>(bit % 8);
+        if ((network.address.at(byte) & mask) != (address.at(byte) & mask)) return false;
+    }
+    return true;
+}
+
+/// All addresses of a host; none when it has no name.
+std::vector<std::array<unsigned char, 16>> addresses_of(const std::string& host) {
+    if (const auto address = parse_address(host)) return {*address};
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* list = nullptr;
+    std::vector<std::array<unsigned char, 16>> out;
+    if (::getaddrinfo(host.c_str(), nullptr, &hints, &list) != 0) return out;
+    for (const addrinfo* at = list; at; at = at->ai_next) {
+        if (at->ai_family == AF_INET) {
+            out.push_back(mapped(reinterpret_cast<const sockaddr_in*>(at->ai_addr)->sin_addr));
+        } else if (at->ai_family == AF_INET6) {
+            std::array<unsigned char, 16> bytes{};
+            const auto& in6 = reinterpret_cast<const sockaddr_in6*>(at->ai_addr)->sin6_addr;
+            std::copy(in6.s6_addr, in6.s6_addr + 16, bytes.begin());
+            out.push_back(bytes);
+        }
+    }
+    ::freeaddrinfo(list);
+    return out;
+}
+
+std::string without_scheme(const std::string& registry) {
+    const std::string lower = base::to_lower(registry);
+    if (lower.starts_with("http://")) return registry.substr(7);
+    if (lower.starts_with("https://")) return registry.substr(8);
+    return registry;
+}
+
+std::vector<std::string> list_folder(const std::string& folder) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> handle(::opendir(folder.c_str()), &::closedir);
+    if (!handle) {
+        if (errno == ENOENT) return {};
+        invalid(fmt::format("open {}: {}", folder, base::errno_text(errno)));
+    }
+    std::vector<std::string> names;
+    while (const dirent* entry = ::readdir(handle.get())) names.emplace_back(entry->d_name);
+    std::ranges::sort(names);
+    return names;
+}
+
+}  // namespace
+
+http::ClientTlsOptions read_certs(const std::string& folder) {
+    http::ClientTlsOptions out;
+    const auto names = list_folder(folder);
+    const auto has = [&](const std::string& name) {
+        return std::ranges::binary_search(names, name);
+    };
+    for (const std::string& name : names) {
+        if (name.ends_with(".crt")) {
+            out.ca_files.push_back(folder + "/" + name);
+        } else if (name.ends_with(".cert")) {
+            const std::string key = name.substr(0, name.size() - 5) + ".key";
+            if (!has(key)) {
+                invalid(fmt::format("missing key {} for client certificate {}. CA certificates must "
+                                    "use the extension .crt",
+                                    key, name));
+            }
+            out.certificates.emplace_back(folder + "/" + name, folder + "/" + key);
+        } else if (name.ends_with(".key")) {
+            const std::string certificate = name.substr(0, name.size() - 4) + ".cert";
+            if (!has(certificate)) {
+                invalid(fmt::format("missing client certificate {} for key {}", certificate, name));
+            }
+        }
+    }
+    return out;
+}
+
+void Service::set_options(Options options) {
+    const base::Lock lock(mutex_);
+    options_ = std::move(options);
+}
+
+Options Service::options() const {
+    const base::Lock lock(mutex_);
+    return options_;
+}
+
+bool Service::is_secure(const std::string& host) const {
+    if (host == "docker.io") return true;
+    std::vector<std::string> registries = options().insecure_registries;
+    // Source: moby registry/config.go, loadInsecureRegistries.
+    registries.insert(registries.end(), {"::1/128", "127.0.0.0/8"});
+    std::vector<Network> networks;
+    for (const std::string& registry : registries) {
+        const std::string name = without_scheme(registry);
+        if (name == host) return false;
+        if (const auto network = parse_network(name)) networks.push_back(*network);
+    }
+    http::Url url;
+    url.host = host;
+    const auto addresses = addresses_of(url.host_name());
+    return std::ranges::none_of(networks, [&](const Network& network) {
+        return std::ranges::any_of(addresses,
+                                   [&](const auto& address) { return contains(network, address); });
+    });
+}
+
+Endpoint Service::endpoint(http::Url url, bool secure, bool mirror) const {
+    http::ClientTlsOptions tls;
+    if (secure) tls = read_certs(options().certs_dir + "/" + folder_name(url.host));
+    tls.verify = secure;
+    return {std::move(url), mirror, http::make_client_tls(tls)};
+}
+
+std::vector<Endpoint> Service::endpoints(const std::string& domain, bool mirrors) const {
+    std::vector<Endpoint> out;
+    if (domain == "docker.io" || domain == "index.docker.io") {
+        for (std::string mirror : mirrors ? options().mirrors : std::vector<std::string>()) {
+            if (mirror.find("://") == std::string::npos) mirror = "https://" + mirror;
+            const http::Url url = http::Url::parse(mirror);
+            out.push_back(endpoint(url, is_secure(url.host), /*mirror=*/true));
+        }
+        // Source: moby registry/config.go, DefaultV2Registry.
+        out.push_back({http::Url::parse("https://registry-1.docker.io"), false,
+                       http::make_client_tls({})});
+        return out;
+    }
+    const bool secure = is_secure(domain);
+    out.push_back(endpoint(http::Url::parse("https://" + domain), secure, /*mirror=*/false));
+    if (!secure) {
+        out.push_back(endpoint(http::Url::parse("http://" + domain), secure, /*mirror=*/false));
+    }
+    return out;
+}
+
+std::vector<Endpoint> Service::pull_endpoints(const std::string& domain) const {
+    return endpoints(domain, /*mirrors=*/true);
+}
+
+std::vector<Endpoint> Service::push_endpoints(const std::string& domain) const {
+    return endpoints(domain, /*mirrors=*/false);
+}
+
+http::Client Service::client(const Endpoint& endpoint, const Caller& caller) const {
+    http::ClientOptions client;
+    client.tls = endpoint.tls;
+    client.proxy = options().proxy;
+    client.user_agent = caller.user_agent;
+    return {std::move(client), caller.cancellation};
+}
+
+}  // namespace dockerd::registry
