@@ -14,7 +14,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace dockerd::runtime {
@@ -118,6 +117,9 @@ public:
     /// on_exec_exit does not wait for what others in the container hold open of the pipe.
     virtual void exec_begin(const ExecPlan& plan, base::Fd output,
                             std::function<void(ExecStarted)> done) = 0;
+    /// The same; false, with nothing done, if it would have to wait for the monitor.
+    virtual bool try_exec_begin(const ExecPlan& plan, base::Fd& output,
+                                const std::function<void(ExecStarted)>& done) = 0;
     virtual void exec_resize(const std::string& exec_id, ConsoleSize size) = 0;
     /// Returns false when there is no such running exec.
     virtual bool exec_signal(const std::string& exec_id, int signal) = 0;

@@ -161,8 +161,7 @@ void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& 
     log_exec_event(container->record, "exec_create", *exec);
     log_exec_event(container->record, "exec_start", *exec);
     if (before && !before->probe->answered) {
-        // The monitor does not answer: another request would only fill its socket, and a full one
-        // would hold up this thread.
+        // The monitor does not answer: another request would only fill its socket.
         probes_.post(
             [this, container, exec] { fail_probe(container, exec, start_timeout(*exec)); });
         return;
@@ -174,10 +173,15 @@ void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& 
     try {
         auto plan = plan_exec(*container, *exec);
         plan.id = std::string(probe_prefix) + exec->id;
-        container->monitor->exec_begin(plan, std::move(output.theirs),
-                                       [this, container, exec](const auto& started) {
-                                           probe_started(container, exec, started);
-                                       });
+        const auto started = [this, container, exec](const auto& how) {
+            probe_started(container, exec, how);
+        };
+        if (container->monitor->try_exec_begin(plan, output.theirs, started)) return;
+        probes_.post([monitor = container->monitor, started,
+                      plan = std::make_shared<runtime::ExecPlan>(std::move(plan)),
+                      pipe = std::make_shared<base::Fd>(std::move(output.theirs))] {
+            monitor->exec_begin(*plan, std::move(*pipe), started);
+        });
     } catch (const Error& error) {
         probe_started(container, exec, {.pid = 0, .error = error.what(), .exit_code = 126});
     }

@@ -18,6 +18,7 @@ void set_report_socket(int socket);
 enum class Signal : char {
     mapped = 'U',   ///< monitor: the uid and gid maps are written
     joined = 'J',   ///< monitor: the process is in its cgroups
+    join = 'P',     ///< child: cannot join its cgroups by itself, asks to be put there
     console = 'C',  ///< child: the terminal's master comes with it
     execute = 'E',  ///< child: all is done but exec; the end of the connection follows
 };

@@ -78,6 +78,17 @@ int Connection::send(wire::Kind kind, std::uint32_t serial, const wire::Encoder&
     return error;
 }
 
+/// EAGAIN when it would have to wait, for the monitor or for who sends to it now. For messages of
+/// one packet.
+int Connection::send_now(wire::Kind kind, std::uint32_t serial, const wire::Encoder& content) {
+    if (!socket_) return EPIPE;
+    if (!sending_.try_lock()) return EAGAIN;
+    const int error = wire::send_packet(socket_.get(), kind, serial, content, /*wait=*/false);
+    sending_.unlock();
+    send_owed();
+    return error;
+}
+
 /// Acknowledges what can be without waiting, neither for the monitor nor for who sends to it now;
 /// that one comes here afterwards.
 void Connection::send_owed() {
@@ -198,27 +209,46 @@ pid_t Connection::exec_start(const ExecPlan& plan, std::optional<PendingAttach> 
 
 void Connection::exec_begin(const ExecPlan& plan, base::Fd output,
                             std::function<void(ExecStarted)> done) {
+    (void)begin(plan, output, done, /*wait=*/true);
+}
+
+bool Connection::try_exec_begin(const ExecPlan& plan, base::Fd& output,
+                                const std::function<void(ExecStarted)>& done) {
+    return begin(plan, output, done, /*wait=*/false);
+}
+
+bool Connection::begin(const ExecPlan& plan, base::Fd& output,
+                       const std::function<void(ExecStarted)>& done, bool wait) {
     std::uint32_t serial = 0;
     {
         const base::Lock lock(mutex_);
         if (!lost_) {
             serial = next_serial_++;
-            begun_[serial] = {plan.id, std::move(done)};
+            begun_[serial] = {plan.id, done};
             unattended_.insert(plan.id);
         }
     }
-    if (serial == 0) return done(not_running(id_));
-    const BorrowedExecRequest request(plan, std::move(output));
-    if (send(wire::Kind::exec_direct, serial, request.content) == 0) return;
+    if (serial == 0) {
+        done(not_running(id_));
+        return true;
+    }
+    BorrowedExecRequest request(plan, std::move(output));
+    const int error = wait ? send(wire::Kind::exec_direct, serial, request.content)
+                           : send_now(wire::Kind::exec_direct, serial, request.content);
+    if (error == 0) return true;
     {
         const base::Lock lock(mutex_);
         const auto found = begun_.find(serial);
-        if (found == begun_.end()) return;  // lost() was quicker
-        done = std::move(found->second.done);
+        if (found == begun_.end()) return true;  // lost() was quicker
         unattended_.erase(plan.id);
         begun_.erase(found);
     }
+    if (error == EAGAIN) {
+        output = std::move(request.clients.front().client);
+        return false;
+    }
     done(not_running(id_));
+    return true;
 }
 
 void Connection::exec_resize(const std::string& exec_id, ConsoleSize size) {

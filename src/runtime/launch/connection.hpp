@@ -38,6 +38,8 @@ public:
     pid_t exec_start(const ExecPlan& plan, std::optional<PendingAttach> client) override;
     void exec_begin(const ExecPlan& plan, base::Fd output,
                     std::function<void(ExecStarted)> done) override;
+    bool try_exec_begin(const ExecPlan& plan, base::Fd& output,
+                        const std::function<void(ExecStarted)>& done) override;
     void exec_resize(const std::string& exec_id, ConsoleSize size) override;
     bool exec_signal(const std::string& exec_id, int signal) override;
     void exec_kill(const std::string& exec_id) override;
@@ -62,7 +64,10 @@ private:
     /// Sends and waits. Throws: conflict when the monitor is gone.
     wire::Reply ask(wire::Kind kind, const wire::Encoder& content);
     int send(wire::Kind kind, std::uint32_t serial, const wire::Encoder& content);
+    int send_now(wire::Kind kind, std::uint32_t serial, const wire::Encoder& content);
     void send_owed();
+    bool begin(const ExecPlan& plan, base::Fd& output,
+               const std::function<void(ExecStarted)>& done, bool wait);
 
     const std::string id_;
     const pid_t pid_;

@@ -49,6 +49,7 @@ struct Exec final : Source {
 
     // Preparing.
     base::Fd link;
+    std::vector<base::Fd> cgroups;  ///< to join; none: the container's own
     Ends ends;
     base::Fd master;
     bool executing = false;  ///< the child has come as far as exec
@@ -124,7 +125,7 @@ private:
     // Life, monitor_life.cpp.
     void reap();
     void child_ended(pid_t pid, int code, int signal);
-    static void exec_signalled(Exec& exec, ChildEvent& event);
+    void exec_signalled(Exec& exec, ChildEvent& event);
     void look_at(Exec& exec);
     void exec_prepared(Exec& exec);
     void exec_failed(Exec& exec, wire::Failed failed);

@@ -72,6 +72,7 @@ void Monitor::exec_event(Exec& exec) {
                 return exec_failed(exec, {"exec", 0, "process was killed before it was executed"});
             case ChildEvent::Kind::signal:
                 exec_signalled(exec, event);
+                if (!exec.link) return;  // it has failed
                 break;
         }
     }
@@ -80,6 +81,12 @@ void Monitor::exec_event(Exec& exec) {
 void Monitor::exec_signalled(Exec& exec, ChildEvent& event) {
     if (event.signal == init::Signal::console) exec.master = std::move(event.fd);
     if (event.signal == init::Signal::execute) exec.executing = true;
+    if (event.signal != init::Signal::join) return;
+    if (const int error = join_cgroups(exec.cgroups.empty() ? cgroup_procs_ : exec.cgroups, exec.pid)) {
+        (void)signal_exec(exec, SIGKILL);
+        return exec_failed(exec, {"cgroup", error, "error adding pid to cgroups"});
+    }
+    (void)init::send_signal(exec.link.get(), init::Signal::joined);  // gone: its report follows
 }
 
 /// The end of a direct exec, or the time it may take until it is worth a message of its own.

@@ -165,11 +165,10 @@ void Monitor::exec_start(wire::Packet& packet, bool direct) {
                                  : make_stdio(request.plan.process, theirs, exec->ends)) {
         return reply(packet.serial, {false, 0, {"stdio", error, "make pipes"}});
     }
-    const auto& own = request.plan.cgroup_procs;
-    Child child =
-        spawn_exec(request.plan,
-                   {started_.pidfd.get(), namespaces_, own.empty() ? cgroup_procs_ : own}, theirs,
-                   failed);
+    exec->cgroups = std::move(request.plan.cgroup_procs);
+    const auto& cgroups = exec->cgroups.empty() ? cgroup_procs_ : exec->cgroups;
+    Child child = spawn_exec(request.plan, {started_.pidfd.get(), namespaces_, cgroups}, theirs,
+                             failed);
     if (child.pid < 0) return reply(packet.serial, {false, 0, failed});
     exec->pid = child.pid;
     exec->pidfd = std::move(child.pidfd);

@@ -167,7 +167,11 @@ Child spawn_exec(ExecPlan& plan, const init::Target& target, init::Stdio& stdio,
     if (child.pid == 0) return child;
     // It cannot be another's number: nobody has waited for this process yet.
     child.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
-    if (!child.pidfd) return no_child(failed, "clone", errno, "pidfd_open");
+    if (!child.pidfd) {
+        const int error = errno;
+        (void)::kill(child.pid, SIGKILL);  // not reaped yet: the number cannot be another's
+        return no_child(failed, "clone", error, "pidfd_open");
+    }
     return child;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -89,6 +90,22 @@ TEST_F(ConnectionTest, AnExecThatHasEndedSoonIsNotStartedAnyMore) {
     EXPECT_FALSE(connection_->ends_unattended("quick"));
     connection_->lost();
     EXPECT_EQ(started, 0);
+}
+
+TEST_F(ConnectionTest, AnExecIsNotBegunWhileTheMonitorTakesNothing) {
+    fill();
+    ExecPlan plan;
+    plan.id = "check";
+    base::Fd output{::open("/dev/null", O_WRONLY | O_CLOEXEC)};
+    const int number = output.get();
+    const auto done = [](const ExecStarted&) { ADD_FAILURE() << "nothing was begun"; };
+    EXPECT_FALSE(connection_->try_exec_begin(plan, output, done));
+    EXPECT_EQ(output.get(), number);  // for another try
+    EXPECT_FALSE(connection_->ends_unattended("check"));
+    (void)acknowledged();  // makes room
+    EXPECT_TRUE(connection_->try_exec_begin(plan, output, done));
+    EXPECT_FALSE(output);
+    EXPECT_TRUE(connection_->ends_unattended("check"));
 }
 
 }  // namespace
