@@ -68,8 +68,12 @@ void Networks::close(std::unique_ptr<Sandbox> sandbox) noexcept {
     if (sandbox) impl_->close(*sandbox);
 }
 std::unique_ptr<Sandbox> Networks::restore(std::string_view saved, const std::string& container_id,
-                                           const std::string& container_name) {
-    return impl_->restore(saved, container_id, container_name);
+                                           const std::string& container_name,
+                                           const std::vector<std::string>& networks) {
+    return impl_->restore(saved, container_id, container_name, networks);
+}
+bool Networks::settle(Sandbox& sandbox, const std::vector<PortMapping>& ports) {
+    return impl_->settle(sandbox, ports);
 }
 void Networks::clean_stale() { impl_->clean_stale(); }
 std::vector<IpAddress> Networks::host_gateways() const { return impl_->host_gateways(); }

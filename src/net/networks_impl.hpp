@@ -142,6 +142,7 @@ struct SandboxState {
     DnsSettings dns;
     ResolverPorts resolver_ports;
     std::optional<std::uint64_t> resolver;  ///< its number, while it is served
+    bool unsettled = false;  ///< an endpoint was taken away whose lead nobody has taken over
 };
 
 std::string encode_sandbox(const SandboxState& sandbox);
@@ -170,7 +171,9 @@ public:
                 const std::map<std::string, std::vector<std::string>>& dns_names);
     void close(Sandbox& sandbox) noexcept;
     std::unique_ptr<Sandbox> restore(std::string_view saved, const std::string& container_id,
-                                     const std::string& container_name);
+                                     const std::string& container_name,
+                                     const std::vector<std::string>& networks);
+    bool settle(Sandbox& sandbox, const std::vector<PortMapping>& ports);
     void clean_stale();
     std::vector<IpAddress> host_gateways() const;
 
@@ -217,6 +220,7 @@ private:
     void configure(Joining& joining);
     void wait_until_forwarding(const Joining& joining);
     void announce(const Joining& joining);
+    void unplug(const SandboxState& sandbox, const EndpointInfo& endpoint) noexcept;
     void withdraw(const EndpointInfo& endpoint) noexcept;
     void forget_member(const EndpointInfo& endpoint) noexcept;
     void choose_gateway(SandboxState& sandbox);
@@ -262,7 +266,7 @@ private:
     void show_names(const SandboxState& sandbox);
 
     // networks_restore.cpp
-    void drop_unplugged(SandboxState& sandbox);
+    void take_leftovers(SandboxState& sandbox, const std::vector<std::string>& networks);
     void adopt(SandboxState& sandbox, EndpointInfo& endpoint, const std::string& container_id,
                const std::string& container_name);
 

@@ -465,6 +465,11 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
         forget_member(joining.info);
     });
     sandbox.priorities[joining.info.endpoint_id] = request.settings.gw_priority;
+    if (request.before_plug) {
+        sandbox.endpoints.push_back(joining.info);
+        const base::Undo not_yet([&]() noexcept { sandbox.endpoints.pop_back(); });
+        request.before_plug(encode_sandbox(sandbox));
+    }
     if (joining.info.driver == "bridge") {
         {
             const base::Lock lock(change_mutex_);
@@ -501,6 +506,18 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
     return joining.info;
 }
 
+/// The endpoint's link away, if it is there.
+void NetworksImpl::unplug(const SandboxState& sandbox, const EndpointInfo& endpoint) noexcept {
+    if (is_sublink(endpoint.driver)) return unplug_sublink(sandbox, endpoint);
+    if (endpoint.host_interface.empty()) return;
+    try {
+        const base::Lock lock(links_mutex_);
+        links_.remove(endpoint.host_interface);
+    } catch (const base::Error& error) {
+        if (error.errno_value() != ENODEV) log::warn("{}, ignoring", error.what());
+    }
+}
+
 /// Ports and rules of an endpoint away, and its address free for the next.
 void NetworksImpl::withdraw(const EndpointInfo& endpoint) noexcept {
     resolver_.remove_names(endpoint.network_id, endpoint.endpoint_id);
@@ -530,16 +547,7 @@ void NetworksImpl::leave(Sandbox& handle, std::string_view reference,
         publisher_.release(bound->second);
         sandbox.ports.erase(bound);
     }
-    if (!endpoint.host_interface.empty()) {
-        const base::Lock lock(links_mutex_);
-        try {
-            links_.remove(endpoint.host_interface);
-        } catch (const base::Error& error) {
-            if (error.errno_value() != ENODEV) log::warn("{}, ignoring", error.what());
-        }
-    } else if (is_sublink(endpoint.driver)) {
-        unplug_sublink(sandbox, endpoint);
-    }
+    unplug(sandbox, endpoint);
     withdraw(endpoint);
     show_names(sandbox);
     if (sandbox.links) choose_gateway(sandbox);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -72,17 +73,28 @@ void NetworksImpl::adopt(SandboxState& sandbox, EndpointInfo& endpoint,
     sandbox.ports.emplace(endpoint.endpoint_id, std::move(bound));
 }
 
-/// A daemon that died while a container left a network may have taken its link away already.
-void NetworksImpl::drop_unplugged(SandboxState& sandbox) {
-    const base::Lock lock(links_mutex_);
-    std::erase_if(sandbox.endpoints, [&](const EndpointInfo& endpoint) {
-        return !endpoint.host_interface.empty() && !links_.find(endpoint.host_interface);
-    });
+/// Ends what a death cut off. Nothing of such an endpoint is adopted: another container may have its
+/// address since. A link that is merely missing says nothing: a container may have deleted its own.
+void NetworksImpl::take_leftovers(SandboxState& sandbox, const std::vector<std::string>& networks) {
+    const auto left = std::ranges::stable_partition(
+        sandbox.endpoints, [&](const EndpointInfo& endpoint) {
+            return std::ranges::find(networks, endpoint.network_name) != networks.end();
+        });
+    for (const EndpointInfo& endpoint : left) {
+        log::info("sandbox {}: leaving network {}, as an earlier daemon was about to", sandbox.id,
+                  endpoint.network_name);
+        unplug(sandbox, endpoint);
+        conntrack_.forget_ports(endpoint.ports);
+        sandbox.priorities.erase(endpoint.endpoint_id);
+        sandbox.unsettled = true;
+    }
+    sandbox.endpoints.erase(left.begin(), left.end());
 }
 
 std::unique_ptr<Sandbox> NetworksImpl::restore(std::string_view saved,
                                                const std::string& container_id,
-                                               const std::string& container_name) {
+                                               const std::string& container_name,
+                                               const std::vector<std::string>& networks) {
     auto state = std::make_unique<SandboxState>();
     decode_sandbox(saved, *state);
     if (state->host) {
@@ -99,7 +111,7 @@ std::unique_ptr<Sandbox> NetworksImpl::restore(std::string_view saved,
         visit.enter(state->netns);
         state->links = std::make_unique<Links>();
     }
-    drop_unplugged(*state);
+    take_leftovers(*state, networks);
     for (EndpointInfo& endpoint : state->endpoints) {
         adopt(*state, endpoint, container_id, container_name);
     }
@@ -115,6 +127,15 @@ std::unique_ptr<Sandbox> NetworksImpl::restore(std::string_view saved,
     // Who had which address before is not known any more.
     announce_all_ = true;
     return std::unique_ptr<Sandbox>(new Sandbox(std::move(state)));
+}
+
+bool NetworksImpl::settle(Sandbox& handle, const std::vector<PortMapping>& ports) {
+    SandboxState& sandbox = *handle.state_;
+    if (!std::exchange(sandbox.unsettled, false)) return false;
+    // All others keep the routes they have: these may be the container's own.
+    if (sandbox.links) choose_gateway(sandbox);
+    move_ports(sandbox, ports);
+    return true;
 }
 
 void NetworksImpl::clean_stale() {

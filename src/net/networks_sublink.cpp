@@ -111,9 +111,9 @@ void NetworksImpl::unplug_sublink(const SandboxState& sandbox, const EndpointInf
     try {
         const base::Lock lock(links_mutex_);
         if (!sandbox.links) return;
-        if (const auto link = sandbox.links->find(info.interface)) {
-            sandbox.links->remove(link->index);
-        }
+        // The container may have one of that name and another kind.
+        const auto link = sandbox.links->find(info.interface);
+        if (link && link->kind == info.driver) sandbox.links->remove(link->index);
     } catch (const base::Error& error) {
         log::warn("remove interface {}: {}, ignoring", info.interface, error.what());
     }

@@ -107,10 +107,16 @@ public:
 
     /// Takes a live container's sandbox over from an earlier daemon: addresses, ports, proxies.
     /// `saved` is what Sandbox::save gave. Nothing on its path is interrupted; names are resolved
-    /// again.
+    /// again. `networks` are the names of those the container is on: what `saved` has beyond them is
+    /// left over from a connect or disconnect that a death cut off, and is taken away.
     /// Throws: internal, when the namespace is gone.
     std::unique_ptr<Sandbox> restore(std::string_view saved, const std::string& container_id,
-                                     const std::string& container_name);
+                                     const std::string& container_name,
+                                     const std::vector<std::string>& networks);
+    /// When all are restored, so that no port is taken that is another's: a container from which
+    /// restore() took an endpoint away gets its way to the outside and its ports by those it has.
+    /// False: nothing was taken away, and all is as it was.
+    bool settle(Sandbox& sandbox, const std::vector<PortMapping>& ports);
     /// After the last restore: removes namespace mounts and host interfaces of dead containers.
     void clean_stale();
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -38,6 +39,9 @@ struct JoinRequest {
     bool ipv6_disabled = false;
     /// Published when this endpoint is the container's way to the outside.
     std::vector<PortMapping> ports;
+    /// Told what Sandbox::save() will say of the endpoint, ports aside, before anything of it is in the
+    /// kernel: to be kept, so that a death cannot leave a link behind that nobody knows. May throw.
+    std::function<void(const std::string& saved)> before_plug;
 };
 
 /// An endpoint as it came out.

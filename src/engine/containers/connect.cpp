@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "containers.hpp"
@@ -92,7 +95,17 @@ void Containers::connect_network(const net::NetworkRecord& network,
         join.ports = wanted_ports(record);
         join.links = network_links(endpoint);
         join.dns = dns_settings(record, options_.dns);
-        const auto info = parts_.networks.join(*container->sandbox, join);
+        // Known to the next daemon, should this one die on the way: it is not in the container's file.
+        join.before_plug = [this, id = container->id](const std::string& state) {
+            write_network_state(id, state);
+        };
+        net::EndpointInfo info;
+        try {
+            info = parts_.networks.join(*container->sandbox, join);
+        } catch (const base::Error&) {
+            save_network_state(*container);
+            throw;
+        }
         info.fill(endpoint.settings);
         record.network.networks[network.name] = std::move(endpoint);
         show_ports(*container);
@@ -124,14 +137,24 @@ void Containers::disconnect_network(const net::NetworkRecord& network,
                    fmt::format("container {} is not connected to {}network {}", container->id,
                                container->sandbox ? "" : "the ", network.name));
     }
+    // Written down before anything is done: should the daemon die on the way, the next one goes on.
+    auto endpoint = record.network.networks.extract(found);
+    try {
+        parts_.files.save(record);
+    } catch (const base::Error&) {
+        record.network.networks.insert(std::move(endpoint));
+        throw;
+    }
     if (container->sandbox) {
-        parts_.networks.leave(*container->sandbox, network.id, wanted_ports(record));
+        const auto& joined = container->sandbox->endpoints();
+        if (std::ranges::find(joined, network.id, &net::EndpointInfo::network_id) != joined.end()) {
+            parts_.networks.leave(*container->sandbox, network.id, wanted_ports(record));
+        }
         show_ports(*container);
         save_network_state(*container);
         log_network_event(record, "disconnect", network.id, network.name, network.driver);
+        save_relaxed(record);
     }
-    record.network.networks.erase(found);
-    parts_.files.save(record);
     publish(*container);
 }
 

@@ -243,11 +243,12 @@ private:
     void sweep_layers();
     void restore_one(const ContainerRef& container);
     void readopt_resources(Container& container, bool lives);
-    void finish_connections(Container& container) DOCKERD_REQUIRES(container.operation);
+    void settle_network(const ContainerRef& container) DOCKERD_REQUIRES(container->operation);
     static void show_network(Container& container);
     void adopt_running(const ContainerRef& container, runtime::Recovered found);
     void apply_policy_at_start(const ContainerRef& container);
     void save_network_state(const Container& container);
+    void write_network_state(const std::string& id, const std::string& state);
     std::optional<std::string> load_network_state(const std::string& id) const;
     void forget_network_state(const std::string& id) noexcept;
     // logs.cpp

@@ -155,6 +155,12 @@ void Containers::restore() {
         } catch (const base::Error& error) {
             base::log::error("container {} loses its links: {}", container->id, error.what());
         }
+        try {
+            const base::Lock lock(container->operation);
+            settle_network(container);
+        } catch (const base::Error& error) {
+            base::log::error("container {}: its network: {}", container->id, error.what());
+        }
     }
     parts_.networks.clean_stale();
     sweep_layers();
@@ -235,12 +241,11 @@ void Containers::readopt_resources(Container& container, bool lives) {
     container.cgroup = parts_.cgroups.attach(cgroup_parent_of(record), container.id);
     if (const auto saved = load_network_state(container.id)) {
         try {
+            std::vector<std::string> on;
+            for (const auto& [name, endpoint] : record.network.networks) on.push_back(name);
             container.sandbox =
-                parts_.networks.restore(*saved, container.id, record.name.substr(1));
-            if (lives) {
-                finish_connections(container);
-                show_network(container);
-            }
+                parts_.networks.restore(*saved, container.id, record.name.substr(1), on);
+            if (lives) show_network(container);
         } catch (const base::Error& error) {
             base::log::debug("container {}: its network is gone: {}", container.id, error.what());
         }
@@ -262,28 +267,16 @@ void Containers::readopt_resources(Container& container, bool lives) {
     }
 }
 
-/// A daemon that died in the middle of a connect or disconnect has answered nobody: the container
-/// is on the networks that both its own file and its namespace have.
-void Containers::finish_connections(Container& container) {
-    auto& networks = container.record.network.networks;
-    const std::vector<net::EndpointInfo> endpoints = container.sandbox->endpoints();
-    bool changed = false;
-    for (const auto& endpoint : endpoints) {
-        if (networks.contains(endpoint.network_name) || !parts_.networks.find(endpoint.network_id)) {
-            continue;
-        }
-        parts_.networks.leave(*container.sandbox, endpoint.network_id,
-                              wanted_ports(container.record));
-        changed = true;
-    }
-    const auto left = std::erase_if(networks, [&](const auto& entry) {
-        return !container.record.config.network_disabled &&
-               std::ranges::find(endpoints, entry.first, &net::EndpointInfo::network_name) ==
-                   endpoints.end();
-    });
-    if (left == 0 && !changed) return;
-    save_network_state(container);
-    save_relaxed(container.record);
+/// Of a connect or disconnect that its daemon's death cut off: what is left of the network, when all
+/// containers have theirs.
+void Containers::settle_network(const ContainerRef& container) {
+    auto& record = container->record;
+    if (!container->sandbox || !record.state.running) return;
+    if (!parts_.networks.settle(*container->sandbox, wanted_ports(record))) return;
+    show_network(*container);
+    save_network_state(*container);
+    save_relaxed(record);
+    publish(*container);
 }
 
 /// What the container's own file says of its network is older than its start when the daemon died
@@ -353,11 +346,14 @@ void Containers::apply_policy_at_start(const ContainerRef& container) {
 }
 
 void Containers::save_network_state(const Container& container) {
+    if (container.sandbox) write_network_state(container.id, container.sandbox->save());
+}
+
+void Containers::write_network_state(const std::string& id, const std::string& state) {
     const std::string path = options_.exec_root + "/sandboxes";
     const base::Fd directory = store::open_or_make_directory(path);
-    if (!container.sandbox) return;
     store::Batch batch;  // for this boot only: never committed
-    batch.replace(directory.get(), container.id, container.sandbox->save(), 0600);
+    batch.replace(directory.get(), id, state, 0600);
 }
 
 std::optional<std::string> Containers::load_network_state(const std::string& id) const {

@@ -167,7 +167,7 @@ TEST_F(FirewallTest, TablesOutliveTheirDaemonAndAreTakenOver) {
     first.reset();  // nothing is closed in good order
     published();
     Networks second(options(), store_);
-    auto again = second.restore(saved, std::string(64, 'a'), "web");
+    auto again = second.restore(saved, std::string(64, 'a'), "web", {"bridge"});
     second.clean_stale();
     published();
     second.close(std::move(again));

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
 #include <fstream>
 
@@ -271,7 +272,7 @@ TEST_F(NetworksTest, RestartAdoptsLiveContainers) {
         // The daemon dies here: nothing is closed.
     }
     Networks after(options(), store_);
-    auto live = after.restore(saved, std::string(64, 'a'), "web");
+    auto live = after.restore(saved, std::string(64, 'a'), "web", {"bridge"});
     after.clean_stale();
 
     EXPECT_EQ(live->save(), saved);
@@ -284,6 +285,77 @@ TEST_F(NetworksTest, RestartAdoptsLiveContainers) {
     EXPECT_EQ(link_names().size(), 4U);  // lo, docker0 and two containers
     after.close(std::move(live));
     after.close(std::move(next));
+}
+
+TEST_F(NetworksTest, WhatADeathCutOffIsTakenAway) {
+    model::NetworkCreate segment;
+    segment.name = "segment";
+    segment.driver = "macvlan";
+    segment.options["parent"] = "uplink";
+    const base::Fd outside = make_outside();
+    std::string saved;
+    {
+        Networks before(options(), store_);
+        auto web = before.open_sandbox();
+        before.join(*web, request("web"));
+        for (const auto& network : std::array{model::NetworkCreate{.name = "pair"}, segment}) {
+            before.create(network);
+            JoinRequest second = request("web");
+            second.network = network.name;
+            before.join(*web, second);
+        }
+        saved = web->save();
+        EXPECT_EQ(web->endpoints().size(), 3U);
+    }
+    Networks after(options(), store_);
+    auto web = after.restore(saved, std::string(64, 'a'), "web", {"bridge"});
+    ASSERT_EQ(web->endpoints().size(), 1U);
+    EXPECT_TRUE(after.settle(*web, {tcp(80, 8080)}));
+    EXPECT_FALSE(after.settle(*web, {}));
+    after.clean_stale();
+
+    EXPECT_EQ(web->endpoints()[0].ports.size(), 2U);
+    std::vector<std::string> inside;
+    in(web->netns(), [&] { inside = link_names(); });
+    EXPECT_EQ(inside, (std::vector<std::string>{"eth0", "lo"}));
+    for (const char* name : {"pair", "segment"}) {
+        EXPECT_TRUE(after.get(name).members.empty());
+        after.remove(name);
+    }
+    EXPECT_EQ(link_names(), (std::vector<std::string>{"docker0", "lo", "uplink",
+                                                      web->endpoints()[0].host_interface}));
+    after.close(std::move(web));
+}
+
+TEST_F(NetworksTest, AnEndpointIsKnownBeforeItIsPlugged) {
+    Networks networks(options(), store_);
+    auto web = networks.open_sandbox();
+    std::string told;
+    JoinRequest first = request("web");
+    first.before_plug = [&](const std::string& state) {
+        told = state;
+        in(web->netns(), [&] { EXPECT_EQ(link_names(), std::vector<std::string>{"lo"}); });
+    };
+    networks.join(*web, first);
+    EXPECT_EQ(told, web->save());  // no ports
+    networks.close(std::move(web));
+}
+
+TEST_F(NetworksTest, AContainerMayDeleteItsOwnLink) {
+    std::string saved;
+    {
+        Networks before(options(), store_);
+        auto web = before.open_sandbox();
+        before.join(*web, request("web"));
+        saved = web->save();
+        in(web->netns(), [] { Links().remove("eth0"); });
+    }
+    Networks after(options(), store_);
+    auto web = after.restore(saved, std::string(64, 'a'), "web", {"bridge"});
+    EXPECT_EQ(web->save(), saved);
+    EXPECT_EQ(after.get("bridge").members.size(), 1U);
+    EXPECT_FALSE(after.settle(*web, {}));
+    after.close(std::move(web));
 }
 
 TEST_F(NetworksTest, UdpIsCarriedAndTranslated) {

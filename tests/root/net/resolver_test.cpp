@@ -131,7 +131,7 @@ TEST_F(ResolverTest, GoesOnInTheNextNetworks) {
     // The daemon dies: nothing is closed in good order but the sockets.
     networks_.reset();
     networks_ = std::make_unique<Networks>(options(), store_);
-    auto again = networks_->restore(saved, std::string(64, 'a'), "asker");
+    auto again = networks_->restore(saved, std::string(64, 'a'), "asker", {"front"});
     networks_->clean_stale();
     // The very socket that asked the last one: the port behind the rules is the same.
     EXPECT_EQ(result(ask(socket, "asker", 2)), std::pair(0, 1));
