@@ -188,7 +188,10 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
     for (const IpPrefix& address : {info.ipv4, info.ipv6}) {
         if (!address) continue;
         const auto [last, is_new] = network.last_macs.try_emplace(address.address, info.mac);
-        if (announce_all_ || (!is_new && last->second != info.mac)) joining.announce = true;
+        // Others than containers may be there.
+        const bool shared = network.sublink || network.bridge.creator == 2;
+        const bool another = is_new ? announce_all_ : last->second != info.mac;
+        if (shared || another) joining.announce = true;
         last->second = info.mac;
     }
     const auto name = settings.driver_opts.find("com.docker.network.endpoint.ifname");
@@ -436,13 +439,9 @@ void NetworksImpl::choose_gateway(SandboxState& sandbox) {
     for (const bool v6 : {false, true}) {
         const Leaders lead = leaders(sandbox, nullptr);
         const EndpointInfo* best = v6 ? lead.v6 : lead.v4;
-        IpAddress way = best == nullptr ? IpAddress() : v6 ? best->ipv6_gateway : best->gateway;
-        for (const EndpointInfo& endpoint : sandbox.endpoints) {
-            if (way || !endpoint.leads_by_link || !(v6 ? endpoint.ipv6 : endpoint.ipv4)) continue;
-            best = &endpoint;
-            way = v6 ? IpAddress::v6({}) : IpAddress::v4(0);
-        }
         if (best == nullptr) continue;
+        IpAddress way = v6 ? best->ipv6_gateway : best->gateway;
+        if (!way) way = v6 ? IpAddress::v6({}) : IpAddress::v4(0);  // by the link itself
         try {
             if (const auto link = sandbox.links->find(best->interface)) {
                 sandbox.links->set_default_route(link->index, way);

@@ -13,7 +13,7 @@ namespace dockerd::net {
 
 namespace log = base::log;
 
-/// Whether `one` leads outside rather than `other`, both having a gateway.
+/// Whether `one` leads outside rather than `other`, both having a gateway or a route of their own.
 /// Source: moby libnetwork/sandbox.go, Endpoint.Less.
 bool NetworksImpl::leads_before(const SandboxState& sandbox, const EndpointInfo& one,
                                 const EndpointInfo& other) {
@@ -66,8 +66,8 @@ void NetworksImpl::publish(SandboxState& sandbox, const Network& network, Endpoi
 /// Gives the endpoint's ports back, if it has any, and publishes `wanted`.
 void NetworksImpl::republish(SandboxState& sandbox, EndpointInfo& info, PortRole role,
                              const std::vector<PortMapping>& wanted) noexcept {
+    std::shared_ptr<Network> network;
     try {
-        std::shared_ptr<Network> network;
         {
             const base::Lock lock(mutex_);
             network = networks_.at(info.network_id);
@@ -82,6 +82,13 @@ void NetworksImpl::republish(SandboxState& sandbox, EndpointInfo& info, PortRole
         publish(sandbox, *network, info, role, wanted);
     } catch (const std::exception& error) {
         log::error("endpoint {}: publishing its ports: {}", info.endpoint_id, error.what());
+        if (!network) return;
+        try {
+            // Without ports it still has rules that keep others out.
+            publish(sandbox, *network, info, {}, {});
+        } catch (const std::exception& again) {
+            log::error("endpoint {}: its rules: {}", info.endpoint_id, again.what());
+        }
     }
 }
 
@@ -98,9 +105,11 @@ NetworksImpl::Leaders NetworksImpl::leaders(const SandboxState& sandbox,
     });
     Leaders out;
     for (const EndpointInfo* endpoint : endpoints) {
-        if (endpoint->gateway && endpoint->ipv6_gateway) return {endpoint, endpoint};
-        if (endpoint->gateway && out.v4 == nullptr) out.v4 = endpoint;
-        if (endpoint->ipv6_gateway && out.v6 == nullptr) out.v6 = endpoint;
+        const bool v4 = endpoint->gateway || (endpoint->leads_by_link && endpoint->ipv4);
+        const bool v6 = endpoint->ipv6_gateway || (endpoint->leads_by_link && endpoint->ipv6);
+        if (v4 && v6) return {endpoint, endpoint};
+        if (v4 && out.v4 == nullptr) out.v4 = endpoint;
+        if (v6 && out.v6 == nullptr) out.v6 = endpoint;
     }
     return out;
 }
