@@ -35,7 +35,10 @@ void check_configuration(const model::NetworkCreate& request, const NetworkRecor
              "configuration network can only contain network specific fields. Network operator "
              "fields like [ ingress | internal | attachable | scope ] are not supported.");
     }
-    if (request.config_from.empty()) return;
+    if (request.config_from.empty()) {
+        (void)parse_announcing(record.options);
+        return;
+    }
     if (request.config_only) {
         fail(ErrorKind::permission_denied,
              "a configuration network cannot depend on another configuration network");

@@ -269,11 +269,11 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
     if (!record.enable_ipv4 && !record.enable_ipv6) {
         fail(ErrorKind::invalid_argument, "IPv4 or IPv6 must be enabled");
     }
+    network->announcing = parse_announcing(record.options);
     network->sublink = parse_sublink(record.driver, record.options, record.internal);
     const bool bridged = record.driver == "bridge";
     if (bridged) {
         network->bridge = parse_bridge_options(record.options, record.internal);
-        network->announcing = parse_announcing(record.options);
         if (network->bridge.name.empty()) network->bridge.name = "br-" + record.id.substr(0, 12);
     }
     allocate(*network, request);

@@ -182,6 +182,7 @@ private:
     void load();
     void ensure_simple(const std::string& name, const std::string& driver);
     void restore_network(Network& network);
+    void take_pools(Network& network);
     std::vector<IpPrefix> reserved_subnets();
     void set_up_bridge(Network& network);
     void filter_bridged(const Network& network);

@@ -1,3 +1,6 @@
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <unistd.h>
@@ -62,6 +65,10 @@ NetworksImpl::NetworksImpl(NetworksOptions options, NetworkStore& store)
                             .hairpin = !options_.userland_proxy,
                             .allow_direct_routing = options_.allow_direct_routing});
     }
+    // Who had which address on a bridge that is there already is not known.
+    announce_all_ = std::ranges::any_of(links_.list(), [](const Link& link) {
+        return link.kind == "bridge";
+    });
     load();
     ensure_simple("none", "null");
     ensure_simple("host", "host");
@@ -117,32 +124,41 @@ std::vector<IpPrefix> NetworksImpl::reserved_subnets() {
 }
 
 /// A user's network after a restart: its subnets are taken again and its bridge is made if it is
-/// gone. A failure leaves the network in the list, without connectivity.
+/// gone. A failure leaves the network in the list, without connectivity; its subnets stay its own.
 void NetworksImpl::restore_network(Network& network) {
-    try {
-        if (!network.sublink) {
-            const int creator = network.bridge.creator;
-            network.bridge =
-                parse_bridge_options(network.record.options, network.record.internal);
-            network.announcing = parse_announcing(network.record.options);
-            network.bridge.creator = creator;
-            if (network.bridge.name.empty()) {
-                network.bridge.name = "br-" + network.record.id.substr(0, 12);
+    const auto attempt = [&](const auto& step) {
+        try {
+            step();
+            return true;
+        } catch (const base::Error& error) {
+            log::error("Failed to restore network {}: {}", network.record.name, error.what());
+            return false;
+        }
+    };
+    const bool taken = attempt([&] { take_pools(network); });
+    // Earlier daemons took any value.
+    (void)attempt([&] { network.announcing = parse_announcing(network.record.options); });
+    const bool understood = network.sublink || attempt([&] {
+        const int creator = network.bridge.creator;
+        network.bridge = parse_bridge_options(network.record.options, network.record.internal);
+        network.bridge.creator = creator;
+    });
+    if (!network.sublink && network.bridge.name.empty()) {
+        network.bridge.name = "br-" + network.record.id.substr(0, 12);
+    }
+    if (taken && understood) (void)attempt([&] { set_up_device(network); });
+}
+
+void NetworksImpl::take_pools(Network& network) {
+    for (std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
+        for (NetworkSubnet& subnet : *subnets) {
+            ipam_.take_subnet(subnet.subnet, subnet.range);
+            subnet.taken = true;
+            if (subnet.gateway) ipam_.take(subnet.subnet, subnet.gateway);
+            for (const auto& [name, address] : subnet.aux) {
+                if (address != subnet.gateway) ipam_.take(subnet.subnet, address);
             }
         }
-        for (std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
-            for (NetworkSubnet& subnet : *subnets) {
-                ipam_.take_subnet(subnet.subnet, subnet.range);
-                subnet.taken = true;
-                if (subnet.gateway) ipam_.take(subnet.subnet, subnet.gateway);
-                for (const auto& [name, address] : subnet.aux) {
-                    if (address != subnet.gateway) ipam_.take(subnet.subnet, address);
-                }
-            }
-        }
-        set_up_device(network);
-    } catch (const base::Error& error) {
-        log::error("Failed to restore network {}: {}", network.record.name, error.what());
     }
 }
 
@@ -174,10 +190,23 @@ void NetworksImpl::set_bridge_address(const Network& network, const NetworkSubne
 
 namespace {
 
+/// Has the kernel look for an interface of the module's name: it loads the module then.
+/// Source: moby internal/modprobe, ioctlLoader; Linux net/core/dev_ioctl.c, dev_load.
+void load_module(std::string_view name) {
+    const base::Fd socket{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    ifreq request{};
+    name.copy(request.ifr_name, IFNAMSIZ - 1);
+    (void)::ioctl(socket.get(), SIOCGIFINDEX, &request);  // there is no such interface
+}
+
 /// Source: moby bridge/setup_bridgenetfiltering.go, enableBridgeNetFiltering.
 void enable_bridge_filter(const std::string& name) {
     const char* const ignore = std::getenv("DOCKER_IGNORE_BR_NETFILTER_ERROR");
-    const char present = read_sysctl(name);
+    char present = read_sysctl(name);
+    if (present == 0) {
+        load_module("br_netfilter");
+        present = read_sysctl(name);
+    }
     if (present == '1') return;
     std::string why;
     if (present == 0) {
@@ -185,8 +214,9 @@ void enable_bridge_filter(const std::string& name) {
             log::warn("running inside docker container, ignoring missing kernel params");
             return;
         }
-        why = "cannot restrict inter-container communication or run without the userland proxy: "
-              "ensure that the br_netfilter kernel module is loaded";
+        why = fmt::format("cannot restrict inter-container communication or run without the "
+                          "userland proxy: stat /proc/sys/{}: no such file or directory",
+                          name);
     } else if (!write_sysctl(name, "1\n")) {
         why = fmt::format("open /proc/sys/{}: {}", name, base::errno_text(errno));
     }

@@ -1,9 +1,12 @@
 """Networks of the drivers macvlan and ipvlan: containers on a link of the host."""
+import socket
 import subprocess
 
 import support  # noqa: F401
 
 from testcase import DaemonTestCase, main
+
+ETH_P_ARP = 0x0806
 
 
 class Sublinks(DaemonTestCase):
@@ -79,10 +82,26 @@ class Sublinks(DaemonTestCase):
 
     @staticmethod
     def ask(address, port):
-        import socket
         with socket.create_connection((address, port), 10) as sock:
             sock.sendall(b"ping\n")
             return sock.makefile().readline()
+
+    def announced(self, address):
+        """Waits for the request of the address's new owner for itself."""
+        target = socket.inet_aton(address)
+        with self.ears:
+            while True:
+                frame = self.ears.recv(100)
+                if frame[28:32] == target and frame[38:42] == target:
+                    return
+
+    def test_macvlan_tells_its_segment_of_itself(self):
+        self.ears = self.daemon.in_net(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP))
+        self.ears.bind(("other0", ETH_P_ARP))
+        self.ears.settimeout(30)
+        self.make("seg", parent="parent0")
+        self.run_on("seg", "one")
+        self.announced("10.79.0.2")
 
     def test_macvlan_address_is_free_when_its_container_is_gone(self):
         self.make("seg", parent="parent0")
@@ -128,6 +147,9 @@ class Sublinks(DaemonTestCase):
                      Options={"parent": "nothing"})
         self.refused("-o parent interface was not found on the host: nothing", Driver="macvlan", Options={"parent": "nothing.7"})
         self.refused("vlan id must be between 1-4094, received: 4095", Driver="macvlan", Options={"parent": "parent0.4095"})
+        announced = "com.docker.network.advertise_addr_nmsgs"
+        for kind in ({"Driver": "macvlan"}, {"Driver": "ipvlan"}, {"ConfigOnly": True}):
+            self.refused(announced + " must be in the range 0 to 3", Options={announced: "4"}, **kind)
         made = self.make("first", parent="parent0")
         self.refused("cannot use mode passthru, macvlan network %s is already using parent interface parent0" % made,
                      Driver="macvlan", Options={"parent": "parent0", "macvlan_mode": "passthru"})
@@ -158,6 +180,19 @@ class Sublinks(DaemonTestCase):
         self.assertEqual(self.seen("one", "seg")["Gateway"], "")
         self.assertEqual(self.assertCli(0, "exec", "one", "ip", "route", "show", "default").stdout.decode().split()[:3],
                          ["default", "dev", "eth0"])
+
+    def test_ipvlan_leads_by_its_link(self):
+        if not self.has_ipvlan:
+            self.skipTest("the kernel has no ipvlan")
+        self.make("seg", driver="ipvlan", parent="parent1", ipvlan_mode="l3")
+        self.assertCli(0, "run", "-d", "--name", "one", "kit")
+        with self.daemon.client("1.50") as client:
+            client.call("POST", "/networks/seg/connect", {"Container": "one", "EndpointConfig": {"GwPriority": 1}})
+        self.assertEqual(self.assertCli(0, "exec", "one", "ip", "route", "show", "default").stdout.decode().split()[:3],
+                         ["default", "dev", "eth1"])
+        self.assertCli(0, "network", "disconnect", "seg", "one")
+        self.assertEqual(self.assertCli(0, "exec", "one", "ip", "route", "show", "default").stdout.decode().split()[3:5],
+                         ["dev", "eth0"])
 
 
 if __name__ == "__main__":

@@ -358,6 +358,34 @@ TEST_F(NetworksTest, AContainerMayDeleteItsOwnLink) {
     after.close(std::move(web));
 }
 
+TEST_F(NetworksTest, ARecordWithAnOddOptionKeepsItsSubnet) {
+    model::NetworkCreate wanted{.name = "odd"};
+    wanted.options["com.docker.network.advertise_addr_nmsgs"] = "3";
+    {
+        Networks before(options(), store_);
+        before.create(wanted);
+    }
+    bool changed = false;
+    auto records = store_.load();
+    for (auto& [key, text] : records) {  // as earlier daemons took it
+        const std::string option = "advertise_addr_nmsgs\":\"";
+        for (std::size_t at = text.find(option); at != std::string::npos; at = text.find(option, at)) {
+            at += option.size();
+            text[at] = '9';
+            changed = true;
+        }
+    }
+    ASSERT_TRUE(changed);
+    store_.save(records);
+    Networks after(options(), store_);
+    auto web = after.open_sandbox();
+    JoinRequest join = request("web");
+    join.network = "odd";
+    EXPECT_EQ(after.join(*web, join).ipv4.str(), "172.18.0.2/16");
+    EXPECT_EQ(after.create({.name = "next"}).ipam.config.at(0).subnet, "172.19.0.0/16");
+    after.close(std::move(web));
+}
+
 TEST_F(NetworksTest, UdpIsCarriedAndTranslated) {
     Networks networks(options(), store_);
     const base::Fd outside = make_outside();
