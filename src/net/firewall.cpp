@@ -290,17 +290,6 @@ FilterRule named(FilterRule rule, const std::string& suffix) {
     return rule;
 }
 
-/// Whether packets come to DOCKER-USER and then to our chain; other daemons' may be between.
-bool leads_here(const std::optional<std::vector<NftRuleHead>>& forward,
-                const std::string& own_forward) {
-    if (!forward || forward->empty() || forward->front().jump != user_chain) return false;
-    for (std::size_t i = 1; i < forward->size(); ++i) {
-        if ((*forward)[i].jump == own_forward) return true;
-        if (!(*forward)[i].jump.starts_with(forward_chain)) return false;
-    }
-    return false;
-}
-
 }  // namespace
 
 Firewall::Firewall(FirewallOptions options) : options_(options), socket_(NETLINK_NETFILTER) {}
@@ -328,15 +317,19 @@ void Firewall::build_filter(NftBatch& batch, NftFamily family) {
         batch.add_chain(family, filter_table, chain + suffix_);
         batch.flush_chain(family, filter_table, chain + suffix_);
     }
-    // DOCKER-USER first, ours second. Left alone when that is so already.
-    const std::string own_forward = forward_chain + suffix_;
-    if (!leads_here(forward, own_forward)) {
-        for (const NftRuleHead& rule : forward.value_or(std::vector<NftRuleHead>())) {
-            if (rule.jump == user_chain || rule.jump == own_forward) {
+    // Left alone when it is so already.
+    const auto present = forward.value_or(std::vector<NftRuleHead>());
+    std::vector<std::string> jumps;
+    for (const NftRuleHead& rule : present) jumps.push_back(rule.jump);
+    std::vector<std::string> way = plan_way_in(jumps, suffix_);
+    if (!leads_in(jumps, way)) {
+        for (const NftRuleHead& rule : present) {
+            if (std::ranges::find(way, rule.jump) != way.end()) {
                 batch.delete_rule(family, filter_table, "FORWARD", rule.handle);
             }
         }
-        for (const std::string& target : {own_forward, std::string(user_chain)}) {
+        std::ranges::reverse(way);
+        for (const std::string& target : way) {
             add_filter_rule(batch, family, {.chain = "FORWARD", .target = target},
                             NftBatch::Place::first);
         }
@@ -496,8 +489,12 @@ bool Firewall::is_damage(const NftRemoval& removal, const std::string& suffix) {
     if (removal.kind == NftRemoval::Kind::chain) {
         return removal.chain == "FORWARD" || removal.chain == user_chain;
     }
-    return removal.chain == "FORWARD" &&
-           (removal.jump == user_chain || removal.jump == forward_chain + suffix);
+    if (removal.chain != "FORWARD") return false;
+    if (removal.jump == user_chain || removal.jump == forward_chain + suffix) return true;
+    // A second daemon has more of them, also for the first one's sake.
+    return !suffix.empty() && std::ranges::any_of(filter_chains(), [&](const std::string& chain) {
+        return removal.jump == chain || removal.jump == chain + suffix;
+    });
 }
 
 std::string Firewall::suffix() {

@@ -1,10 +1,15 @@
 #include "firewall_plan.hpp"
 
+#include <set>
+#include <string_view>
+
 #include <fmt/format.h>
 
 namespace dockerd::net {
 
 namespace {
+
+constexpr std::string_view forward_chain = "DOCKER-FORWARD";
 
 const IpPrefix& subnet_of(const FirewallNetwork& network, NftFamily family) {
     return family == NftFamily::ip ? network.subnet4 : network.subnet6;
@@ -132,6 +137,34 @@ std::vector<std::string> filter_chains() {
             "DOCKER-FORWARD",
             "DOCKER-ISOLATION-STAGE-1",
             "DOCKER-ISOLATION-STAGE-2"};
+}
+
+std::vector<std::string> plan_way_in(const std::vector<std::string>& jumps,
+                                     const std::string& suffix) {
+    std::vector<std::string> out{"DOCKER-USER"};
+    if (!suffix.empty()) {
+        std::set<std::string> daemons{suffix};
+        for (const std::string& jump : jumps) {
+            if (jump.starts_with(forward_chain)) daemons.insert(jump.substr(forward_chain.size()));
+        }
+        for (const char* chain : {"DOCKER-CT", "DOCKER-ISOLATION-STAGE-1", "DOCKER-BRIDGE"}) {
+            for (const std::string& daemon : daemons) out.push_back(chain + daemon);
+        }
+    }
+    out.push_back(std::string(forward_chain) + suffix);
+    return out;
+}
+
+bool leads_in(const std::vector<std::string>& jumps, const std::vector<std::string>& way) {
+    if (jumps.empty() || jumps.front() != way.front()) return false;
+    std::size_t step = 0;
+    for (const std::string& jump : jumps) {
+        if (jump == way[step] && ++step == way.size()) return true;
+        // Before a chain that accepts all others on the way must have come.
+        if (jump.starts_with(forward_chain) && step + 1 < way.size()) return false;
+        if (!jump.starts_with("DOCKER-")) return false;
+    }
+    return false;
 }
 
 std::vector<FilterRule> plan_filter(NftFamily family,

@@ -85,6 +85,15 @@ struct SourceRule {
 /// Source: moby libnetwork/drivers/bridge/internal/iptabler.
 std::vector<std::string> filter_chains();
 
+/// The jumps FORWARD is to begin with, for the daemon whose chains have that suffix: DOCKER-USER first, its
+/// own chain last. `jumps` are the targets of the rules there are. With several daemons in a network
+/// namespace none accepts what another one drops: the second brings, for all, the chains that drop, behind
+/// those that know connections, before all that accept what leaves a bridge.
+std::vector<std::string> plan_way_in(const std::vector<std::string>& jumps,
+                                     const std::string& suffix);
+/// Whether `jumps` lead that way already; other daemons' may be between.
+bool leads_in(const std::vector<std::string>& jumps, const std::vector<std::string>& way);
+
 /// All rules of those chains for one family, in order.
 std::vector<FilterRule> plan_filter(NftFamily family, const std::vector<FirewallNetwork>& networks);
 

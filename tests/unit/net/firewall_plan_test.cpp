@@ -221,5 +221,26 @@ TEST(FirewallDamage, IsWhatOthersTakeAwayOfOurs) {
         {Kind::table, static_cast<NftFamily>(1), "docker-bridges", "", ""}));  // inet's
 }
 
+TEST(FirewallPlan, WhatOneDaemonDropsNoneAccepts) {
+    using Names = std::vector<std::string>;
+    const Names alone{"DOCKER-USER", "DOCKER-FORWARD"};
+    EXPECT_EQ(plan_way_in({}, ""), alone);
+    const Names second = plan_way_in(alone, "-2");
+    EXPECT_EQ(second, (Names{"DOCKER-USER", "DOCKER-CT", "DOCKER-CT-2", "DOCKER-ISOLATION-STAGE-1",
+                             "DOCKER-ISOLATION-STAGE-1-2", "DOCKER-BRIDGE", "DOCKER-BRIDGE-2",
+                             "DOCKER-FORWARD-2"}));
+    EXPECT_FALSE(leads_in(alone, second));
+    Names both = second;
+    both.push_back("DOCKER-FORWARD");
+    EXPECT_TRUE(leads_in(both, second));
+    EXPECT_TRUE(leads_in(both, alone));  // the first one leaves it at that
+    EXPECT_EQ(plan_way_in(both, "-2"), second);
+    std::swap(both[7], both[8]);
+    EXPECT_TRUE(leads_in(both, second));
+    std::swap(both[6], both[7]);  // accepts before all have dropped
+    EXPECT_FALSE(leads_in(both, second));
+    EXPECT_FALSE(leads_in({"DOCKER-USER", "", "DOCKER-FORWARD"}, alone));  // somebody's rule
+}
+
 }  // namespace
 }  // namespace dockerd::net
