@@ -386,6 +386,41 @@ TEST_F(NetworksTest, ARecordWithAnOddOptionKeepsItsSubnet) {
     after.close(std::move(web));
 }
 
+/// Not every kernel has ipvlan: the endpoint is one by its record.
+TEST_F(NetworksTest, ARouteByTheLinkItselfLeadsOutside) {
+    std::string saved;
+    {
+        Networks before(options(), store_);
+        auto web = before.open_sandbox();
+        before.join(*web, request("web"));
+        for (const char* name : {"pair", "third"}) {
+            before.create({.name = name});
+            JoinRequest join = request("web");
+            join.network = name;
+            if (join.network == "pair") join.settings.gw_priority = 1;
+            before.join(*web, join);
+        }
+        saved = web->save();
+    }
+    const std::size_t pair = saved.find("\"network_name\":\"pair\"");
+    const auto change = [&](const std::string& from, const std::string& to) {
+        const std::size_t begin = saved.rfind("{\"", pair);
+        const std::size_t at = std::min(saved.find(from, begin), saved.size());
+        ASSERT_LT(at, saved.find('}', begin)) << saved;
+        saved.replace(at, from.size(), to);
+    };
+    change("\"driver\":\"bridge\"", "\"driver\":\"ipvlan\"");
+    change("\"gateway\":\"172.18.0.1\"", "\"gateway\":\"\"");
+    change("\"leads_by_link\":false", "\"leads_by_link\":true");
+    Networks after(options(), store_);
+    auto web = after.restore(saved, std::string(64, 'a'), "web", {"bridge", "pair"});
+    EXPECT_TRUE(after.settle(*web, {tcp(80, 8080)}));
+    EXPECT_TRUE(web->endpoints().at(0).ports.empty());  // the bridge does not lead
+    after.leave(*web, "pair", {tcp(80, 8080)});
+    EXPECT_EQ(web->endpoints().at(0).ports.size(), 2U);
+    after.close(std::move(web));
+}
+
 TEST_F(NetworksTest, UdpIsCarriedAndTranslated) {
     Networks networks(options(), store_);
     const base::Fd outside = make_outside();
