@@ -186,10 +186,11 @@ def difference(before, after, threads_slack=0):
     return out
 
 
-def wait_without_veths(target, seconds):
-    """Waits until no container's interface is left in the daemon's network namespace."""
+def wait_without_containers(target, seconds):
+    """Waits until no container's monitor is left, nor its interface in the daemon's network namespace."""
     deadline = time.monotonic() + seconds * reports.PATIENCE
-    while any("veth" in line for line in _link_lines(target)) and time.monotonic() < deadline:
+    while time.monotonic() < deadline and (any("veth" in line for line in _link_lines(target))
+                                           or "docker-monitor" in _process_lines(target)):
         time.sleep(0.02)
 
 

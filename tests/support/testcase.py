@@ -69,8 +69,8 @@ class DaemonTestCase(unittest.TestCase):
             # A daemon that a test started anew opens its pools of sockets again.
             if self.daemon.pid != type(self).warm_pid:
                 DaemonTestCase.warm_up.__func__(type(self))
-            # Interfaces of the last test's containers go with their namespaces, a moment later.
-            snapshot.wait_without_veths(self.target, 15)
+            # Monitors of the last test's containers end, and their interfaces go with the namespaces, a moment later.
+            snapshot.wait_without_containers(self.target, 15)
             self.before = snapshot.take_settled(self.target, 15)
 
     def tearDown(self):

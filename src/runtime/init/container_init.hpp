@@ -35,8 +35,7 @@ struct ExecHelper {
 
 /// Helper of an exec: joins the container and makes the process in it as a child of the monitor.
 /// It runs in the monitor's memory, while that waits for its end: it changes `made` and the report
-/// socket, and what a failure's report had allocated stays. Its descriptors are its own. Never
-/// returns.
+/// socket, and must not end with memory of its own. Its descriptors are its own. Never returns.
 int run_exec_helper(void* helper);
 
 }  // namespace dockerd::runtime::init

@@ -21,9 +21,12 @@ void set_report_socket(int socket) { socket_to_monitor = socket; }
 int report_socket() { return socket_to_monitor; }
 
 void fail(const char* step, int error, std::string_view text) {
-    wire::Failed failed{step, error, std::string(text)};
-    (void)wire::send_message(socket_to_monitor, wire::Kind::failed, 0,
-                             failed);  // nobody else to tell
+    {
+        // Freed before the end: the helper of an exec is in the monitor's memory.
+        const wire::Failed failed{step, error, std::string(text)};
+        (void)wire::send_message(socket_to_monitor, wire::Kind::failed, 0,
+                                 failed);  // nobody else to tell
+    }
     ::_exit(1);
 }
 
