@@ -135,6 +135,8 @@ std::size_t ClientResponse::State::read_chunks(std::span<char> buffer) {
         }
         if (got > 0) return got;
         if (used > 0 && at_ < input_.size()) continue;
+        // Extensions of a chunk, trailers. Source: Go net/http/internal, ErrLineTooLong.
+        if (input_.size() - at_ > max_head) fail("header line too long");
         if (!fill(silence_from_now())) fail("unexpected EOF");
     }
 }

@@ -57,8 +57,10 @@ Names names_of(X509* certificate) {
                                  static_cast<std::size_t>(::ASN1_STRING_length(text)));
         } else if (name->type == GEN_IPADD) {
             const ASN1_STRING* const bytes = name->d.iPAddress;
+            const int length = ::ASN1_STRING_length(bytes);
+            if (length != 4 && length != 16) continue;
             std::array<char, INET6_ADDRSTRLEN> text{};
-            ::inet_ntop(::ASN1_STRING_length(bytes) == 4 ? AF_INET : AF_INET6,
+            ::inet_ntop(length == 4 ? AF_INET : AF_INET6,
                         ::ASN1_STRING_get0_data(bytes), text.data(), text.size());
             out.addresses.emplace_back(text.data());
         }

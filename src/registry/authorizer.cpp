@@ -149,6 +149,10 @@ Authorizer::Token Authorizer::fetch_token(const Challenge& challenge,
     const http::Url server = request.url;
     http::ClientResponse answer = client_.fetch(request, [&](http::ClientRequest& next) {
         if (next.url.same_origin(server)) return;
+        if (!next.body.empty()) {
+            fail(fmt::format("the token server {} sends the identity token on to {}", server.host,
+                             next.url.host));
+        }
         http::Headers kept;
         for (const auto& [name, value] : next.headers.all()) {
             if (!base::iequals(name, "Authorization")) kept.add(name, value);

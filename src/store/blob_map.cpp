@@ -113,6 +113,14 @@ void BlobMap::add(const std::string& diff_id, const BlobSource& source) {
     write_relaxed(diff_ids_.get(), hex_of(source.digest), diff_id);
 }
 
+void BlobMap::forget(const std::string& digest) {
+    if (!model::is_sha256_digest(digest)) return;
+    const base::Lock lock(mutex_);
+    if (::unlinkat(diff_ids_.get(), hex_of(digest).c_str(), 0) != 0 && errno != ENOENT) {
+        base::throw_errno(errno, fmt::format("forget {}", digest));
+    }
+}
+
 void BlobMap::remove(const std::string& diff_id, const BlobSource& source) {
     const base::Lock lock(mutex_);
     std::vector<BlobSource> sources = read_sources(diff_id);

@@ -123,6 +123,96 @@ class Faults(RegistryTestCase):
         self.registry.add("tests/one", image)
         self.assertRefused("layers from manifest don't match image configuration")
 
+    def swapped(self, tar, diff_id):
+        """An image of one layer, whose configuration says of the blob that it unpacks to `diff_id`."""
+        image = double.Image([tar])
+        document = json.loads(image.config)
+        document["rootfs"]["diff_ids"] = [diff_id]
+        image.config = json.dumps(document).encode()
+        image.id = double.digest(image.config)
+        image.document["config"].update(digest=image.id, size=len(image.config))
+        image.seal()
+        return image
+
+    def test_a_layer_is_known_by_what_was_unpacked(self):
+        """An image says of a blob that it is a layer that is here: whoever pulls that blob after it gets what is in it."""
+        here, other = layers(2)
+        self.registry.add("tests/one", double.Image([here]))
+        self.registry.add("tests/evil", self.swapped(other, double.digest(here)))
+        honest = self.registry.add("tests/honest", double.Image([other]))
+        self.assertIsNone(self.pull(self.registry.name + "/tests/one").message)
+        self.pull(self.registry.name + "/tests/evil")  # refused by Docker's engine, taken without the blob here
+        self.assertIsNone(self.pull(self.registry.name + "/tests/honest").message)
+        self.assertEqual(self.inspect(honest.id)["RootFS"]["Layers"], [double.digest(other)])
+
+    @unittest.skipIf(ORACLE, "Docker keeps what it noted once")
+    def test_a_wrong_note_is_dropped(self):
+        here, other = layers(2)
+        self.registry.add("tests/one", double.Image([here]))
+        honest = self.registry.add("tests/honest", double.Image([other]))
+        self.assertIsNone(self.pull(self.registry.name + "/tests/one").message)
+        notes = self.daemon.root + "/image/overlay2/distribution/diffid-by-digest/sha256/"
+        with open(notes + double.digest(honest.blobs[0])[len("sha256:"):], "w") as file:
+            file.write(double.digest(here))
+        pulled = self.pull(self.registry.name + "/tests/honest")
+        self.assertEqual(pulled.message, "layers from manifest don't match image configuration")
+        self.assertIsNone(self.pull(self.registry.name + "/tests/honest").message)
+        self.assertEqual(self.inspect(honest.id)["RootFS"]["Layers"], [double.digest(other)])
+
+    def test_a_layer_that_stalls_keeps_nobody_from_the_right_one(self):
+        """An image says of a blob that never comes that it is a layer others pull as well."""
+        wanted, other = layers(2)
+        self.registry.add("tests/one", double.Image([wanted]))
+        evil = self.registry.add("tests/evil", self.swapped(other, double.digest(wanted)))
+        stalled, release = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+
+        def stall(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(evil.blobs[0])))
+            handler.end_headers()
+            handler.wfile.write(evil.blobs[0][:20])
+            handler.wfile.flush()
+            stalled.set()
+            release.wait(60)
+
+        self.registry.rule("GET", "/blobs/" + double.digest(evil.blobs[0]), stall)
+        api = self.daemon.client()
+        self.addCleanup(api.close)
+        api.send("POST", "/images/create?fromImage=%s/tests/evil&tag=latest" % self.registry.name)
+        self.assertTrue(stalled.wait(30))
+        wait_for(lambda: self.registry.asked("GET", "/blobs/" + evil.id), what="the configuration")
+        self.assertIsNone(self.pull(self.registry.name + "/tests/one").message)
+        api.close()
+
+    def test_endless_chunk_extension(self):
+        self.one(config={"Labels": {"seen": "never before"}})
+
+        def endless(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Type", double.MANIFEST)
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            handler.wfile.write(b"5;")
+            while True:
+                handler.wfile.write(b"x" * 65536)
+
+        self.registry.rule("GET", "/manifests/", endless)
+        self.assertRefused("header line too long", status=500)
+
+    @unittest.skipIf(ORACLE, "Docker sends it on")
+    def test_identity_token_stays_with_the_token_server(self):
+        self.registry.realm = "http://%s/token" % self.registry.name
+        self.one()
+        with self.daemon.in_net(double.Registry) as other:
+            self.registry.rule("POST", "/token", lambda handler: double.reply(
+                handler, 307, b"", {"Location": "http://%s/token" % other.name}))
+            pulled = self.pull(self.registry.name + "/tests/one", auth=self.credentials("", "", identitytoken="secret"))
+            self.assertEqual(other.requests, [])
+        self.assertTrue(pulled.message.endswith(": the token server %s sends the identity token on to %s"
+                                                % (self.registry.name, other.name)), pulled.message)
+        self.assertNothingHere()
+
     def test_fewer_layers_than_the_configuration_says(self):
         image = double.Image(layers(2))
         del image.document["layers"][1]

@@ -30,7 +30,9 @@ public:
     [[nodiscard]] std::optional<std::string> diff_id_of(const std::string& digest) const;
     /// Where a layer's blobs were seen, latest last; at most 50.
     [[nodiscard]] std::vector<BlobSource> sources_of(const std::string& diff_id) const;
-    /// Notes a pulled or pushed blob.
+    /// Forgets to which layer a blob unpacks.
+    void forget(const std::string& digest);
+    /// Notes a blob that was unpacked to this layer, or made of it. Pre: its bytes were seen.
     void add(const std::string& diff_id, const BlobSource& source);
     /// Forgets a blob a registry turned out not to have.
     void remove(const std::string& diff_id, const BlobSource& source);

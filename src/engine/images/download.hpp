@@ -35,6 +35,8 @@ public:
     [[nodiscard]] bool is_running() const;
     [[nodiscard]] bool is_complete() const;
     void give_up();
+    /// What could not even be begun.
+    void fail(std::exception_ptr failure) { end(Phase::failed, std::move(failure)); }
 
     std::size_t read(std::span<char> buffer, std::int64_t offset, int& generation,
                      const base::Cancellation& cancellation);

@@ -82,7 +82,8 @@ std::shared_ptr<DownloadTicket> Downloads::fetch(const std::string& digest, std:
     bool is_new = false;
     {
         const base::Lock lock(mutex_);
-        download = by_digest_[digest].lock();
+        const auto known = by_digest_.find(digest);
+        if (known != by_digest_.end()) download = known->second.lock();
         int id = download ? download->join(client) : -1;
         is_new = id < 0;
         if (is_new) {
@@ -108,10 +109,16 @@ void Downloads::start_waiting() {
         auto download = waiting_.front();
         waiting_.pop_front();
         ++active_;
-        pool_.post([this, download] {
-            download->run();
-            finished(*download);
-        });
+        try {
+            pool_.post([this, download] {
+                download->run();
+                finished(*download);
+            });
+        } catch (...) {
+            --active_;
+            by_digest_.erase(download->digest());
+            download->fail(std::current_exception());
+        }
     }
 }
 
@@ -144,10 +151,11 @@ void Downloads::left(const std::shared_ptr<Download>& download, int client) {
         waiting_.erase(at);
         download->give_up();
     }
-    if (by_digest_[download->digest()].lock() != download) return;
+    const auto known = by_digest_.find(download->digest());
+    if (known == by_digest_.end() || known->second.lock() != download) return;
     // The thread of a running one notices by itself, unless somebody joins before.
     if (download->is_running()) return;
-    by_digest_.erase(download->digest());
+    by_digest_.erase(known);
     if (download->is_complete()) {
         (void)::unlinkat(folder_.get(), download->file_name().c_str(), 0);  // swept a day later
     }

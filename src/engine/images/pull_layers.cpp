@@ -108,7 +108,11 @@ void LayerPull::finish(const std::vector<std::string>& diff_ids) {
     std::string chain;
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         Layer& layer = layers_[i];
-        if (i < present_ && layer.diff_id != diff_ids[i]) mismatch();
+        if (i < present_ && layer.diff_id != diff_ids[i]) {
+            // It may be the note that is wrong: the next pull looks for itself.
+            parts_.blobs.forget(layer.blob.digest);
+            mismatch();
+        }
         layer.parent = chain;
         layer.diff_id = diff_ids[i];
         layer.chain_id = chain = store::chain_id_of(chain, diff_ids[i]);
@@ -164,7 +168,7 @@ void LayerPull::wait_for(const Layer& layer) {
 
 /// Has the layer either claimed and staged, or found: somebody else made it.
 void LayerPull::prepare(Layer& layer) {
-    layer.claim.emplace(parts_.builds.claim(layer.chain_id, *cancellation_));
+    layer.claim.emplace(parts_.builds.claim(layer.chain_id, layer.blob.digest, *cancellation_));
     store::Layers& store = parts_.images.layers();
     if (store.find(layer.chain_id)) {
         try {
@@ -229,6 +233,11 @@ void LayerPull::place(Layer& layer) {
                        fmt::format("failed to register layer: {}", error.what()));
         }
         layer.staged.reset();
+        // Noted of what was unpacked here alone: of a layer that was here nobody has seen that this
+        // blob unpacks to it.
+        parts_.blobs.add(layer.diff_id, {.digest = layer.blob.digest,
+                                         .repository = repository_name_,
+                                         .hmac = {}});
     } else {
         holds_.push_back(*std::move(layer.hold));
         layer.hold.reset();
@@ -236,8 +245,6 @@ void LayerPull::place(Layer& layer) {
     layer.claim.reset();
     layer.ticket.reset();
     if (!layer.repeated) board_.action(layer.id, "Pull complete");
-    parts_.blobs.add(layer.diff_id,
-                     {.digest = layer.blob.digest, .repository = repository_name_, .hmac = {}});
 }
 
 }  // namespace dockerd::engine

@@ -197,10 +197,17 @@ void Pusher::push_layers(std::vector<Layer>& layers) {
             }
         }
     };
-    for (std::size_t i = 0; i < std::min(todo.size(), max_threads); ++i) {
-        threads.push_back(base::start_quiet_thread(work));
+    {
+        const base::Undo join([&]() noexcept {
+            for (std::thread& thread : threads) thread.join();
+        });
+        threads.reserve(max_threads);
+        base::Undo stop([&]() noexcept { caller_.cancellation->cancel(); });
+        for (std::size_t i = 0; i < std::min(todo.size(), max_threads); ++i) {
+            threads.push_back(base::start_quiet_thread(work));
+        }
+        stop.dismiss();
     }
-    for (std::thread& thread : threads) thread.join();
     if (failure) std::rethrow_exception(failure);
     const base::Lock lock(mutex_);
     for (Layer& layer : layers) layer.remote = remote_.at(layer.info.diff_id);

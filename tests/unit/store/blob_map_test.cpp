@@ -23,7 +23,7 @@ TEST(BlobMap, RemembersBlobsInDockersForm) {
         for (int i = 0; i < 60; ++i) map.add(diff, {blob, "r" + std::to_string(i), ""});
         map.remove(diff, {blob, "r59", ""});
     }
-    const BlobMap map(dir);
+    BlobMap map(dir);
     EXPECT_EQ(map.diff_id_of(blob), diff);
     const auto sources = map.sources_of(diff);
     ASSERT_EQ(sources.size(), 49U);
@@ -35,6 +35,10 @@ TEST(BlobMap, RemembersBlobsInDockersForm) {
     std::ostringstream text;
     text << file.rdbuf();
     EXPECT_EQ(text.str(), diff);
+    map.forget(blob);
+    map.forget(blob);
+    EXPECT_EQ(map.diff_id_of(blob), std::nullopt);
+    EXPECT_EQ(map.sources_of(diff).size(), 49U);
     std::filesystem::remove_all(dir);
 }
 
