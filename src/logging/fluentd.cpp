@@ -13,7 +13,6 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
-#include "connection.hpp"
 #include "driver.hpp"
 #include "msgpack.hpp"
 #include "settings.hpp"
@@ -48,7 +47,7 @@ public:
 
     void connect() {
         connection_.reset();
-        connection_.emplace(settings_.address, TlsSettings{}, connect_timeout);
+        connection_.emplace(settings_.address, nullptr, steady_clock::now() + connect_timeout);
         connected_ = steady_clock::now();
     }
 
@@ -97,7 +96,10 @@ private:
     bool write(const Message& message) {
         try {
             if (connection_->peer_closed()) return false;
-            connection_->write(message.bytes, settings_.write_timeout);
+            const auto timeout = settings_.write_timeout;
+            connection_->set_deadline(timeout.count() > 0 ? steady_clock::now() + timeout : dial::never);
+            connection_->write(message.bytes);
+            connection_->set_deadline(dial::never);
             return message.ack.empty() || read_ack() == message.ack;
         } catch (const base::Error&) {
             return false;
@@ -132,7 +134,7 @@ private:
     }
 
     FluentdSettings settings_;
-    std::optional<Connection> connection_;
+    std::optional<dial::Connection> connection_;
     steady_clock::time_point connected_{};
     std::mutex mutex_;
     std::condition_variable changed_;

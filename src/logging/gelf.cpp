@@ -10,7 +10,6 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
-#include "connection.hpp"
 #include "driver.hpp"
 #include "go_values.hpp"
 #include "settings.hpp"
@@ -90,7 +89,7 @@ public:
 private:
     void connect() {
         connection_.reset();
-        connection_.emplace(settings_.address, TlsSettings{}, std::chrono::milliseconds(0));
+        connection_.emplace(settings_.address, nullptr, dial::never);
     }
 
     void send_stream(const std::string& message) {
@@ -130,7 +129,7 @@ private:
     GelfSettings settings_;
     std::string extra_;
     std::string host_;
-    std::optional<Connection> connection_;
+    std::optional<dial::Connection> connection_;
 };
 
 }  // namespace

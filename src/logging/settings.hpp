@@ -4,19 +4,14 @@
 #include <cstdint>
 #include <string>
 
+#include <dockerd/dial/connection.hpp>
 #include <dockerd/logging/drivers.hpp>
 
 /// Options of the drivers that send logs away, read once and checked.
 namespace dockerd::logging {
 
-/// Where a server is.
-struct Address {
-    std::string network;  ///< "udp", "tcp", "tls", "unix", "unixgram"; empty: syslog's own sockets
-    std::string host;
-    std::string port;
-    std::string path;  ///< of unix sockets
-    bool operator==(const Address&) const = default;
-};
+/// Without a network: syslog's own sockets.
+using dial::Address;
 
 enum class SyslogFormat { unix_style, rfc3164, rfc5424, rfc5424micro };
 

@@ -8,7 +8,6 @@
 
 #include <dockerd/base/error.hpp>
 
-#include "connection.hpp"
 #include "driver.hpp"
 #include "settings.hpp"
 
@@ -39,7 +38,12 @@ public:
     Syslog(SyslogSettings settings, std::string tag)
         : settings_(std::move(settings)),
           tag_(tag.empty() ? "docker" : std::move(tag)),
-          host_(host_name()) {
+          host_(host_name()),
+          tls_{.skip_verify = settings_.skip_verify,
+               .ca_cert = settings_.ca_cert,
+               .cert = settings_.cert,
+               .key = settings_.key,
+               .careful_close = true} {
         connect();
     }
 
@@ -62,10 +66,8 @@ private:
     void connect() {
         connection_.reset();
         if (!settings_.address.network.empty()) {
-            connection_.emplace(settings_.address,
-                                TlsSettings{settings_.skip_verify, settings_.ca_cert,
-                                            settings_.cert, settings_.key},
-                                std::chrono::milliseconds(0));
+            const bool tls = settings_.address.network == "tls";
+            connection_.emplace(settings_.address, tls ? &tls_ : nullptr, dial::never);
             return;
         }
         for (const char* network : {"unixgram", "unix"}) {
@@ -74,7 +76,7 @@ private:
                     Address address;
                     address.network = network;
                     address.path = path;
-                    connection_.emplace(address, TlsSettings{}, std::chrono::milliseconds(0));
+                    connection_.emplace(address, nullptr, dial::never);
                     return;
                 } catch (const base::Error&) {
                     continue;  // the next one may be there
@@ -114,7 +116,8 @@ private:
     SyslogSettings settings_;
     std::string tag_;
     std::string host_;
-    std::optional<Connection> connection_;
+    dial::TlsSettings tls_;
+    std::optional<dial::Connection> connection_;
 };
 
 }  // namespace

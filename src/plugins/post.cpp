@@ -7,8 +7,6 @@
 #include <dockerd/base/strings.hpp>
 #include <dockerd/plugins/plugins.hpp>
 
-#include "channel.hpp"
-
 namespace dockerd::plugins {
 namespace {
 
@@ -21,13 +19,13 @@ constexpr const char* local_host = "plugin.moby.localhost";
 constexpr const char* mime_type = "application/vnd.docker.plugins.v1.2+json";
 
 [[noreturn]] void malformed(const std::string& text) {
-    throw Unreachable(base::ErrorKind::internal, text);
+    base::fail(base::ErrorKind::internal, text);
 }
 
 /// What has come and was not taken yet.
 class Incoming {
 public:
-    explicit Incoming(Channel& channel) : channel_(channel) {}
+    explicit Incoming(dial::Connection& channel) : channel_(channel) {}
 
     /// False at the end.
     bool more() {
@@ -71,7 +69,7 @@ private:
         bytes_.erase(0, count);
         return out;
     }
-    Channel& channel_;
+    dial::Connection& channel_;
     std::string bytes_;
     std::size_t lines_ = 0;  ///< bytes of lines since the last of the body
 };
@@ -134,13 +132,30 @@ std::string url_host(const Endpoint& endpoint) {
 }
 
 Answer post(const Endpoint& endpoint, const std::string& path, const std::string& body,
-            std::chrono::milliseconds timeout) {
-    Channel channel(endpoint, Channel::Clock::now() + timeout);
-    channel.write(fmt::format("POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: Go-http-client/1.1\r\n"
-                              "Content-Length: {}\r\nAccept: {}\r\nConnection: close\r\n\r\n{}",
-                              path, url_host(endpoint), body.size(), mime_type, body));
-    Incoming in(channel);
-    return read_answer(in);
+            std::chrono::milliseconds timeout, const dial::Hurry* hurry) {
+    bool asked = false;
+    try {
+        const dial::TlsSettings tls{.skip_verify = endpoint.skip_verify,
+                                    .ca_cert = endpoint.ca_file,
+                                    .cert = endpoint.cert_file,
+                                    .key = endpoint.key_file};
+        dial::Connection channel({.network = endpoint.network,
+                                  .host = endpoint.host,
+                                  .port = endpoint.port,
+                                  .path = endpoint.path},
+                                 endpoint.tls ? &tls : nullptr, dial::Clock::now() + timeout, hurry);
+        asked = true;
+        channel.write(fmt::format("POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: Go-http-client/1.1\r\n"
+                                  "Content-Length: {}\r\nAccept: {}\r\nConnection: close\r\n\r\n{}",
+                                  path, url_host(endpoint), body.size(), mime_type, body));
+        Incoming in(channel);
+        return read_answer(in);
+    } catch (const dial::TimedOut&) {
+        // Source: Go context, deadlineExceededError.
+        throw Unreachable("context deadline exceeded", asked);
+    } catch (const base::Error& error) {
+        throw Unreachable(error.what(), asked);
+    }
 }
 
 }  // namespace dockerd::plugins

@@ -55,6 +55,7 @@ void Patience::stop() {
     const base::Lock lock(mutex_);
     stopped_ = true;
     stopped_changed_.notify_all();
+    hurry_.begin();
 }
 
 bool Plugin::implements(std::string_view kind) const {
@@ -64,17 +65,21 @@ bool Plugin::implements(std::string_view kind) const {
 std::string Plugin::call(const std::string& method, const std::string& json,
                          std::chrono::milliseconds timeout, Effort effort) const {
     const auto begin = Clock::now();
+    bool asked = false;
     for (unsigned attempt = 0;; ++attempt) {
         try {
-            auto answer = post(endpoint_, "/" + method, json, timeout);
+            if (hung_) throw Unreachable("context deadline exceeded", asked);
+            auto answer = post(endpoint_, "/" + method, json, timeout, &patience_->hurry());
             if (answer.status == 200) return std::move(answer.body);
             base::fail(ErrorKind::internal, method + ": " + told_error(answer.body));
         } catch (const Unreachable& error) {
+            asked = asked || error.asked();
+            if (patience_->hurry().begun()) hung_ = true;
             if (effort == Effort::brief || !patience_->pause(begin, attempt)) {
-                throw Unreachable(error.kind(),
-                                  fmt::format("Post \"{}://{}/{}\": {}",
+                throw Unreachable(fmt::format("Post \"{}://{}/{}\": {}",
                                               endpoint_.tls ? "https" : "http", url_host(endpoint_),
-                                              method, error.what()));
+                                              method, error.what()),
+                                  asked);
             }
             base::log::warn("Unable to connect to plugin: {}/{}: {}, retrying",
                             url_host(endpoint_), method, error.what());

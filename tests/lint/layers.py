@@ -11,14 +11,15 @@ ALLOWED = {
     "sys": {"model", "base"},
     "http": {"sys", "model", "base"},
     "archive": {"sys", "model", "base"},
-    "logging": {"sys", "model", "base"},
-    "plugins": {"sys", "model", "base"},
+    "dial": {"sys", "base"},
+    "logging": {"dial", "sys", "model", "base"},
+    "plugins": {"dial", "sys", "model", "base"},
     "runtime": {"sys", "model", "base"},
     "net": {"sys", "model", "base"},
     "store": {"archive", "sys", "model", "base"},
     "registry": {"http", "model", "base"},
     "build": {"runtime", "store", "net", "registry", "archive", "sys", "model", "base"},
-    "engine": {"runtime", "store", "net", "registry", "archive", "logging", "plugins", "sys", "model", "base"},
+    "engine": {"runtime", "store", "net", "registry", "archive", "logging", "plugins", "dial", "sys", "model", "base"},
     "api": {"engine", "http", "model", "base"},
 }
 ALLOWED["app"] = set(ALLOWED)

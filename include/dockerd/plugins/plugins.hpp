@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -11,6 +12,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/mutex.hpp>
+#include <dockerd/dial/connection.hpp>
 
 /// Legacy plugins: programs that listen on a socket, found by files, spoken to in JSON over HTTP.
 namespace dockerd::plugins {
@@ -31,7 +33,13 @@ struct Endpoint {
 /// in HTTP.
 class Unreachable : public base::Error {
 public:
-    using base::Error::Error;
+    Unreachable(const std::string& text, bool asked)
+        : base::Error(base::ErrorKind::internal, text), asked_(asked) {}
+    /// The plugin may have heard the request, and may have done what it says.
+    [[nodiscard]] bool asked() const { return asked_; }
+
+private:
+    bool asked_;
 };
 
 /// Folders in which plugins are looked for, and how patient this is.
@@ -41,19 +49,24 @@ struct Options {
     /// Source: moby pkg/plugins/client.go, defaultTimeOut: no pause that would end after it.
     std::chrono::milliseconds patience{30'000};
     std::chrono::milliseconds first_pause{1'000};
+    /// What a plugin that does not answer may still take when the daemon ends.
+    std::chrono::milliseconds last_grace{1'000};
 };
 
-/// Ends every pause between two attempts when the daemon ends.
+/// How long plugins are waited for. When the daemon ends, every pause between two attempts is over,
+/// and a plugin that does not answer at once is not asked again.
 class Patience {
 public:
-    explicit Patience(const Options& options) : options_(options) {}
+    explicit Patience(const Options& options) : options_(options), hurry_(options.last_grace) {}
 
     /// Waits before the next attempt, ever longer; false when it is no use to go on.
     bool pause(std::chrono::steady_clock::time_point begin, unsigned attempts);
     void stop();
+    [[nodiscard]] const dial::Hurry& hurry() const { return hurry_; }
 
 private:
     Options options_;
+    dial::Hurry hurry_;
     base::Mutex mutex_;
     std::condition_variable_any stopped_changed_;
     bool stopped_ DOCKERD_GUARDED_BY(mutex_) = false;
@@ -86,6 +99,7 @@ private:
     Endpoint endpoint_;
     std::shared_ptr<Patience> patience_;
     std::vector<std::string> implements_;
+    mutable std::atomic<bool> hung_ = false;  ///< did not answer when there was no more time
 };
 using PluginPtr = std::shared_ptr<Plugin>;
 
@@ -104,7 +118,8 @@ public:
     PluginPtr get(const std::string& name, std::string_view kind, Effort effort = Effort::patient);
     /// All that can be found, answer soon and implement `kind`; trouble with one is logged.
     std::vector<PluginPtr> all(std::string_view kind);
-    /// Ends all waiting for plugins that are not there.
+    /// The daemon ends: nobody waits any more for plugins that are not there, and hardly for those
+    /// that do not answer. Calls are still possible.
     void stop();
 
 private:
@@ -135,6 +150,6 @@ struct Answer {
 };
 /// One POST of a JSON text. Throws: Unreachable, without the context of method and address.
 Answer post(const Endpoint& endpoint, const std::string& path, const std::string& body,
-            std::chrono::milliseconds timeout);
+            std::chrono::milliseconds timeout, const dial::Hurry* hurry = nullptr);
 
 }  // namespace dockerd::plugins

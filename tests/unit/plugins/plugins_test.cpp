@@ -211,6 +211,40 @@ TEST_F(PluginsTest, NobodyWaitsWhenTheDaemonEnds) {
     waits.join();
 }
 
+TEST_F(PluginsTest, WhoDoesNotAnswerWhenTheDaemonEndsIsNotAskedAgain) {
+    options_.last_grace = std::chrono::milliseconds(20);
+    const int fd = listen_at(root_ + "/run/mute.sock");
+    Registry registry(options_);
+    const auto patience = std::make_shared<Patience>(options_);
+    const Plugin plugin("mute", *find_endpoint(options_, "mute"), patience);
+    bool asked = false;
+    const auto call = [&] {
+        try {
+            (void)plugin.call("P.M", "{}", std::chrono::hours(1));
+        } catch (const Unreachable& error) {
+            asked = error.asked();
+            EXPECT_STREQ(error.what(), "Post \"http://plugin.moby.localhost/P.M\": context deadline exceeded");
+        }
+    };
+    std::thread waits(call);
+    const base::Fd client{::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC)};
+    patience->stop();
+    waits.join();
+    EXPECT_TRUE(asked);
+    call();
+    EXPECT_FALSE(asked) << "a plugin that hangs takes its grace once, not for each mount";
+}
+
+TEST_F(PluginsTest, IsAskedToTheEndIfItAnswers) {
+    const std::string path = root_ + "/run/fine.sock";
+    serve(path, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    const auto patience = std::make_shared<Patience>(options_);
+    const Plugin plugin("fine", parse_endpoint("unix://" + path), patience);
+    patience->stop();
+    EXPECT_EQ(plugin.call("P.M", "{}", std::chrono::hours(1)), "{}");
+    EXPECT_EQ(plugin.call("P.M", "{}", std::chrono::hours(1)), "{}");
+}
+
 TEST_F(PluginsTest, SaysWhatThePluginSays) {
     const auto told = [&](const std::string& body) {
         const std::string path = root_ + "/run/y" + std::to_string(listeners_.size()) + ".sock";
