@@ -306,11 +306,15 @@ std::vector<NftFamily> Firewall::families() const {
 }
 
 void Firewall::build_filter(NftBatch& batch, NftFamily family) {
-    const auto forward = list_rules(socket_, family, filter_table, "FORWARD");
+    bool accepts = true;
+    const auto forward = list_rules(socket_, family, filter_table, "FORWARD", &accepts);
+    bool& dropped = forward_dropped_[family == NftFamily::ip ? 0 : 1];
     batch.add_table(family, filter_table);
     if (!forward) {
         batch.add_base_chain(family, filter_table, "FORWARD", "filter", NF_INET_FORWARD, 0,
-                             /*accept=*/!forward_dropped_[family == NftFamily::ip ? 0 : 1]);
+                             /*accept=*/!dropped);
+    } else if (accepts) {
+        dropped = false;  // the administrator's decision, which a flush does not undo
     }
     batch.add_chain(family, filter_table, user_chain);
     for (const std::string& chain : filter_chains()) {
@@ -564,6 +568,11 @@ void Firewall::remove(const std::string& endpoint_id) noexcept {
     } catch (const std::exception& error) {
         log::warn("remove firewall rules, ignoring: {}", error.what());
     }
+}
+
+void Firewall::make_forward_dropped(NftFamily family) {
+    const base::Lock lock(mutex_);
+    forward_dropped_[family == NftFamily::ip ? 0 : 1] = true;
 }
 
 void Firewall::drop_forward(NftFamily family) {

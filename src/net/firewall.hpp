@@ -40,6 +40,8 @@ public:
 
     /// Forward policy DROP. Source: moby bridge/setup_ip_forwarding.go.
     void drop_forward(NftFamily family);
+    /// The policy a chain gets that is not there, because somebody flushed it.
+    void make_forward_dropped(NftFamily family);
     /// Puts everything back: after another program flushed or deleted it.
     void rebuild();
     /// Whether somebody took away what is ours, or what leads to it.
@@ -76,7 +78,8 @@ private:
     std::vector<FirewallNetwork> networks_;
     std::map<std::string, Endpoint> endpoints_;
     bool started_ = false;
-    bool forward_dropped_[2] = {false, false};  ///< by family: IPv4, IPv6
+    /// By family, IPv4 and IPv6: the policy is ours, and stood when it was looked at last.
+    bool forward_dropped_[2] = {false, false};
 };
 
 }  // namespace dockerd::net

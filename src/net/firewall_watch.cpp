@@ -1,5 +1,7 @@
 #include "firewall_watch.hpp"
 
+#include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <poll.h>
@@ -11,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <exception>
 
 #include <dockerd/base/error.hpp>
@@ -30,20 +33,37 @@ constexpr std::chrono::milliseconds shortest_pause{100};
 constexpr std::chrono::milliseconds longest_pause{5000};
 /// A repair that was left alone so long has lasted.
 constexpr std::chrono::seconds lasting{10};
-constexpr int room_for_notices = 4 << 20;
+
+/// Keeps the notices of our own changes from the socket. They would need room: a transaction with the
+/// ports of all containers may have more of them than fits, and a loss is taken for damage, which
+/// is answered with just such a transaction.
+/// Source: kernel net/netlink/af_netlink.c, do_one_broadcast: a filter comes before the room.
+void leave_out(const sys::NetlinkSocket& socket, std::uint32_t port) {
+    constexpr std::uint32_t whole = 0xffffffff;
+    std::array<sock_filter, 4> program{
+        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(nlmsghdr, nlmsg_pid)),
+        // Loads take the bytes for the network's order.
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(port), 0, 1),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, 0),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, whole),
+    };
+    const sock_fprog filter{.len = program.size(), .filter = program.data()};
+    if (::setsockopt(socket.fd().get(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) != 0) {
+        base::throw_errno(errno, "netlink filter");
+    }
+}
 
 }  // namespace
 
-FirewallWatch::FirewallWatch(Firewall& firewall)
+FirewallWatch::FirewallWatch(Firewall& firewall, int room)
     : firewall_(firewall),
-      own_port_(firewall.port_id()),
       suffix_(firewall.suffix()),
       socket_(NETLINK_NETFILTER),
       stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!stop_) base::throw_errno(errno, "firewall watch");
     // Without it more is lost, which counts as damage.
-    (void)::setsockopt(socket_.fd().get(), SOL_SOCKET, SO_RCVBUFFORCE, &room_for_notices,
-                       sizeof room_for_notices);
+    (void)::setsockopt(socket_.fd().get(), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+    leave_out(socket_, firewall.port_id());
     socket_.join_group(NFNLGRP_NFTABLES);
     thread_ = base::start_quiet_thread([this] { run(); });
 }
@@ -59,7 +79,6 @@ bool FirewallWatch::is_damaged(std::vector<char>& buffer) {
     bool damaged = false;
     bool lost = false;
     while (sys::receive_notices(socket_, buffer, lost, [&](const sys::NetlinkNotice& notice) {
-        if (notice.port_id == own_port_) return;
         const auto removal = read_removal(notice.type, notice.payload);
         damaged = damaged || (removal && Firewall::is_damage(*removal, suffix_));
     })) {

@@ -17,8 +17,9 @@ namespace dockerd::net {
 class FirewallWatch {
 public:
     /// `firewall` is started, and outlives the watch.
+    /// `room` in bytes is for notices that wait; what does not fit counts as damage.
     /// Throws: internal, "netlink socket: <errno text>".
-    explicit FirewallWatch(Firewall& firewall);
+    explicit FirewallWatch(Firewall& firewall, int room = 4 << 20);
     ~FirewallWatch();
     FirewallWatch(const FirewallWatch&) = delete;
     FirewallWatch& operator=(const FirewallWatch&) = delete;
@@ -29,7 +30,6 @@ private:
     bool heal();
 
     Firewall& firewall_;
-    std::uint32_t own_port_;
     std::string suffix_;
     sys::NetlinkSocket socket_;
     base::Fd stop_;

@@ -15,6 +15,7 @@
 #include "conntrack.hpp"
 #include "firewall.hpp"
 #include "firewall_watch.hpp"
+#include "forward_drop.hpp"
 #include "ipam.hpp"
 #include "link.hpp"
 #include "names/resolver.hpp"
@@ -189,6 +190,7 @@ private:
     void set_bridge_address(const Network& network, const NetworkSubnet& subnet);
     void start_firewall();
     void enable_forwarding(bool v6);
+    void drop_forward();
     void save_locked();
 
     // networks_default_bridge.cpp
@@ -290,7 +292,7 @@ private:
     Resolver resolver_;
     bool firewall_started_ = false;
     bool announce_all_ = false;
-    bool forwarding_changed_[2] = {false, false};
+    ForwardDrop forward_drop_;
 };
 
 }  // namespace dockerd::net

@@ -54,7 +54,8 @@ NetworksImpl::NetworksImpl(NetworksOptions options, NetworkStore& store)
       ipam_(base::in_context("error obtaining controller instance",
                              [&] { return Ipam(options_.address_pools); })),
       publisher_(options_.userland_proxy),
-      resolver_(home_) {
+      resolver_(home_),
+      forward_drop_(options_.exec_root) {
     std::error_code error;
     std::filesystem::create_directories(options_.exec_root + "/netns", error);
     if (error) base::throw_errno(error.value(), "create " + options_.exec_root + "/netns");
@@ -290,6 +291,8 @@ void NetworksImpl::set_up_bridge(Network& network) {
     }
 }
 
+/// A machine that did not forward is not to forward for others because of us: its policy becomes DROP
+/// with the firewall. A daemon that dies in between leaves that to the next one.
 /// Source: moby bridge/setup_ip_forwarding.go.
 void NetworksImpl::enable_forwarding(bool v6) {
     const std::vector<std::string> names =
@@ -298,12 +301,24 @@ void NetworksImpl::enable_forwarding(bool v6) {
            : std::vector<std::string>{"net/ipv4/ip_forward"};
     for (const std::string& name : names) {
         if (read_sysctl(name) == '1') continue;
+        if (options_.iptables && !options_.ip_forward_no_drop) {
+            forward_drop_.set(v6, ForwardDrop::State::pending);
+        }
         if (!write_sysctl(name, "1\n")) {
             base::throw_errno(errno, fmt::format("failed to set IP forwarding '/proc/sys/{}' = "
                                                  "'1'",
                                                  name));
         }
-        forwarding_changed_[v6 ? 1 : 0] = true;
+    }
+    if (firewall_started_) drop_forward();
+}
+
+/// What stands there later is the administrator's.
+void NetworksImpl::drop_forward() {
+    for (const bool v6 : {false, true}) {
+        if (options_.ip_forward_no_drop || forward_drop_.of(v6) != ForwardDrop::State::pending) continue;
+        firewall_->drop_forward(v6 ? NftFamily::ip6 : NftFamily::ip);
+        forward_drop_.set(v6, ForwardDrop::State::done);
     }
 }
 
@@ -318,11 +333,12 @@ void NetworksImpl::start_firewall() {
             if (network->bridge_index != 0) networks.push_back(firewall_network(*network));
         }
     }
-    firewall_->start(std::move(networks));
-    if (!options_.ip_forward_no_drop) {
-        if (forwarding_changed_[0]) firewall_->drop_forward(NftFamily::ip);
-        if (forwarding_changed_[1]) firewall_->drop_forward(NftFamily::ip6);
+    for (const bool v6 : {false, true}) {
+        if (options_.ip_forward_no_drop || forward_drop_.of(v6) == ForwardDrop::State::none) continue;
+        firewall_->make_forward_dropped(v6 ? NftFamily::ip6 : NftFamily::ip);
     }
+    firewall_->start(std::move(networks));
+    drop_forward();
     try {
         firewall_watch_ = std::make_unique<FirewallWatch>(*firewall_);
     } catch (const std::exception& error) {

@@ -492,13 +492,22 @@ std::optional<NftRemoval> read_removal(std::uint16_t type, std::span<const char>
 }
 
 std::optional<std::vector<NftRuleHead>> list_rules(sys::NetlinkSocket& socket, NftFamily family,
-                                                   std::string_view table, std::string_view chain) {
+                                                   std::string_view table, std::string_view chain,
+                                                   bool* accepts) {
     sys::NetlinkBatch query;
     query.begin(message_type(NFT_MSG_GETCHAIN), NLM_F_ACK, family_header(family));
     query.put_text(NFTA_CHAIN_TABLE, table);
     query.put_text(NFTA_CHAIN_NAME, chain);
     try {
-        socket.transact(query, "nf_tables");
+        socket.transact(query, "nf_tables", [&](const sys::NetlinkReply& reply) {
+            if (accepts == nullptr || reply.payload.size() < sizeof(nfgenmsg)) return;
+            sys::for_each_attribute(
+                reply.payload.subspan(sizeof(nfgenmsg)),
+                [&](unsigned type, std::span<const char> payload) {
+                    if (type != NFTA_CHAIN_POLICY) return;
+                    *accepts = be32toh(sys::attribute_value<std::uint32_t>(payload)) == NF_ACCEPT;
+                });
+        });
     } catch (const base::Error& error) {
         if (error.errno_value() == ENOENT) return std::nullopt;
         throw;

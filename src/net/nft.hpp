@@ -148,8 +148,10 @@ struct NftRemoval {
 /// Source: kernel net/netfilter/nf_tables_api.c, nf_tables_*_notify.
 std::optional<NftRemoval> read_removal(std::uint16_t type, std::span<const char> payload);
 
-/// The rules of one chain in order; nullopt when there is no such chain.
+/// The rules of one chain in order; nullopt when there is no such chain. `accepts` learns what becomes
+/// of a packet that passes them all.
 std::optional<std::vector<NftRuleHead>> list_rules(sys::NetlinkSocket& socket, NftFamily family,
-                                                   std::string_view table, std::string_view chain);
+                                                   std::string_view table, std::string_view chain,
+                                                   bool* accepts = nullptr);
 
 }  // namespace dockerd::net

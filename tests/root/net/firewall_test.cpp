@@ -75,6 +75,65 @@ TEST_F(FirewallTest, WorksUnderAForwardPolicyOfDrop) {
     networks.close(std::move(sandbox));
 }
 
+TEST_F(FirewallTest, TheForwardPolicyOutlivesFlushesAndDaemons) {
+    const auto drops = [](NftFamily family) {
+        sys::NetlinkSocket socket(NETLINK_NETFILTER);
+        bool accepts = true;
+        EXPECT_TRUE(list_rules(socket, family, "filter", "FORWARD", &accepts));
+        return !accepts;
+    };
+    const auto flush = [](NftFamily family) {
+        NftBatch batch;
+        batch.delete_table(family, "filter");
+        sys::NetlinkSocket socket(NETLINK_NETFILTER);
+        batch.commit(socket);
+    };
+    const auto accept = [](NftFamily family) {
+        NftBatch batch;
+        batch.set_policy(family, "filter", "FORWARD", /*accept=*/true);
+        sys::NetlinkSocket socket(NETLINK_NETFILTER);
+        batch.commit(socket);
+    };
+    const auto create = [](Networks& networks, const char* name, bool v6) {
+        model::NetworkCreate request;
+        request.name = name;
+        request.driver = "bridge";
+        request.enable_ipv6 = v6;
+        networks.create(request);
+    };
+    write_sysctl("net/ipv4/ip_forward", "0");
+    write_sysctl("net/ipv6/conf/all/forwarding", "0");
+    write_sysctl("net/ipv6/conf/default/forwarding", "0");
+    {
+        Networks networks(options(), store_);
+        networks.clean_stale();
+        EXPECT_TRUE(drops(NftFamily::ip)) << "the engine switched forwarding on";
+        EXPECT_FALSE(drops(NftFamily::ip6));
+        create(networks, "later", true);
+        EXPECT_TRUE(drops(NftFamily::ip6)) << "also for a network that is made later";
+    }
+    // Forwarding is on now, and a later daemon still knows by whom.
+    flush(NftFamily::ip);
+    {
+        Networks networks(options(), store_);
+        networks.clean_stale();
+        EXPECT_TRUE(drops(NftFamily::ip)) << "flushed while no daemon ran";
+    }
+    {
+        Networks networks(options(), store_);
+        networks.clean_stale();
+        flush(NftFamily::ip6);
+        create(networks, "again", false);  // builds all anew, if the watch has not yet
+        EXPECT_TRUE(drops(NftFamily::ip6)) << "flushed under a daemon that switched nothing on";
+        accept(NftFamily::ip);
+        create(networks, "more", false);
+        EXPECT_FALSE(drops(NftFamily::ip)) << "the administrator's word counts";
+        flush(NftFamily::ip);
+        create(networks, "most", false);
+        EXPECT_FALSE(drops(NftFamily::ip));
+    }
+}
+
 TEST_F(FirewallTest, UsersMayDropInTheirChain) {
     Networks networks(options(), store_);
     const base::Fd outside = make_outside();

@@ -10,6 +10,7 @@
 
 #include <dockerd/base/error.hpp>
 
+#include "net/firewall_watch.hpp"
 #include "net/nft.hpp"
 #include "own_netns.hpp"
 
@@ -181,6 +182,56 @@ TEST_F(FirewallWatchTest, WhatUsersTookAwayStaysAway) {
     EXPECT_EQ(rules_in("filter", "DOCKER-USER"), 0U);
     EXPECT_EQ(rules_in("filter", "FORWARD"), 2U);
     expect_whole();
+}
+
+/// A watch with almost no room for notices, over a firewall with many ports.
+class TightFirewallWatchTest : public OwnNetns {
+protected:
+    static std::optional<std::uint64_t> first_rule() {
+        sys::NetlinkSocket socket(NETLINK_NETFILTER);
+        const auto rules = list_rules(socket, NftFamily::ip, "filter", "DOCKER-CT");
+        if (!rules || rules->empty()) return std::nullopt;
+        return rules->front().handle;
+    }
+};
+
+TEST_F(TightFirewallWatchTest, OwnChangesAreNoDamageHoweverMany) {
+    Firewall firewall({});
+    const FirewallNetwork network{.id = "one", .bridge = "br-one", .subnet4 = *IpPrefix::parse("10.9.0.0/24")};
+    firewall.start({network});
+    FirewallWatch watch(firewall, /*room=*/1);  // the kernel's least: some kilobytes
+    const auto rules = first_rule();
+    ASSERT_TRUE(rules);
+    std::vector<PublishedPort> ports;
+    for (std::uint16_t port = 10'000; port < 13'000; ++port) {
+        PublishedPort published;
+        published.container_port = port;
+        published.host_port = port;
+        published.host_ip = IpAddress::v4(0);
+        published.container_ip = ip("10.9.0.2");
+        ports.push_back(published);
+    }
+    firewall.add(network, "endpoint", {ip("10.9.0.2")}, ports);
+    // The watch is alive, and its next repair is its first: what others do comes after our own
+    // change, in one queue.
+    EXPECT_EQ(first_rule(), rules) << "rules were built anew";
+    {
+        NftBatch batch;
+        batch.flush_chain(NftFamily::ip, "filter", "DOCKER-CT");
+        sys::NetlinkSocket socket(NETLINK_NETFILTER);
+        batch.commit(socket);
+    }
+    const auto begin = Clock::now();
+    while (!first_rule() && Clock::now() - begin < std::chrono::seconds(20)) ::usleep(1000);
+    const auto repaired = first_rule();
+    ASSERT_TRUE(repaired);
+    // Its own repair, which has a notice for each of the ports, is no reason for another. A second
+    // one would come 200 ms later at the latest.
+    const auto settled = Clock::now() + std::chrono::milliseconds(600);
+    while (Clock::now() < settled) {
+        ASSERT_EQ(first_rule(), repaired) << "the repair was taken for damage";
+        ::usleep(5000);
+    }
 }
 
 }  // namespace
