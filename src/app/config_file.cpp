@@ -181,6 +181,8 @@ struct SetJson {
                 check(values.back(), {});
             }
         }
+        // No folders at all, unlike folders that nobody spoke of, for which there are defaults.
+        if (values.empty() && field == &Config::cdi_spec_dirs) values.emplace_back();
         if (!values.empty()) config.*field = std::move(values);
     }
     void operator()(std::map<std::string, std::string> Config::*field) const {

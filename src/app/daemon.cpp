@@ -22,6 +22,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/thread.hpp>
 #include <dockerd/base/undo.hpp>
 #include <dockerd/http/server.hpp>
 
@@ -40,6 +41,8 @@ namespace dockerd::app {
 namespace {
 
 constexpr std::chrono::seconds answer_grace{5};
+/// For what has been begun, as writes that wait for the disk.
+constexpr std::chrono::seconds teardown_grace{10};
 
 base::log::Level level_of(const Config& config) {
     using base::log::Level;
@@ -244,9 +247,14 @@ bool start(Config config, Signals& signals) {
         check_combinations(config);
         wiring = make_wiring(config);
     });
-    const bool all_ended = serve_until_stopped(config, signals, *wiring, std::move(sockets), tls);
-    if (!all_ended) (void)wiring.release();
-    wiring.reset();
+    bool all_ended = serve_until_stopped(config, signals, *wiring, std::move(sockets), tls);
+    if (!all_ended) {
+        (void)wiring.release();
+    } else if (!base::finish_within(teardown_grace, [&] { wiring.reset(); })) {
+        // Work that hangs in the kernel must not keep the daemon from ending.
+        base::log::warn("parts of the daemon do not end; ending without them");
+        all_ended = false;
+    }
     base::log::info("Daemon shutdown complete");
     return all_ended;
 }

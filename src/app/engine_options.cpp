@@ -108,23 +108,24 @@ net::NetworksOptions networks_options(const Config& config, const std::string& e
     return options;
 }
 
-/// Where CDI specifications lie; none where CDI is switched off, by an empty folder or the feature.
+/// Null where CDI is switched off; without folders it is there and serves nothing.
 // Source: moby cmd/dockerd/daemon.go, loadDaemonCliConfig; container-device-interface pkg/cdi.
-static std::vector<std::string> cdi_folders(const Config& config) {
+std::shared_ptr<engine::cdi::Registry> cdi_registry(const Config& config) {
     const auto feature = config.features.find("cdi");
-    if (feature != config.features.end() && !feature->second) return {};
-    const auto& given = config.cdi_spec_dirs;
-    if (given.empty()) return {"/etc/cdi", "/var/run/cdi"};
-    if (given.size() == 1 && given.front().empty()) return {};
-    return given;
+    if (feature != config.features.end() && !feature->second) return nullptr;
+    auto folders = config.cdi_spec_dirs;
+    if (folders.empty()) folders = {"/etc/cdi", "/var/run/cdi"};
+    if (folders.size() == 1 && folders.front().empty()) folders.clear();
+    return std::make_shared<engine::cdi::Registry>(std::move(folders));
 }
 
-engine::ContainersOptions containers_options(const Config& config) {
+engine::ContainersOptions containers_options(const Config& config,
+                                             std::shared_ptr<engine::cdi::Registry> cdi) {
     engine::ContainersOptions options;
     options.data_root = config.data_root;
     options.exec_root = config.exec_root;
     options.cgroup_parent = config.cgroup_parent;
-    options.cdi_spec_dirs = cdi_folders(config);
+    options.cdi = std::move(cdi);
     options.live_restore = config.live_restore;
     options.shutdown_timeout = std::chrono::seconds(config.shutdown_timeout);
     options.log_driver = config.log_driver;
@@ -147,7 +148,8 @@ engine::ContainersOptions containers_options(const Config& config) {
     return options;
 }
 
-engine::SystemOptions system_options(const Config& config) {
+engine::SystemOptions system_options(const Config& config,
+                                     std::shared_ptr<engine::cdi::Registry> cdi) {
     engine::SystemOptions options;
     options.data_root = config.data_root;
     options.logging_driver = config.log_driver;
@@ -175,7 +177,7 @@ engine::SystemOptions system_options(const Config& config) {
     for (const auto& pool : config.default_address_pools) {
         options.default_address_pools.emplace_back(pool.base, pool.size);
     }
-    options.cdi_spec_dirs = cdi_folders(config);
+    options.cdi = std::move(cdi);
     options.firewall_driver = config.iptables ? "nftables" : "";
     return options;
 }

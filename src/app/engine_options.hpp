@@ -15,8 +15,11 @@ namespace dockerd::app {
 /// Throws: invalid_argument, with Docker's words for addresses that are none.
 net::NetworksOptions networks_options(const Config& config, const std::string& engine_id);
 /// Throws: as `open` for a --seccomp-profile that cannot be read.
-engine::ContainersOptions containers_options(const Config& config);
-engine::SystemOptions system_options(const Config& config);
+std::shared_ptr<engine::cdi::Registry> cdi_registry(const Config& config);
+engine::ContainersOptions containers_options(const Config& config,
+                                             std::shared_ptr<engine::cdi::Registry> cdi);
+engine::SystemOptions system_options(const Config& config,
+                                     std::shared_ptr<engine::cdi::Registry> cdi);
 engine::RegistrySettings registry_settings(const Config& config);
 api::ApiOptions api_options(const Config& config);
 

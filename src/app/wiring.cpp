@@ -53,8 +53,9 @@ public:
               })),
           // After the networks, which switch forwarding on.
           sysinfo_(runtime::read_sysinfo(cgroups_)),
-          volumes_(volume_files_, events_),
-          containers_(containers_options(config), {.layers = layers_,
+          cdi_(cdi_registry(config)),
+          volumes_(volume_files_, events_, config.data_root + "/volumes/plugin-mounts.json"),
+          containers_(containers_options(config, cdi_), {.layers = layers_,
                                                    .images = image_files_,
                                                    .files = container_files_,
                                                    .networks = networks_,
@@ -65,7 +66,7 @@ public:
           network_manager_(networks_, events_),
           images_(image_files_, events_),
           registries_(config.data_root, image_files_, images_, events_, registry_settings(config)),
-          system_(system_options(config), {.containers = containers_,
+          system_(system_options(config, cdi_), {.containers = containers_,
                                            .images = images_,
                                            .volumes = volumes_,
                                            .layers = layers_,
@@ -100,7 +101,10 @@ public:
         containers_.set_live_restore(config.live_restore);
         registries_.set_settings(registry_settings(config));
     }
-    void shutdown() override { containers_.shutdown(); }
+    void shutdown() override {
+        volumes_.stop();
+        containers_.shutdown();
+    }
 
 private:
     [[nodiscard]] engine::ContainerCounts count() const {
@@ -141,6 +145,7 @@ private:
     net::Networks networks_;
     runtime::SysInfo sysinfo_;
     engine::Events events_;
+    std::shared_ptr<engine::cdi::Registry> cdi_;
     engine::Volumes volumes_;
     engine::Containers containers_;
     engine::NetworkManager network_manager_;

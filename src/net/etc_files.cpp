@@ -160,6 +160,20 @@ std::vector<std::string> overridden_parts(const DnsOverrides& overrides) {
     return out;
 }
 
+/// The lines of a container's own addresses.
+std::vector<std::string> own_lines(const HostsFile& file) {
+    std::string names(first_line(file.hostname));
+    if (!file.domainname.empty()) names += "." + file.domainname;
+    if (const auto dot = names.find('.'); dot != std::string::npos) {
+        names += " " + names.substr(0, dot);
+    }
+    std::vector<std::string> out;
+    for (const IpAddress& address : file.addresses) {
+        if (!address.is_v6() || file.ipv6) out.push_back(hosts_line(address, names));
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string hosts_text(const HostsFile& file) {
@@ -176,14 +190,24 @@ std::string hosts_text(const HostsFile& file) {
         if (address.is_v6() && !file.ipv6) continue;
         out += hosts_line(address, name);
     }
-    std::string names(first_line(file.hostname));
-    if (!file.domainname.empty()) names += "." + file.domainname;
-    if (const auto dot = names.find('.'); dot != std::string::npos) {
-        names += " " + names.substr(0, dot);
-    }
-    for (const IpAddress& address : file.addresses) {
-        if (address.is_v6() && !file.ipv6) continue;
-        out += hosts_line(address, names);
+    return add_hosts(out, file);
+}
+
+std::string add_hosts(std::string_view text, const HostsFile& own) {
+    std::string out(text);
+    if (!out.empty() && out.back() != '\n') out += '\n';
+    for (const std::string& line : own_lines(own)) out += line;
+    return out;
+}
+
+std::string remove_hosts(std::string_view text, const HostsFile& own) {
+    const auto lines = own_lines(own);
+    std::string out;
+    while (!text.empty()) {
+        const auto end = text.find('\n');
+        const std::string line(text.substr(0, end));
+        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+        if (std::ranges::find(lines, line + "\n") == lines.end()) out += line + "\n";
     }
     return out;
 }

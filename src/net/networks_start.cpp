@@ -301,7 +301,7 @@ void NetworksImpl::enable_forwarding(bool v6) {
            : std::vector<std::string>{"net/ipv4/ip_forward"};
     for (const std::string& name : names) {
         if (read_sysctl(name) == '1') continue;
-        if (options_.iptables && !options_.ip_forward_no_drop) {
+        if (options_.iptables && (!v6 || options_.ip6tables) && !options_.ip_forward_no_drop) {
             forward_drop_.set(v6, ForwardDrop::State::pending);
         }
         if (!write_sysctl(name, "1\n")) {

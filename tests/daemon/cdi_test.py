@@ -135,6 +135,29 @@ class Cdi(DaemonTestCase):
                       'version ""' % FOLDER, info["Warnings"])
 
 
+class NoFolders(DaemonTestCase):
+    config = tempfile.NamedTemporaryFile("w", prefix="dockerd-cdi-", suffix=".json")
+    arguments = ("--config-file", config.name)
+
+    @classmethod
+    def setUpClass(cls):
+        cls.addClassCleanup(cls.config.close)
+        cls.config.write('{"cdi-spec-dirs": []}')
+        cls.config.flush()
+        super().setUpClass()
+
+    def test_an_empty_list_means_none(self):
+        with self.daemon.client("1.50") as client:
+            info = client.get("/info")
+            self.assertEqual((info["CDISpecDirs"], info.get("DiscoveredDevices", [])), ([], []))
+            self.assertIn("CDI cache initialization failed: no CDI specification directories specified", info["Warnings"])
+            made = client.post("/containers/create", {"Image": "kit", "Cmd": ["/bin/true"], "HostConfig": {
+                "DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["vendor.com/class=zero"]}]}})["Id"]
+            answer = client.request("POST", "/containers/%s/start" % made)
+            self.assertEqual((answer.status, answer.message()), (
+                500, "CDI device injection failed: no CDI specification directories specified"))
+
+
 class NoCdi(DaemonTestCase):
     arguments = ("--feature", "cdi=false")
 

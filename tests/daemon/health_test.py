@@ -1,5 +1,6 @@
 """Health checks: what they record, when they run, what ends them, and that nothing of them is left behind."""
 import concurrent.futures
+import datetime
 import json
 import os
 import time
@@ -9,12 +10,17 @@ from urllib.parse import quote
 import support  # noqa: F401  (makes tests/support importable)
 
 from daemon import descendants, wait_for
+from reports import PATIENCE
 from testcase import DaemonTestCase, main
 
 MS = 1_000_000
 ORACLE = bool(os.environ.get("DOCKERD_ORACLE"))
 # A probe that begins with this goes on when the test says so.
 HELD = "while [ ! -e /tmp/go ]; do sleep 0.01; done; "
+
+
+def moment(text):
+    return datetime.datetime.fromisoformat(text).timestamp()
 
 
 class Checks(DaemonTestCase):
@@ -182,6 +188,16 @@ class Health(Checks):
         self.start("mute", ["CMD", "sleep", "1234"], Interval=100, Timeout=1200)
         self.assertEqual(self.wait_log("mute")["Log"][0]["Output"], "Health check exceeded timeout (1.2s)")
         self.assertEqual(self.health("mute")["Status"], "starting")
+
+    def test_a_timeout_is_as_long_as_it_says(self):
+        for name, timeout in (("short", 50), ("longer", 300)):
+            self.start(name, ["CMD", "sleep", "1234"], Interval=50, Timeout=timeout)
+        for name, timeout in (("short", 50), ("longer", 300)):
+            log = self.wait_log(name, 5)["Log"]
+            took = [moment(entry["End"]) - moment(entry["Start"]) for entry in log]
+            self.assertGreaterEqual(min(took), timeout / 1000)
+            # The quickest of five: a machine that is busy makes some of them late.
+            self.assertLess(min(took), (timeout + 70) / 1000 * PATIENCE, took)
 
     def test_output_is_cut(self):
         self.start("much", ["CMD-SHELL", "head -c 3000000 /dev/zero | tr '\\0' x; exit 3"], Interval=100)

@@ -202,6 +202,36 @@ class OwnNames(Names):
         for name in ("web", "cache", "web.back"):
             self.assertCode(db, name, "NXDOMAIN")
 
+    def test_the_hosts_file_is_its_users(self):
+        self.start("box", Hostname="here.example.org")
+        before = self.file_in("box", "/etc/hosts")
+        own = "%s\there.example.org here\n" % self.address("box")
+        self.assertTrue(before.endswith(own), before)
+        edited = before.replace("127.0.0.1\tlocalhost\n", "127.0.0.1\tlocalhost mine\n") + "# note\n10.9.9.9\tother\n"
+        with open("/proc/%d/root/etc/hosts" % self.inspect("box")["State"]["Pid"], "w") as file:
+            file.write(edited)
+        self.connect("box", "dual")
+        added = "".join("%s\there.example.org here\n" % self.address("box", "dual", key)
+                        for key in ("IPAddress", "GlobalIPv6Address"))
+        self.assertEqual(self.file_in("box", "/etc/hosts"), edited + added)
+        self.disconnect("box", "dual")
+        self.assertEqual(self.file_in("box", "/etc/hosts"), edited)
+        self.disconnect("box", "front")
+        self.assertEqual(self.file_in("box", "/etc/hosts"), edited.replace(own, ""))
+        # The next start makes the file anew.
+        self.post("/containers/box/restart?t=0")
+        self.assertNotIn("mine", self.file_in("box", "/etc/hosts"))
+
+    def test_the_hosts_file_on_the_hosts_network(self):
+        self.daemon.run("/payload", "pause", name="plain", host={"NetworkMode": "host"})
+        with open("/etc/hosts") as file:
+            self.assertEqual(self.file_in("plain", "/etc/hosts"), file.read())
+        # What the host calls something else must not hide the names that are given.
+        self.daemon.run("/payload", "pause", name="named", host={"NetworkMode": "host", "ExtraHosts": ["db:10.0.0.9"]})
+        text = self.file_in("named", "/etc/hosts")
+        self.assertEqual((text.splitlines()[0], text.splitlines()[-1]), ("127.0.0.1\tlocalhost", "10.0.0.9\tdb"))
+        self.assertEqual(len(text.splitlines()), 7)
+
     def test_links_are_the_containers_own(self):
         self.nameserver({})
         self.start("web")

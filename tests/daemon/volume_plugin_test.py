@@ -2,7 +2,9 @@
 import concurrent.futures
 import json
 import os
+import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -12,6 +14,8 @@ import support  # noqa: F401
 
 import own_mounts
 import rawhttp
+from daemon import wait_for
+from reports import PATIENCE
 from testcase import DaemonTestCase, main
 from volume_plugin import Plugin
 
@@ -71,9 +75,9 @@ class VolumePlugins(DaemonTestCase):
         answer = self.call("GET", "/volumes")
         return answer["Volumes"], [text for text in answer["Warnings"] or [] if self.driver in text]
 
-    def create(self, *command, binds=("data:/data",), **host):
+    def create(self, *command, binds=("data:/data",), config=None, **host):
         return self.call("POST", "/containers/create", {
-            "Image": "kit", "Cmd": list(command or ("/payload", "pause")),
+            **(config or {}), "Image": "kit", "Cmd": list(command or ("/payload", "pause")),
             "HostConfig": dict(host, Binds=list(binds), NetworkMode="none")})["Id"]
 
     def run_to_end(self, *command, **host):
@@ -225,6 +229,110 @@ class VolumePlugins(DaemonTestCase):
         self.assertEqual(self.status("DELETE", "/volumes/data")[0], 409)
         self.call("DELETE", "/containers/%s?force=1" % container)
         self.assertEqual(self.plugin.ids("Mount"), self.plugin.ids("Unmount"))
+
+    def kill_container(self, container):
+        """Ends a container's program while no daemon runs."""
+        pid = self.call("GET", "/containers/%s/json" % container)["State"]["Pid"]
+        end = os.pidfd_open(pid)
+        self.daemon.kill()
+        os.kill(pid, signal.SIGKILL)
+        select.select([end], [], [])
+        os.close(end)
+
+    @unittest.skipIf(ORACLE, "Docker's engine stops containers with the daemon's socket")
+    def test_a_container_that_ends_while_no_daemon_runs(self):
+        ended = self.create(binds=("data:/v",), VolumeDriver=self.driver)
+        again = self.create(binds=("data:/v",), VolumeDriver=self.driver, RestartPolicy={"Name": "always"})
+        lives = self.create(binds=("data:/v",), VolumeDriver=self.driver)
+        for container in (ended, again, lives):
+            self.call("POST", "/containers/%s/start" % container)
+        mounted = self.plugin.ids("Mount")
+        again_pid = self.call("GET", "/containers/%s/json" % again)["State"]["Pid"]
+        end = os.pidfd_open(again_pid)
+        self.kill_container(ended)
+        os.kill(again_pid, signal.SIGKILL)
+        select.select([end], [], [])
+        os.close(end)
+        self.daemon.start()
+        wait_for(lambda: self.plugin.count("Unmount") == 2, what="the ended containers' mounts to be given back")
+        self.assertEqual(sorted(self.plugin.ids("Unmount")), sorted(mounted[:2]))
+        # The one that started again has the mount it asked for last: it was given back before that.
+        order = [method.split(".")[1] for method, request in self.plugin.calls
+                 if request and request.get("ID") == mounted[1]]
+        self.assertEqual(order, ["Mount", "Unmount", "Mount"])
+        self.daemon.kill()
+        self.daemon.start()
+        self.daemon.remove_containers()
+        self.assertEqual(sorted(self.plugin.ids("Unmount")), sorted(self.plugin.ids("Mount")))
+        self.assertEqual(self.plugin.count("Mount"), 4)
+
+    @unittest.skipIf(ORACLE, "Docker's engine gives nothing back")
+    def test_a_daemon_that_dies_while_a_plugin_mounts(self):
+        self.volume()
+        container = self.create(binds=("data:/v",))
+        self.plugin.held = {"VolumeDriver.Mount"}
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            cut_off = pool.submit(self.call, "POST", "/containers/%s/start" % container)
+            self.assertTrue(self.plugin.arrived.wait(20))
+            self.daemon.kill()
+            self.assertRaises(Exception, cut_off.result)
+        self.plugin.held = set()
+        self.plugin.release.set()
+        self.daemon.start()
+        wait_for(lambda: self.plugin.count("Unmount") == 1, what="the mount to be given back")
+        self.assertEqual(self.plugin.ids("Unmount"), self.plugin.ids("Mount"))
+
+    @unittest.skipIf(ORACLE, "Docker's engine stops containers with the daemon's socket")
+    def test_mounts_by_options_and_images_end_with_their_container(self):
+        self.call("POST", "/volumes/create", {"Name": "memory", "Driver": "local",
+                                              "DriverOpts": {"type": "tmpfs", "device": "tmpfs"}})
+        container = self.call("POST", "/containers/create", {
+            "Image": "kit", "Cmd": ["/payload", "pause"],
+            "HostConfig": {"Binds": ["memory:/m"], "NetworkMode": "none",
+                           "Mounts": [{"Type": "image", "Source": "kit", "Target": "/i"}]}})["Id"]
+        self.call("POST", "/containers/%s/start" % container)
+        place = "/volumes/memory/_data"
+        self.assertEqual(len(self.mounts_with(place)), 1)
+        self.assertEqual(len(self.mounts_with("/overlay2/")), 2)
+        self.kill_container(container)
+        self.daemon.start()
+        wait_for(lambda: not self.mounts_with(place), what="the volume to be unmounted")
+        self.assertEqual(self.mounts_with("/overlay2/"), [])
+
+    def mounts_with(self, part):
+        with open("/proc/%d/mounts" % self.daemon.pid) as file:
+            return [line for line in file if part in line.split()[1]]
+
+    @unittest.skipIf(ORACLE, "Docker's engine waits for its plugins")
+    def test_the_daemon_ends_though_a_plugin_hangs(self):
+        self.volume()
+        running = [self.create(binds=("data:/v", "data:/w"), config={"StopSignal": "SIGKILL"}) for _ in range(2)]
+        for container in running:
+            self.call("POST", "/containers/%s/start" % container)
+        stuck = self.create(binds=("other:/o",), VolumeDriver=self.driver)
+        self.plugin.held = {"VolumeDriver.Mount", "VolumeDriver.Unmount"}
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            start = pool.submit(self.status, "POST", "/containers/%s/start" % stuck)
+            self.assertTrue(self.plugin.arrived.wait(20))
+            self.plugin.arrived.clear()
+            stop = pool.submit(self.status, "POST", "/containers/%s/stop?t=0" % running[0])
+            self.assertTrue(self.plugin.arrived.wait(20))
+            # Everybody else goes on.
+            self.assertEqual(self.run_to_end("/bin/true", binds=())[1], 0)
+            self.assertEqual(self.call("GET", "/containers/%s/json" % stuck)["State"]["Status"], "created")
+            self.assertEqual(len(self.call("GET", "/containers/json")), 2)
+            begin = time.monotonic()
+            self.assertEqual(self.daemon.stop(), 0)
+            took = time.monotonic() - begin
+            self.assertEqual(start.result()[0], 500)
+            self.assertEqual(stop.result()[0], 204)
+        # One second for what hangs, for all of it together, and none for containers: they are killed at once.
+        self.assertLess(took, 4 * PATIENCE)
+        self.plugin.held = set()
+        self.plugin.release.set()
+        self.daemon.start()
+        states = [self.call("GET", "/containers/%s/json" % container)["State"]["Status"] for container in running]
+        self.assertEqual(states, ["exited", "exited"])
 
     # -- plugins that are not there, or do not answer ----------------------
     def test_no_such_plugin(self):

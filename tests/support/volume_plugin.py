@@ -3,6 +3,7 @@ import http.server
 import json
 import os
 import socketserver
+import sys
 import threading
 
 
@@ -65,6 +66,10 @@ class Plugin:
 
         class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             daemon_threads = True
+
+            def handle_error(self, *_):
+                if not isinstance(sys.exc_info()[1], ConnectionError):  # who asked did not wait
+                    super().handle_error(*_)
 
         self.server = Server(self.path, Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})

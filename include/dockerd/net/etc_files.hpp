@@ -23,6 +23,12 @@ struct HostsFile {
 /// Source: moby libnetwork/etchosts, Build and BuildNoIPv6; sandbox_dns_unix.go, makeHostsRecs.
 std::string hosts_text(const HostsFile& file);
 
+/// `text` with a line for each address of `own`, and without just these lines: what else stands
+/// there is its users'.
+/// Source: moby libnetwork/etchosts, Add and Delete.
+std::string add_hosts(std::string_view text, const HostsFile& own);
+std::string remove_hosts(std::string_view text, const HostsFile& own);
+
 /// One line of it.
 std::string hosts_line(const IpAddress& address, std::string_view names);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <dockerd/model/container.hpp>
+#include <dockerd/model/namespace_mode.hpp>
 #include <dockerd/runtime/sysinfo.hpp>
 
 namespace dockerd::runtime {
@@ -44,7 +45,6 @@ struct HostConfigDefaults {
 void adapt_host_config(model::HostConfig& host, const SysInfo& sysinfo,
                        const HostConfigDefaults& defaults);
 
-/// "container:<id>" modes: the id, or empty. Source: moby api/types/container/hostconfig.go.
-std::string_view joined_container(std::string_view mode);
+using model::joined_container;
 
 }  // namespace dockerd::runtime

@@ -2,10 +2,12 @@
 
 #include <string_view>
 
+#include <dockerd/model/namespace_mode.hpp>
+
 /// The forms of HostConfig.NetworkMode. Source: moby api/types/container, NetworkMode.
 namespace dockerd::api::codec {
 
-inline bool is_container_mode(std::string_view mode) { return mode.starts_with("container:"); }
+using model::is_container_mode;
 
 /// A network by name or id, none of the built-in ones.
 inline bool is_user_defined(std::string_view mode) {

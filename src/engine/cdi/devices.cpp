@@ -41,21 +41,51 @@ std::string read_file(const std::string& path) {
     }
 }
 
+/// The specifications in a folder, sorted; none in one that is not there.
+std::vector<std::string> files_in(const std::string& folder) {
+    std::vector<std::string> paths;
+    std::error_code error;
+    for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+        const std::string extension = at->path().extension();
+        std::error_code ignored;  // what vanished is no folder
+        if (fs::is_directory(at->symlink_status(ignored))) continue;
+        if (extension == ".json" || extension == ".yaml") paths.push_back(at->path());
+    }
+    std::ranges::sort(paths);
+    return paths;
+}
+
+/// What another file, or another content, would make different.
+std::string mark_of(const std::string& path) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) return fmt::format("{}\n{}\n", path, errno);
+    return fmt::format("{}\n{} {} {} {}.{} {}.{}\n", path, info.st_dev, info.st_ino, info.st_size,
+                       info.st_mtim.tv_sec, info.st_mtim.tv_nsec, info.st_ctim.tv_sec,
+                       info.st_ctim.tv_nsec);
+}
+
 }  // namespace
+
+DevicesPtr Registry::current() {
+    if (folders_.empty()) {
+        base::fail(base::ErrorKind::internal, "no CDI specification directories specified");
+    }
+    const base::Lock lock(mutex_);
+    std::string seen;
+    for (const auto& folder : folders_) {
+        for (const auto& path : files_in(folder)) seen += mark_of(path);
+    }
+    // Looked at before they are read: what changes in between is read once more.
+    if (!devices_ || seen != seen_) {
+        devices_ = std::make_shared<const Devices>(folders_);
+        seen_ = std::move(seen);
+    }
+    return devices_;
+}
 
 Devices::Devices(const std::vector<std::string>& folders) {
     for (std::size_t i = 0; i < folders.size(); ++i) {
-        std::vector<std::string> paths;
-        std::error_code error;
-        for (fs::directory_iterator at(folders[i], error), end; !error && at != end;
-             at.increment(error)) {
-            const std::string extension = at->path().extension();
-            std::error_code ignored;  // what vanished is no folder
-            if (fs::is_directory(at->symlink_status(ignored))) continue;
-            if (extension == ".json" || extension == ".yaml") paths.push_back(at->path());
-        }
-        std::ranges::sort(paths);
-        for (const auto& path : paths) {
+        for (const auto& path : files_in(folders[i])) {
             try {
                 read(path, i);
             } catch (const base::Error& problem) {

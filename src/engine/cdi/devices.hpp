@@ -1,8 +1,11 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include <dockerd/base/mutex.hpp>
 
 #include "cdi/spec.hpp"
 
@@ -37,6 +40,26 @@ private:
     std::map<std::string, Found> devices_;
     std::map<std::string, std::size_t> conflicts_;  ///< name to folder
     std::vector<std::string> warnings_;
+};
+using DevicesPtr = std::shared_ptr<const Devices>;
+
+/// The specifications of the daemon's folders, read again only when a file or a folder has changed.
+/// Thread: any.
+class Registry {
+public:
+    explicit Registry(std::vector<std::string> folders) : folders_(std::move(folders)) {}
+
+    [[nodiscard]] const std::vector<std::string>& folders() const { return folders_; }
+    /// What the files say now.
+    /// Throws: internal, "no CDI specification directories specified".
+    DevicesPtr current();
+
+private:
+    const std::vector<std::string> folders_;
+    base::Mutex mutex_;
+    /// What tells the files' states apart: of every folder and file its name, number, size, times.
+    std::string seen_ DOCKERD_GUARDED_BY(mutex_);
+    DevicesPtr devices_ DOCKERD_GUARDED_BY(mutex_);
 };
 
 }  // namespace dockerd::engine::cdi

@@ -15,7 +15,8 @@ namespace dockerd::engine::cdi {
 namespace {
 
 constexpr int deepest = 64;
-constexpr std::size_t most_nodes = 100'000;
+/// Of all nodes together, counted wherever an alias repeats them, with what they take in memory.
+constexpr std::size_t most_bytes = 32UL << 20U;
 
 [[noreturn]] void bad(const std::string& text) {
     base::fail(base::ErrorKind::internal, "yaml: " + text);
@@ -101,15 +102,17 @@ private:
                 if (found == anchors_.end()) {
                     bad("unknown anchor '" + text_of(raw.data.alias.anchor) + "' referenced");
                 }
-                count(found->second.second);
-                return found->second.first;
+                count(size_of(found->second));
+                return found->second;
             }
             default:
                 return std::nullopt;
         }
-        const std::size_t before = nodes_;
-        count(1);
-        if (!anchor.empty()) anchors_[anchor] = {node, nodes_ - before + size_of(node)};
+        count(sizeof node + node.text.size());
+        if (!anchor.empty()) {
+            count(size_of(node));  // a copy, which each level of nested anchors has of its own
+            anchors_[anchor] = node;
+        }
         return node;
     }
 
@@ -119,25 +122,28 @@ private:
             const auto same = std::ranges::find(
                 node.fields, key->text, &std::pair<std::string, YamlNode>::first);
             if (same != node.fields.end()) bad("key \"" + key->text + "\" already set in map");
+            count(sizeof key->text + key->text.size());
             auto field = value(depth + 1);
             node.fields.emplace_back(std::move(key->text), field ? std::move(*field) : YamlNode());
         }
     }
 
     static std::size_t size_of(const YamlNode& node) {
-        std::size_t size = 1;
+        std::size_t size = sizeof node + node.text.size();
         for (const auto& item : node.items) size += size_of(item);
-        for (const auto& [key, field] : node.fields) size += size_of(field);
+        for (const auto& [key, field] : node.fields) {
+            size += sizeof key + key.size() + size_of(field);
+        }
         return size;
     }
     void count(std::size_t more) {
-        nodes_ += more;
-        if (nodes_ > most_nodes) bad("document contains excessive aliasing");
+        bytes_ += more;
+        if (bytes_ > most_bytes) bad("document contains excessive aliasing");
     }
 
     yaml_parser_t parser_{};
-    std::map<std::string, std::pair<YamlNode, std::size_t>> anchors_;
-    std::size_t nodes_ = 0;
+    std::map<std::string, YamlNode> anchors_;
+    std::size_t bytes_ = 0;
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ void check_compatible(const Container& container, const net::NetworkRecord& netw
     };
     const auto& record = container.record;
     // Differs from Docker: also while the container does not run; there it then cannot start.
-    if (record.host_config.network_mode.starts_with("container:")) refuse_shared();
+    if (model::is_container_mode(record.host_config.network_mode)) refuse_shared();
     if (record.host_config.network_mode != "host" && network.driver == "host") {
         base::fail(ErrorKind::invalid_argument,
                    "cannot connect container to host network - container must be created in host "
@@ -107,10 +107,12 @@ void Containers::connect_network(const net::NetworkRecord& network,
             throw;
         }
         info.fill(endpoint.settings);
+        edit_own_hosts(record, endpoint.settings, /*add=*/true);
         record.network.networks[network.name] = std::move(endpoint);
         show_ports(*container);
         save_network_state(*container);
-        write_etc_files(*container, /*anew=*/false);
+        tell_parents_address(record);
+        rewrite_resolv_conf(record);
         log_network_event(record, "connect", network.id, network.name, network.driver);
     } else {
         record.network.networks[network.name] = std::move(endpoint);
@@ -150,6 +152,7 @@ void Containers::disconnect_network(const net::NetworkRecord& network,
         if (std::ranges::find(joined, network.id, &net::EndpointInfo::network_id) != joined.end()) {
             parts_.networks.leave(*container->sandbox, network.id, wanted_ports(record));
         }
+        edit_own_hosts(record, endpoint.mapped().settings, /*add=*/false);
         show_ports(*container);
         save_network_state(*container);
         log_network_event(record, "disconnect", network.id, network.name, network.driver);

@@ -14,6 +14,7 @@
 #include <dockerd/base/worker_pool.hpp>
 #include <dockerd/engine/containers.hpp>
 #include <dockerd/model/container.hpp>
+#include <dockerd/model/namespace_mode.hpp>
 #include <dockerd/net/etc_files.hpp>
 #include <dockerd/net/networks.hpp>
 #include <dockerd/runtime/cgroup.hpp>
@@ -24,6 +25,7 @@
 #include <dockerd/store/images.hpp>
 #include <dockerd/store/layers.hpp>
 
+#include "cdi/devices.hpp"
 #include "events/events.hpp"
 #include "index.hpp"
 #include "link_index.hpp"
@@ -42,7 +44,7 @@ struct ContainersOptions {
     std::string exec_root;
     std::string cgroup_parent;
     bool live_restore = false;
-    std::vector<std::string> cdi_spec_dirs;  ///< empty: no CDI
+    std::shared_ptr<cdi::Registry> cdi;  ///< null where it is switched off
     std::chrono::seconds shutdown_timeout{15};
     std::string log_driver = "json-file";
     model::StringMap log_options;
@@ -187,7 +189,13 @@ private:
     base::WallTime start_steps(const ContainerRef& container);
     void connect_networks(const ContainerRef& container);
     static void show_ports(Container& container);
-    void write_etc_files(Container& container, bool anew);
+    void write_etc_files(Container& container);
+    void rewrite_resolv_conf(const store::ContainerRecord& record);
+    // hosts_file.cpp
+    using HostsChange = std::function<std::string(const std::string& text)>;
+    void edit_hosts(const std::string& id, const HostsChange& change);
+    void edit_own_hosts(const store::ContainerRecord& record,
+                        const model::EndpointSettings& endpoint, bool add);
     // resolv_conf.cpp
     void write_resolv_conf(const store::ContainerRecord& record, const base::Fd& folder,
                            store::Batch& batch, bool anew) const;
@@ -334,6 +342,7 @@ private:
     base::WorkerPool lifecycle_;
     /// Health checks; a container that is held up must not hold up the ends of others.
     base::WorkerPool probes_;
+    std::unique_ptr<base::WorkerPool> stops_;  ///< of the shutdown
 };
 
 }  // namespace dockerd::engine

@@ -60,7 +60,7 @@ std::string network_name(const net::Networks& networks, const std::string& refer
 void set_networks(store::ContainerRecord& record, const net::Networks& networks,
                   const std::optional<model::NetworkingConfig>& networking) {
     const std::string& mode = record.host_config.network_mode;
-    if (mode.starts_with("container:") || record.config.network_disabled) return;
+    if (model::is_container_mode(mode) || record.config.network_disabled) return;
     if (networking && !networking->endpoints_config.empty()) {
         for (const auto& [name, settings] : networking->endpoints_config) {
             auto& endpoint = record.network.networks[network_name(networks, name)];
@@ -161,9 +161,10 @@ void Containers::check_shared_namespaces(const model::HostConfig& host) const {
     });
     if (labelled || host.privileged || host.ipc_mode == "host" || host.pid_mode == "host") return;
     for (const std::string& mode : {host.ipc_mode, host.pid_mode}) {
-        if (!mode.starts_with("container:") || mode.size() == 10) continue;
+        const auto other = model::joined_container(mode);
+        if (other.empty()) continue;
         try {
-            (void)index_.get(mode.substr(10));
+            (void)index_.get(other);
         } catch (const Error& error) {
             throw Error(ErrorKind::invalid_argument, error.what());
         }
@@ -173,11 +174,11 @@ void Containers::check_shared_namespaces(const model::HostConfig& host) const {
 /// Whose namespaces a container shares is kept by id: names may move on.
 // Source: moby daemon/daemon_unix.go, adaptSharedNamespaceContainer.
 void Containers::name_shared_by_id(model::HostConfig& host) const {
-    constexpr std::string_view prefix = "container:";
     for (std::string* mode : {&host.pid_mode, &host.ipc_mode, &host.network_mode}) {
-        if (!mode->starts_with(prefix)) continue;
+        if (!model::is_container_mode(*mode)) continue;
         try {
-            *mode = std::string(prefix) + index_.get(mode->substr(prefix.size()))->id;
+            const auto other = index_.get(model::joined_container(*mode));
+            *mode = std::string(model::container_mode) + other->id;
         } catch (const Error&) {
             // Refused where the mode is used, in the words for that.
         }

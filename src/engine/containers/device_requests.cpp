@@ -148,10 +148,10 @@ bool is_for_cdi(const model::DeviceRequest& request) {
 }  // namespace
 
 InjectedDevices inject_devices(const model::List<model::DeviceRequest>& requests,
-                               const std::vector<std::string>& cdi_folders) {
+                               cdi::Registry* registry) {
     InjectedDevices out;
     for (const auto& request : requests) {
-        if (cdi_folders.empty() || !is_for_cdi(request)) refuse(request);
+        if (registry == nullptr || !is_for_cdi(request)) refuse(request);
         if (request.count != 0) {
             fail("unexpected count in CDI device request");
         }
@@ -160,7 +160,7 @@ InjectedDevices inject_devices(const model::List<model::DeviceRequest>& requests
         }
         if (request.device_ids.empty()) continue;
         base::in_context("CDI device injection failed", [&] {
-            apply(cdi::Devices(cdi_folders).edits(request.device_ids), out);
+            apply(registry->current()->edits(request.device_ids), out);
         });
     }
     return out;

@@ -7,6 +7,10 @@
 #include <dockerd/runtime/host_facts.hpp>
 #include <dockerd/runtime/plan_container.hpp>
 
+namespace dockerd::engine::cdi {
+class Registry;
+}
+
 namespace dockerd::engine {
 
 /// What device requests add to a container.
@@ -17,14 +21,13 @@ struct InjectedDevices {
     std::vector<std::string> groups;
 };
 
-/// Resolves device requests. The only driver there is is "cdi", for as long as `cdi_folders` names
-/// any.
+/// Resolves device requests. The only driver there is is "cdi", if there is a registry.
 ///
 /// Throws: internal, `could not select device driver "" with capabilities: [[gpu]]`,
 /// "unexpected count in CDI device request", "CDI device injection failed: ...".
 /// Source: moby daemon/devices.go, handleDevice; daemon/cdi.go, injectCDIDevices.
 InjectedDevices inject_devices(const model::List<model::DeviceRequest>& requests,
-                               const std::vector<std::string>& cdi_folders);
+                               cdi::Registry* registry);
 
 /// Adds --device mappings and, for a privileged container, the host's devices; what is there already
 /// wins. The rules are complete then.

@@ -18,8 +18,9 @@ using base::Error;
 // Source: moby daemon/health.go, cmdProbe.run: the time a start may take is not the probe's.
 constexpr std::chrono::seconds start_patience{30};
 
-/// How long after the monitor has told of the start, 100 ms after it, a probe's output is looked at
-/// first: a pipe holds what any prints until then.
+/// When the monitor tells of a start, for most probes have ended by then.
+constexpr std::chrono::milliseconds told_after{100};
+/// How long after that a probe's output is looked at first: a pipe holds what any prints until then.
 constexpr std::chrono::milliseconds output_delay{100};
 
 /// Marks the execs of health checks for a later daemon, which has to end them.
@@ -166,9 +167,14 @@ void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& 
             [this, container, exec] { fail_probe(container, exec, start_timeout(*exec)); });
         return;
     }
-    exec->probe->timer = timers_.after(start_patience, [this, container, exec] {
-        probes_.post(
-            [this, container, exec] { fail_probe(container, exec, start_timeout(*exec)); });
+    // Of a probe with less time than that nobody tells that it has started: its start counts, too.
+    const bool brief = exec->probe->timeout < told_after;
+    const auto patience = brief ? exec->probe->timeout : std::chrono::nanoseconds(start_patience);
+    exec->probe->timer = timers_.after(patience, [this, container, exec, brief] {
+        probes_.post([this, container, exec, brief] {
+            if (brief) return time_out_probe(container, exec);
+            fail_probe(container, exec, start_timeout(*exec));
+        });
     });
     try {
         auto plan = plan_exec(*container, *exec);
@@ -208,9 +214,9 @@ void Containers::probe_started(const ContainerRef& container, const std::shared_
     exec->pid = started.pid;
     exec->changed.notify_all();
     // First a look whether it has ended soon, as most do; then the rest of its time.
-    const auto timeout = exec->probe->timeout;
-    const auto soon = std::min<std::chrono::nanoseconds>(timeout, output_delay);
-    exec->probe->timer = timers_.after(soon, [this, container, exec, rest = timeout - soon] {
+    const auto left = std::max(exec->probe->timeout - told_after, std::chrono::nanoseconds(0));
+    const auto soon = std::min<std::chrono::nanoseconds>(left, output_delay);
+    exec->probe->timer = timers_.after(soon, [this, container, exec, rest = left - soon] {
         watch_probe(container, exec, rest);
     });
 }

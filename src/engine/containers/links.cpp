@@ -1,12 +1,7 @@
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <fmt/format.h>
 
-#include <array>
-#include <optional>
-
 #include <dockerd/base/log.hpp>
+#include <dockerd/model/namespace_mode.hpp>
 #include <dockerd/net/network.hpp>
 
 #include "containers.hpp"
@@ -22,20 +17,6 @@ using base::ErrorKind;
 const model::EndpointSettings* on_bridge(const ContainerSnapshot& container) {
     const auto found = container.network.networks.find("bridge");
     return found == container.network.networks.end() ? nullptr : &found->second;
-}
-
-/// The container may have written into its hosts file: what is longer is not ours any more.
-constexpr std::size_t max_hosts = 1 << 20;
-
-/// The whole file, or nothing when it is longer than `max_hosts`.
-std::optional<std::string> read_hosts(int fd) {
-    std::string text;
-    std::array<char, 4096> buffer{};
-    for (ssize_t size = 0; (size = ::read(fd, buffer.data(), buffer.size())) > 0;) {
-        text.append(buffer.data(), static_cast<std::size_t>(size));
-        if (text.size() > max_hosts) return std::nullopt;
-    }
-    return text;
 }
 
 }  // namespace
@@ -60,9 +41,8 @@ ContainerRef Containers::linked_container(std::string name) const {
                        "conflicting options: host type networking can't be used with links. This "
                        "would result in undefined behavior");
         }
-        constexpr std::string_view prefix = "container:";
-        if (!mode.starts_with(prefix)) return child;
-        name = mode.substr(prefix.size());
+        if (!model::is_container_mode(mode)) return child;
+        name = model::joined_container(mode);
     }
     base::fail(ErrorKind::invalid_argument,
                fmt::format("could not get container for {}: too many shared networks", name));
@@ -210,24 +190,9 @@ void Containers::tell_parents_address(const store::ContainerRecord& record) {
     for (const auto& link : links_.parents(record.id)) {
         const auto parent = index_.find_id(link.parent);
         if (!parent || !parent->snapshot()->state.running || address.empty()) continue;
-        const base::Fd folder = parts_.files.directory(link.parent);
-        // In place: the file is mounted in the container.
-        const base::Fd file{
-            ::openat(folder.get(), "hosts", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
-        if (!file) continue;
-        const auto old = read_hosts(file.get());
-        if (!old) {
-            base::log::warn("hosts of container {} are too long to be kept up to date", link.parent);
-            continue;
-        }
-        const std::string text =
-            replace_address(*old, link.name.substr(link.name.rfind('/') + 1), address);
-        if (text == *old) continue;
-        if (::pwrite(file.get(), text.data(), text.size(), 0) !=
-                static_cast<ssize_t>(text.size()) ||
-            ::ftruncate(file.get(), static_cast<off_t>(text.size())) != 0) {
-            base::log::warn("hosts of container {} keep an old address", link.parent);
-        }
+        edit_hosts(link.parent, [&](const std::string& text) {
+            return replace_address(text, link.name.substr(link.name.rfind('/') + 1), address);
+        });
     }
 }
 

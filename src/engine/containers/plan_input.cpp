@@ -43,16 +43,12 @@ std::string container_hosts_text(const store::ContainerRecord& record,
     return net::hosts_text(file);
 }
 
-// Source: moby libnetwork/sandbox_dns_unix.go, buildHostsFile: the host's own file is the base.
+// Source: moby libnetwork/sandbox_dns_unix.go, buildHostsFile: the host's own file, unless names are
+// given, which must not be hidden by it.
 std::string host_hosts_text(const store::ContainerRecord& record,
                             const std::vector<net::IpAddress>& gateways) {
-    std::string text = read_host_file("/etc/hosts").value_or("");
-    if (!text.empty() && text.back() != '\n') text += '\n';
-    for (const auto& [name, address] :
-         net::parse_extra_hosts(record.host_config.extra_hosts, gateways)) {
-        text += net::hosts_line(address, name);
-    }
-    return text;
+    if (!record.host_config.extra_hosts.empty()) return container_hosts_text(record, gateways, {});
+    return read_host_file("/etc/hosts").value_or("");
 }
 
 // Source: moby daemon/network.go, buildJoinOptions.

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
 #include <fmt/format.h>
@@ -10,6 +9,7 @@
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/net/network.hpp>
+#include <dockerd/sys/small_file.hpp>
 
 #include "containers.hpp"
 #include "plan_input.hpp"
@@ -22,23 +22,10 @@ constexpr const char* file_name = "resolv.conf";
 /// The digest of the last text that may be replaced. Source: moby libnetwork/sandbox_dns_unix.go.
 constexpr const char* hash_name = "resolv.conf.hash";
 
-/// The whole file; nullopt when it cannot be read or is longer than such files are.
-std::optional<std::string> read_small(const base::Fd& file) {
-    constexpr std::size_t limit = 1U << 20U;
-    std::string out;
-    std::array<char, 4096> buffer{};
-    while (file && out.size() <= limit) {
-        const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
-        if (got < 0) break;
-        if (got == 0) return out;
-        out.append(buffer.data(), static_cast<std::size_t>(got));
-    }
-    return std::nullopt;
-}
-
 std::optional<std::string> read_in(const base::Fd& folder, const char* name) {
-    return read_small(base::Fd{
-        ::openat(folder.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)});
+    const base::Fd file{
+        ::openat(folder.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+    return sys::read_small(file.get());
 }
 
 /// Source: moby libnetwork/internal/resolvconf, UserModified.
@@ -63,7 +50,8 @@ net::DnsOverrides dns_overrides(const store::ContainerRecord& record,
 }  // namespace
 
 std::optional<std::string> read_host_file(const std::string& path) {
-    return read_small(base::Fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)});
+    const base::Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    return sys::read_small(file.get());
 }
 
 net::ResolverKind resolver_kind(const store::ContainerRecord& record) {

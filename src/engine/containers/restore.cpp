@@ -168,6 +168,7 @@ void Containers::restore() {
         const auto container = index_.find_id(owner_of(layer));
         return container && container->snapshot()->state.running;
     });
+    parts_.volumes.give_back_lost_mounts();
     // Whoever reaches the daemon finds its containers running.
     if (!for_each_parallel(lifecycle_, all,
                            [this](const ContainerRef& c) { apply_policy_at_start(c); },
@@ -252,12 +253,14 @@ void Containers::readopt_resources(Container& container, bool lives) {
     }
     const bool shares = record.host_config.ipc_mode == "shareable" && !record.shm_path.empty();
     container.shm_mounted = shares;
+    // What an ended container had is unmounted when all containers are known: its volumes by
+    // Volumes::give_back_lost_mounts(), its layers by Layers::clean_mounts().
     if (!lives) return;
     (void)parts_.layers.mount_rw(container.id);
     container.rootfs_mounted = true;
     for (const auto& [destination, point] : record.mount_points) {
         if (point.type == "volume") {
-            parts_.volumes.restore_mount(point.name);
+            parts_.volumes.restore_mount(point.name, point.driver, point.id);
             container.held_mounts.push_back(
                 {HeldMount::Kind::volume, point.name, point.driver, point.id});
         } else if (point.type == "image" && parts_.layers.has_rw(point.id)) {

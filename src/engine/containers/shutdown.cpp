@@ -15,6 +15,8 @@ using std::chrono::seconds;
 // Source: moby daemon/daemon.go, shutdownTimeout, and container/container_unix.go.
 constexpr std::int64_t grace = 5;
 constexpr std::int64_t default_stop_timeout = 10;
+/// For what is done to a container that lives on, which takes no time unless somebody holds it.
+constexpr std::optional<seconds> live_on_patience{1};
 
 /// Stops that run, and whether all are done.
 struct Pending {
@@ -46,22 +48,22 @@ void Containers::shutdown() {
         timeouts.push_back(snapshot->config->stop_timeout.value_or(default_stop_timeout));
         if (snapshot->state.running) running.push_back(container);
     }
-    if (live_restore_) {
-        for (const auto& container : running) {
-            const base::Lock lock(container->operation);
-            end_health(*container);
-        }
-        return;
-    }
     if (running.empty()) return;
+    const bool live_on = live_restore_;
     const auto pending = std::make_shared<Pending>();
     pending->left = running.size();
     // A thread each: all are told to stop at once, and the ends need the other pool.
-    base::WorkerPool pool({.name = "shutdown", .max_threads = running.size()});
+    stops_ = std::make_unique<base::WorkerPool>(
+        base::WorkerPool::Options{.name = "shutdown", .max_threads = running.size()});
     for (const auto& container : running) {
-        pool.post([this, container, pending] {
+        stops_->post([this, container, pending, live_on] {
             try {
-                (void)stop_container(container, {});
+                if (live_on) {
+                    const base::Lock lock(container->operation);
+                    end_health(*container);
+                } else {
+                    (void)stop_container(container, {});
+                }
             } catch (const std::exception& error) {
                 base::log::error("Failed to stop container {} with error: {}", container->id,
                                  error.what());
@@ -70,7 +72,8 @@ void Containers::shutdown() {
             if (--pending->left == 0) pending->changed.notify_all();
         });
     }
-    const auto patience = shutdown_patience(options_.shutdown_timeout, timeouts);
+    const auto patience =
+        live_on ? live_on_patience : shutdown_patience(options_.shutdown_timeout, timeouts);
     std::unique_lock lock(pending->mutex);
     const auto done = [&] { return pending->left == 0; };
     if (!patience) {

@@ -110,7 +110,7 @@ base::WallTime Containers::start_steps(const ContainerRef& container) {
     auto& record = container->record;
     PlanSources sources;
     sources.devices =
-        inject_devices(record.host_config.resources.device_requests, options_.cdi_spec_dirs);
+        inject_devices(record.host_config.resources.device_requests, options_.cdi.get());
     auto mounted = parts_.layers.mount_rw(container->id);
     container->rootfs_mounted = true;
     sources.rootfs_path = mounted.path;
@@ -119,7 +119,7 @@ base::WallTime Containers::start_steps(const ContainerRef& container) {
     connect_networks(container);
     // Before the start: a daemon that is killed from here on finds the network again.
     save_network_state(*container);
-    write_etc_files(*container, /*anew=*/true);
+    write_etc_files(*container);
     mount_sources(*container, container->held_mounts);
 
     add_host_devices(record.host_config, sources.devices.devices);
@@ -155,7 +155,7 @@ base::WallTime Containers::start_steps(const ContainerRef& container) {
 void Containers::connect_networks(const ContainerRef& container) {
     auto& record = container->record;
     const std::string& mode = record.host_config.network_mode;
-    if (mode.starts_with("container:")) return;
+    if (model::is_container_mode(mode)) return;
     container->sandbox =
         mode == "host" ? parts_.networks.open_host_sandbox() : parts_.networks.open_sandbox();
     auto& sandbox = *container->sandbox;
@@ -201,9 +201,9 @@ void Containers::show_ports(Container& container) {
     record.network.ports.given = true;
 }
 
-void Containers::write_etc_files(Container& container, bool anew) {
+void Containers::write_etc_files(Container& container) {
     auto& record = container.record;
-    if (record.host_config.network_mode.starts_with("container:")) {
+    if (model::is_container_mode(record.host_config.network_mode)) {
         const auto other = networked_donor(record);
         record.hostname_path = other->hostname_path;
         record.hosts_path = other->hosts_path;
@@ -224,7 +224,14 @@ void Containers::write_etc_files(Container& container, bool anew) {
                                  : container_hosts_text(record, parts_.networks.host_gateways(),
                                                         linked_hosts(record)),
                     0644);
-    write_resolv_conf(record, fd, batch, anew);
+    write_resolv_conf(record, fd, batch, /*anew=*/true);
+}
+
+/// After a change of networks; unless the container's users have changed it.
+void Containers::rewrite_resolv_conf(const store::ContainerRecord& record) {
+    const base::Fd fd = parts_.files.directory(record.id);
+    store::Batch batch;  // never committed, as above
+    write_resolv_conf(record, fd, batch, /*anew=*/false);
 }
 
 void Containers::mark_running(const ContainerRef& container, base::WallTime started_at) {

@@ -18,6 +18,7 @@
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/store/durable.hpp>
+#include <dockerd/sys/small_file.hpp>
 
 namespace dockerd::engine {
 
@@ -26,15 +27,7 @@ namespace {
 /// The file's bytes; empty when it cannot be read.
 std::string read_small_file(const std::string& path) {
     const base::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    std::string text;
-    std::array<char, 4096> buffer;
-    while (file) {
-        const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) break;
-        text.append(buffer.data(), static_cast<std::size_t>(got));
-    }
-    return text;
+    return sys::read_small(file.get()).value_or("");
 }
 
 /// Random, version 4. Source: RFC 4122, 4.4.

@@ -118,7 +118,7 @@ SystemInfo System::fixed_part() const {
     info.init_binary = options_.init_binary;
     info.security_options = security_options();
     info.warnings = warnings();
-    info.cdi_spec_dirs = options_.cdi_spec_dirs;
+    if (options_.cdi) info.cdi_spec_dirs = options_.cdi->folders();
     info.default_address_pools = options_.default_address_pools;
     info.firewall_driver = options_.firewall_driver;
     return info;
@@ -208,6 +208,18 @@ ContainerCounts System::count_containers() const {
     return counts;
 }
 
+// Source: moby daemon/cdi.go, listDevices and newCDIDeviceDriver.
+static void add_devices(cdi::Registry& registry, SystemInfo& info) {
+    try {
+        const auto devices = registry.current();
+        info.cdi_devices = devices->names();
+        info.warnings.insert(info.warnings.end(), devices->warnings().begin(),
+                             devices->warnings().end());
+    } catch (const base::Error& error) {
+        info.warnings.push_back(std::string("CDI cache initialization failed: ") + error.what());
+    }
+}
+
 SystemInfo System::info() {
     SystemInfo info;
     {
@@ -222,12 +234,7 @@ SystemInfo System::info() {
     info.images = static_cast<std::int64_t>(parts_.images.count());
     info.driver_status = parts_.layers.status();
     info.volume_plugins = parts_.volumes.drivers();
-    if (!info.cdi_spec_dirs.empty()) {
-        const cdi::Devices devices(info.cdi_spec_dirs);
-        info.cdi_devices = devices.names();
-        info.warnings.insert(info.warnings.end(), devices.warnings().begin(),
-                             devices.warnings().end());
-    }
+    if (options_.cdi) add_devices(*options_.cdi, info);
     info.mem_total = total_memory();
     info.name = host_name();
     info.system_time = base::WallTime::now();

@@ -11,6 +11,8 @@
 #include <dockerd/runtime/sysinfo.hpp>
 #include <dockerd/store/layers.hpp>
 
+#include "cdi/devices.hpp"
+
 namespace dockerd::engine {
 
 class Events;
@@ -43,7 +45,7 @@ struct SystemOptions {
     std::vector<std::string> labels;
     std::vector<std::string> insecure_registries;  ///< hosts and CIDRs as given
     std::vector<std::string> registry_mirrors;
-    std::vector<std::string> cdi_spec_dirs;
+    std::shared_ptr<cdi::Registry> cdi;  ///< null where it is switched off
     std::vector<std::string> log_drivers = {"json-file", "local"};
     std::vector<std::string> network_drivers = {"bridge", "host", "ipvlan", "macvlan", "null"};
     std::vector<std::pair<std::string, int>> default_address_pools;

@@ -6,7 +6,9 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/thread.hpp>
 
+#include "volumes/options.hpp"
 #include "volumes/volumes.hpp"
 
 namespace dockerd::engine {
@@ -168,15 +170,85 @@ void Volumes::remove_by_plugin(const store::VolumeRecord& record, bool force) {
 
 std::string Volumes::mount_by_plugin(const store::VolumeRecord& record, const std::string& id) {
     (void)inspect_by_plugin(record);
-    auto path = drivers_.get(record.driver)->mount(record.name, id);
+    const auto driver = drivers_.get(record.driver);
+    const PluginMount mount{record.driver, record.name, id};
+    // The same mount of an earlier run: given back after the new one, it would take that away.
+    plugin_mounts_.give_back(id, [this](const PluginMount& lost) { return unmount_lost(lost); });
+    plugin_mounts_.add(mount);
+    std::string path;
+    try {
+        path = driver->mount(record.name, id);
+    } catch (const plugins::Unreachable& error) {
+        if (error.asked()) {
+            plugin_mounts_.lose(mount);
+        } else {
+            plugin_mounts_.forget(mount);
+        }
+        throw;
+    } catch (...) {
+        plugin_mounts_.forget(mount);
+        throw;
+    }
     if (path.starts_with('/')) return path;
     try {
-        drivers_.get(record.driver)->unmount(record.name, id);
+        unmount_by_plugin(mount);
     } catch (const base::Error& error) {
         base::log::warn("volume {}: {}, ignoring", record.name, error.what());
     }
     base::fail(ErrorKind::internal,
                fmt::format("volume driver {} names no mount point", record.driver));
+}
+
+/// What the plugin cannot be asked now stays to be given back later.
+void Volumes::unmount_by_plugin(const PluginMount& mount) {
+    VolumeDriverPtr driver;
+    try {
+        driver = drivers_.get(mount.driver);
+        driver->unmount(mount.volume, mount.id);
+    } catch (const plugins::Unreachable& error) {
+        // One that has the request and does not answer is not told twice.
+        if (error.asked()) {
+            plugin_mounts_.forget(mount);
+        } else {
+            plugin_mounts_.lose(mount);
+        }
+        throw;
+    } catch (const base::Error&) {
+        if (driver) {
+            plugin_mounts_.forget(mount);
+        } else {
+            plugin_mounts_.lose(mount);
+        }
+        throw;
+    }
+    plugin_mounts_.forget(mount);
+}
+
+bool Volumes::unmount_lost(const PluginMount& mount) {
+    VolumeDriverPtr driver;
+    try {
+        driver = drivers_.get(mount.driver);
+        driver->unmount(mount.volume, mount.id);
+    } catch (const plugins::Unreachable& error) {
+        base::log::warn("volume {} stays mounted: {}", mount.volume, error.what());
+        return error.asked();
+    } catch (const base::Error& error) {
+        base::log::warn("volume {}: unmount, ignoring: {}", mount.volume, error.what());
+        return driver != nullptr;
+    }
+    return true;
+}
+
+void Volumes::give_back_lost_mounts() {
+    std::vector<std::string> mounted;
+    for (const auto& record : store_.list()) {
+        if (is_local(record) && needs_mount(record.options)) mounted.push_back(record.name);
+    }
+    if (returner_.joinable() || (mounted.empty() && !plugin_mounts_.has_lost())) return;
+    returner_ = base::start_quiet_thread([this, mounted = std::move(mounted)] {
+        for (const auto& name : mounted) unmount_idle(name);
+        plugin_mounts_.give_back_all([this](const PluginMount& lost) { return unmount_lost(lost); });
+    });
 }
 
 /// Adds what the plugins have. What cannot be asked is shown as it was made here, with a warning.

@@ -36,10 +36,6 @@ Volume to_volume(const store::VolumeRecord& record) {
     return volume;
 }
 
-bool is_local(const store::VolumeRecord& record) {
-    return record.driver.empty() || record.driver == local_driver;
-}
-
 bool passes_labels(const model::Filters& filters, const model::StringMap& labels) {
     return filters.match_labels("label", labels) &&
            !(filters.contains("label!") && filters.match_labels("label!", labels));
@@ -102,11 +98,13 @@ private:
     std::string name_;
 };
 
-Volumes::Volumes(store::VolumesDb& store, Events& events, plugins::Options plugins)
+Volumes::Volumes(store::VolumesDb& store, Events& events, const std::string& mounts_file,
+                 plugins::Options plugins)
     : store_(store),
       events_(events),
       state_(std::make_unique<State>()),
-      drivers_(std::move(plugins)) {
+      drivers_(std::move(plugins)),
+      plugin_mounts_(mounts_file) {
     if (!std::ranges::all_of(store_.list(), is_local)) {
         finder_ = std::thread([this] { find_drivers(); });
     }
@@ -115,6 +113,7 @@ Volumes::Volumes(store::VolumesDb& store, Events& events, plugins::Options plugi
 Volumes::~Volumes() {
     stop();
     if (finder_.joinable()) finder_.join();
+    if (returner_.joinable()) returner_.join();
 }
 
 std::vector<std::string> Volumes::holders(const std::string& name) const {
@@ -327,7 +326,7 @@ std::string Volumes::mount_local(const store::VolumeRecord& record) {
 
 void Volumes::unmount(const std::string& name, const std::string& driver, const std::string& id) {
     if (driver.empty() || driver == local_driver) return unmount_local(name);
-    drivers_.get(driver)->unmount(name, id);
+    unmount_by_plugin({driver, name, id});
 }
 
 void Volumes::unmount_local(const std::string& name) {
@@ -338,6 +337,11 @@ void Volumes::unmount_local(const std::string& name) {
         if (found == state_->mounts.end() || --found->second > 0) return;
         state_->mounts.erase(found);
     }
+    detach_local(name);
+}
+
+/// Pre: the caller works on the name exclusively.
+void Volumes::detach_local(const std::string& name) {
     const auto record = store_.find(name);
     if (!record || !is_mount_point(record->mountpoint)) return;
     if (::umount2(record->mountpoint.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
@@ -345,7 +349,23 @@ void Volumes::unmount_local(const std::string& name) {
     }
 }
 
-void Volumes::restore_mount(const std::string& name) {
+/// Takes down what an earlier daemon mounted for containers that are no more running.
+void Volumes::unmount_idle(const std::string& name) noexcept {
+    try {
+        const Exclusive mine(*state_, name);
+        {
+            const base::Lock lock(state_->mutex);
+            if (state_->mounts.contains(name)) return;
+        }
+        detach_local(name);
+    } catch (const std::exception& error) {
+        base::log::warn("volume {}: {}", name, error.what());
+    }
+}
+
+void Volumes::restore_mount(const std::string& name, const std::string& driver,
+                            const std::string& id) {
+    if (!driver.empty() && driver != local_driver) return plugin_mounts_.claim({driver, name, id});
     const auto record = store_.find(name);
     if (!record || !is_local(*record) || !needs_mount(record->options)) return;
     const base::Lock lock(state_->mutex);

@@ -16,11 +16,16 @@
 
 #include "events/events.hpp"
 #include "volumes/drivers.hpp"
+#include "volumes/plugin_mounts.hpp"
 
 namespace dockerd::engine {
 
 /// Marks a volume without a name of a user's. Source: moby volume/service/service.go.
 inline constexpr const char* anonymous_label = "com.docker.volume.anonymous";
+
+inline bool is_local(const store::VolumeRecord& record) {
+    return record.driver.empty() || record.driver == local_driver;
+}
 
 /// Volumes of the local driver, and of plugins.
 ///
@@ -31,7 +36,9 @@ inline constexpr const char* anonymous_label = "com.docker.volume.anonymous";
 /// Thread: any. Work on one volume never waits for another's disk, mount or plugin.
 class Volumes : public VolumeService {
 public:
-    Volumes(store::VolumesDb& store, Events& events, plugins::Options plugins = {});
+    /// `mounts_file` remembers what plugins have mounted; empty for a daemon that has no next one.
+    Volumes(store::VolumesDb& store, Events& events, const std::string& mounts_file = {},
+            plugins::Options plugins = {});
     ~Volumes() override;
 
     VolumeList list(const model::Filters& filters) override;
@@ -56,8 +63,11 @@ public:
     /// Throws: not_found; internal, "failed to mount local volume: ...", a plugin's words.
     std::string mount(const std::string& name, const std::string& driver, const std::string& id);
     void unmount(const std::string& name, const std::string& driver, const std::string& id);
-    /// Counts a mount that a container from before the daemon's start still uses.
-    void restore_mount(const std::string& name);
+    /// Counts a mount that a container from before the daemon's start has, and will unmount.
+    void restore_mount(const std::string& name, const std::string& driver, const std::string& id);
+    /// Unmounts, in its own time, what was mounted for earlier daemons and restore_mount() was not told
+    /// of.
+    void give_back_lost_mounts();
 
     /// Local volumes with size and number of holders, for `docker system df`. Those with options
     /// are left out: they may lie anywhere. Source: moby volume/service, LocalVolumesSize.
@@ -65,7 +75,7 @@ public:
 
     /// Names of drivers in use, for `docker info`.
     [[nodiscard]] std::vector<std::string> drivers() const { return drivers_.names(); }
-    /// Nobody waits any more for plugins that are not there.
+    /// The daemon ends: plugins that do not answer are hardly waited for any more.
     void stop() { drivers_.stop(); }
 
 private:
@@ -74,6 +84,8 @@ private:
     Volume create_named(const model::VolumeCreate& request, const std::string& holder);
     std::string mount_local(const store::VolumeRecord& record);
     void unmount_local(const std::string& name);
+    void detach_local(const std::string& name);
+    void unmount_idle(const std::string& name) noexcept;
     void remove_idle(const std::string& name);
     void check_unused(const std::string& name) const;
     // plugin_volumes.cpp
@@ -84,6 +96,8 @@ private:
     Volume inspect_by_plugin(const store::VolumeRecord& record);
     void remove_by_plugin(const store::VolumeRecord& record, bool force);
     std::string mount_by_plugin(const store::VolumeRecord& record, const std::string& id);
+    void unmount_by_plugin(const PluginMount& mount);
+    bool unmount_lost(const PluginMount& mount);
     void list_plugins(const model::Filters& filters, VolumeList& list);
     void find_drivers() noexcept;
     std::vector<std::string> holders(const std::string& name) const;
@@ -92,7 +106,9 @@ private:
     Events& events_;
     std::unique_ptr<State> state_;
     VolumeDrivers drivers_;
-    std::thread finder_;  ///< asks, at the start, for the plugins of known volumes
+    PluginMounts plugin_mounts_;
+    std::thread finder_;    ///< asks, at the start, for the plugins of known volumes
+    std::thread returner_;  ///< gives lost mounts back
 };
 
 /// Copies the tree below the directory `source` into the directory `target`, owners, modes,

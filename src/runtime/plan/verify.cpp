@@ -219,10 +219,9 @@ void verify_blkio(model::Resources& limits, const SysInfo& sysinfo, Warnings& wa
 }
 
 void verify_modes(const model::HostConfig& host) {
-    constexpr std::string_view prefix = "container:";
     const std::string_view ipc = host.ipc_mode;
     const bool ipc_valid = ipc.empty() || ipc == "none" || ipc == "private" || ipc == "host" ||
-                           ipc == "shareable" || ipc.starts_with(prefix);
+                           ipc == "shareable" || model::is_container_mode(ipc);
     if (!ipc_valid) refuse("invalid IPC mode: {}", ipc);
     const std::string_view pid = host.pid_mode;
     if (!pid.empty() && pid != "host" && joined_container(pid).empty()) {
@@ -269,11 +268,6 @@ void verify_tmpfs_destination(std::string path) {
 }
 
 }  // namespace
-
-std::string_view joined_container(std::string_view mode) {
-    constexpr std::string_view prefix = "container:";
-    return mode.starts_with(prefix) ? mode.substr(prefix.size()) : std::string_view();
-}
 
 std::vector<std::string> verify_resources(model::Resources& resources, const SysInfo& sysinfo,
                                           bool update) {

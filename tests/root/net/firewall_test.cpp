@@ -99,6 +99,7 @@ TEST_F(FirewallTest, TheForwardPolicyOutlivesFlushesAndDaemons) {
         request.name = name;
         request.driver = "bridge";
         request.enable_ipv6 = v6;
+        if (v6) request.ipam.emplace().config.emplace_back().subnet = "fd00:66::/64";
         networks.create(request);
     };
     write_sysctl("net/ipv4/ip_forward", "0");

@@ -25,6 +25,19 @@ TEST(HostsText, IsDockersFile) {
               "172.17.0.2\t4f2c1d9a0b3e\n");
 }
 
+TEST(HostsText, OnlyTheOwnLinesComeAndGo) {
+    HostsFile own;
+    own.hostname = "web";
+    own.addresses = {ip("172.18.0.2"), ip("fd00::2")};
+    const std::string edited = "127.0.0.1\tlocalhost\n172.17.0.2\tweb\n# 172.18.0.2\tweb\n\n10.0.0.1\tmine";
+    const std::string added = add_hosts(edited, own);
+    EXPECT_EQ(added, edited + "\n172.18.0.2\tweb\nfd00::2\tweb\n");
+    EXPECT_EQ(remove_hosts(added, own), edited + "\n");
+    // A line that somebody changed is theirs.
+    EXPECT_EQ(remove_hosts("172.18.0.2\tweb alias\n", own), "172.18.0.2\tweb alias\n");
+    EXPECT_EQ(add_hosts("", own), "172.18.0.2\tweb\nfd00::2\tweb\n");
+}
+
 TEST(HostsText, NamesTheDomainAndLeavesIpv6Out) {
     HostsFile file;
     file.hostname = "web";

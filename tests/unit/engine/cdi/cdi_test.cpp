@@ -127,6 +127,31 @@ TEST(CdiYaml, HasBounds) {
     EXPECT_EQ(parse_yaml("['null']").items.at(0).text, "null");
 }
 
+TEST(CdiYaml, RepeatedTextsAreBounded) {
+    const std::string excessive = "yaml: document contains excessive aliasing";
+    // Few nodes, and a gigabyte of text.
+    std::string document = "- &a \"" + std::string(1 << 20, 'x') + "\"\n";
+    for (int i = 0; i < 1024; ++i) document += "- *a\n";
+    EXPECT_EQ(error_of([&] { parse_yaml(document); }), excessive);
+    // Each level repeats the one before ten times.
+    document = "- &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+    for (int i = 0; i < 9; ++i) {
+        document += "- &a" + std::to_string(i + 1) + " [";
+        for (int j = 0; j < 10; ++j) document += (j > 0 ? ", *a" : "*a") + std::to_string(i);
+        document += "]\n";
+    }
+    EXPECT_EQ(error_of([&] { parse_yaml(document); }), excessive);
+    // Anchors around anchors: each would keep a copy of all that is in it.
+    document.clear();
+    for (int i = 0; i < 60; ++i) document += "&n" + std::to_string(i) + " [";
+    document += "\"" + std::string(1 << 20, 'x') + "\"" + std::string(60, ']');
+    EXPECT_EQ(error_of([&] { parse_yaml(document); }), excessive);
+    // A large file without any of this is no attack.
+    document = "[";
+    for (int i = 0; i < 50'000; ++i) document += "{path: /usr/lib/some/library.so},";
+    EXPECT_EQ(parse_yaml(document + "]").items.size(), 50'000U);
+}
+
 class CdiDevices : public testing::Test {
 protected:
     CdiDevices() {
@@ -162,6 +187,27 @@ TEST_F(CdiDevices, LaterFoldersWin) {
                 ElementsAre("FILE=/low/a.json", "D=low", "FILE=/high/a.yaml", "D=high", "D=low"));
     EXPECT_EQ(error_of([&] { (void)devices.edits({"v.com/c=x", "v.com/c=one", "y"}); }),
               "unresolvable CDI devices v.com/c=x, y");
+}
+
+TEST_F(CdiDevices, AreReadAgainWhenTheyChange) {
+    write("/low/a.json", device("one", "low"));
+    Registry registry({root_ + "/low", root_ + "/late"});
+    const auto first = registry.current();
+    EXPECT_EQ(registry.current(), first);
+    // Written in place, as long as before and a moment later: the times tell.
+    write("/low/a.json", device("two", "low"));
+    fs::last_write_time(root_ + "/low/a.json", fs::file_time_type::clock::now() + std::chrono::hours(1));
+    const auto second = registry.current();
+    EXPECT_THAT(second->names(), ElementsAre("v.com/c=two"));
+    EXPECT_EQ(registry.current(), second);
+    EXPECT_THAT(first->names(), ElementsAre("v.com/c=one")) << "who has the old ones keeps them";
+    fs::create_directory(root_ + "/late");
+    write("/late/b.json", device("three", "late"));
+    EXPECT_THAT(registry.current()->names(), ElementsAre("v.com/c=three", "v.com/c=two"));
+    fs::remove(root_ + "/low/a.json");
+    EXPECT_THAT(registry.current()->names(), ElementsAre("v.com/c=three"));
+    EXPECT_EQ(error_of([] { (void)Registry({}).current(); }),
+              "no CDI specification directories specified");
 }
 
 TEST_F(CdiDevices, ConflictsAndErrorsAreWarnings) {

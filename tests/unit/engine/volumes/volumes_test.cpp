@@ -33,7 +33,7 @@ protected:
         store_ = std::make_unique<store::VolumesDb>(root_);
         // No plugins, and no patience with those that are not there.
         volumes_ = std::make_unique<Volumes>(
-            *store_, events_,
+            *store_, events_, root_ + "/plugin-mounts.json",
             plugins::Options{.sockets = root_ + "/plugins", .specs = {}, .patience = {}});
         log_ = events_
                    .subscribe({},
