@@ -133,6 +133,10 @@ std::unique_ptr<ClientConnection> connect(const Url& url, const ClientOptions& o
     const Url& to = proxy ? *proxy : url;
     std::unique_ptr<ClientConnection> connection;
     const auto open = [&] {
+        if (proxy && proxy->scheme == "https" && url.scheme == "https") {
+            fail(fmt::format("https through the proxy {}, itself reached by https, is not supported",
+                             proxy->host));
+        }
         connection = std::make_unique<ClientConnection>(to.host_name(), to.port(), dialing,
                                                         cancellation);
         if (proxy && proxy->scheme == "https") {
@@ -171,7 +175,8 @@ ClientResponse Client::send(const ClientRequest& request) const {
         auto state = std::make_unique<ClientResponse::State>();
         state->silence = options_.silence;
         state->url = request.url;
-        state->connection = connect(request.url, options_, whole, cancellation_);
+        state->connection = connect(request.url, options_, whole,
+                                    request.cancellation ? request.cancellation : cancellation_);
         const bool absolute =
             request.url.scheme == "http" && proxy_for(request.url, options_.proxy);
         const std::string target =

@@ -12,7 +12,7 @@
 namespace dockerd::registry {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 using Reason = Failure::Reason;
 
 /// Source: moby registry/auth.go, PingV2Registry; session.go, tokenHandler.client.

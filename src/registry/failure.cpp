@@ -16,7 +16,7 @@
 namespace dockerd::registry {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 using Reason = Failure::Reason;
 
 /// More of an error nobody needs.

@@ -9,7 +9,7 @@
 namespace dockerd::registry {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 [[noreturn]] void fail(const std::string& text) {
     base::fail(base::ErrorKind::internal, text);

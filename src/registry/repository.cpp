@@ -13,7 +13,7 @@
 namespace dockerd::registry {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 using Reason = Failure::Reason;
 
 constexpr std::size_t max_tag_page = 8U << 20U;
@@ -192,15 +192,17 @@ std::vector<std::string> Repository::tags() const {
     }
 }
 
-Repository::Blob Repository::open_blob(const std::string& digest, std::int64_t offset) const {
+Repository::Blob Repository::open_blob(const std::string& digest, std::int64_t offset,
+                                       const base::CancellationPtr& cancellation) const {
     auto request = impl_->request("GET", "blobs/" + digest);
+    request.cancellation = cancellation;
     if (offset > 0) request.headers.set("Range", fmt::format("bytes={}-", offset));
     auto answer = impl_->fetch(request);
     const int status = answer.status();
     if (status == 404) throw Failure(Reason::blob_unknown, "unknown blob");
     if (offset > 0 && status == 416) {
         // There is no such place: what we have is not a beginning of this blob.
-        return open_blob(digest, 0);
+        return open_blob(digest, 0, cancellation);
     }
     if (!is_success(status)) throw_answer(answer);
     Blob out{.body = std::move(answer)};
@@ -214,7 +216,7 @@ Repository::Blob Repository::open_blob(const std::string& digest, std::int64_t o
 }
 
 std::string Repository::get_blob(const std::string& digest, std::size_t limit) const {
-    return open_blob(digest, 0).body.read_all(limit);
+    return open_blob(digest, 0, {}).body.read_all(limit);
 }
 
 std::optional<std::int64_t> Repository::stat_blob(const std::string& digest) const {

@@ -9,7 +9,7 @@ namespace dockerd::registry {
 namespace {
 
 using base::ErrorKind;
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 constexpr std::size_t max_answer = 8U << 20U;
 // Source: moby registry/search_session.go, defaultSearchLimit.

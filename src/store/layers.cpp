@@ -21,9 +21,6 @@
 namespace dockerd::store {
 namespace {
 
-/// Source: moby layer/layer_store.go, maxLayerDepth.
-constexpr int max_depth = 125;
-
 [[noreturn]] void no_such_layer() {
     // Source: moby layer/layer.go, ErrLayerDoesNotExist.
     base::fail(base::ErrorKind::not_found, "layer does not exist");
@@ -123,7 +120,7 @@ LayerInfo Layers::commit(StagedLayer staged, const std::string& parent_chain) {
         const base::Lock lock(self.mutex);
         if (!parent_chain.empty()) {
             RoLayer& below = self.require(parent_chain);
-            if (below.depth >= max_depth) {
+            if (below.depth >= max_layers) {
                 base::fail(base::ErrorKind::internal, "max depth exceeded");
             }
             depth = below.depth + 1;

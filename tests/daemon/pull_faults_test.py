@@ -282,6 +282,73 @@ class Faults(RegistryTestCase):
         self.registry.rule("GET", "/blobs/" + digest, endless)
         self.assertRefused("filesystem layer verification failed for digest %s: more than %d bytes"
                            % (digest, len(image.blobs[0])))
+        self.assertEqual(os.listdir(self.partial()), [])
+
+    def partial(self):
+        """Where blobs are kept that did not come whole."""
+        return self.daemon.root + "/image/overlay2/distribution/partial"
+
+    def test_too_many_layers(self):
+        """Refused before anything is fetched; by Docker's engine after it all was."""
+        image = double.Image([double.tar_of({"file": b"%d" % i}) for i in range(126)])
+        self.registry.add("tests/one", image)
+        self.assertRefused("failed to register layer: max depth exceeded")
+        if not ORACLE:
+            self.assertEqual(self.registry.asked("GET", "/blobs/"), 0)
+
+    @unittest.skipIf(ORACLE, "Docker keeps nothing")
+    def test_of_what_is_kept_there_is_a_most(self):
+        """16 GiB, of which what was touched longest ago goes first."""
+        for name, age in (("a" * 64, 200), ("b" * 64, 100)):
+            with open(self.partial() + "/" + name, "wb") as file:
+                file.truncate(10 << 30)
+            os.utime(file.name, (time.time() - age,) * 2)
+        image = self.registry.add("tests/one", double.Image([double.tar_of({"noise": os.urandom(3000)})]))
+        digest = double.digest(image.blobs[0])
+
+        def cut(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(image.blobs[0])))
+            handler.end_headers()
+            handler.wfile.write(image.blobs[0][:1000])
+            handler.wfile.flush()
+            handler.connection.shutdown(socket.SHUT_RDWR)
+
+        self.registry.rule("GET", "/blobs/" + digest, cut)
+        self.assertRefused("unexpected EOF")
+        self.assertEqual(sorted(os.listdir(self.partial())), sorted(["b" * 64, digest[len("sha256:"):]]))
+
+    @unittest.skipIf(ORACLE, "Docker waits for the registry to answer")
+    def test_who_leaves_costs_others_nothing(self):
+        """Two want a blob; the one whose connection it was goes away: the other goes on at once."""
+        image = self.registry.add("tests/one", double.Image([double.tar_of({"noise": os.urandom(300000)})]))
+        digest = double.digest(image.blobs[0])
+        stalled, release = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+
+        def stall(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(image.blobs[0])))
+            handler.end_headers()
+            handler.wfile.write(image.blobs[0][:1000])
+            handler.wfile.flush()
+            stalled.set()
+            release.wait(60)
+
+        self.registry.rule("GET", "/blobs/" + digest, stall, times=1)
+        api = self.daemon.client()
+        self.addCleanup(api.close)
+        api.send("POST", "/images/create?fromImage=%s/tests/one&tag=latest" % self.registry.name)
+        self.assertTrue(stalled.wait(30))
+        result = []
+        other = threading.Thread(target=lambda: result.append(self.pull(self.registry.name + "/tests/one")))
+        other.start()
+        wait_for(lambda: self.registry.asked("GET", "/blobs/" + image.id) == 2, what="the other one")
+        api.close()
+        other.join(60)
+        self.assertIsNone(result[0].message)
+        self.assertEqual([status for status in result[0].of(short(digest)) if status.startswith("Retrying")], [])
+        self.assertEqual(self.inspect(image.id)["RootFS"]["Layers"], json.loads(image.config)["rootfs"]["diff_ids"])
 
     def test_redirect_loop(self):
         self.one()

@@ -60,6 +60,8 @@ struct ClientRequest {
     std::int64_t body_size = -1;
     /// Most time until the head of the answer is there, connecting included.
     std::optional<std::chrono::milliseconds> head_timeout;
+    /// Ends the waits of this request, in place of the client's.
+    base::CancellationPtr cancellation;
 };
 
 /// An answer whose body is read as it comes.

@@ -57,8 +57,10 @@ public:
         std::int64_t offset = 0;  ///< where the body begins
     };
     /// Asks for a blob from `offset` on. A registry that cannot do that sends it from the start.
+    /// `cancellation`, if there is one, ends its waits in place of the caller's.
     /// Throws: Failure{blob_unknown}, "unknown blob".
-    [[nodiscard]] Blob open_blob(const std::string& digest, std::int64_t offset) const;
+    [[nodiscard]] Blob open_blob(const std::string& digest, std::int64_t offset,
+                                 const base::CancellationPtr& cancellation) const;
     /// A small blob as a whole. Throws: Failure, when it has more than `limit` bytes.
     [[nodiscard]] std::string get_blob(const std::string& digest, std::size_t limit) const;
 

@@ -19,6 +19,9 @@ class Unpacker;
 
 namespace dockerd::store {
 
+/// Layers an image may have. Source: moby layer/layer_store.go, maxLayerDepth.
+inline constexpr int max_layers = 125;
+
 /// A read-only layer. Ids are "sha256:<hex>"; `parent` is empty at the bottom.
 struct LayerInfo {
     std::string chain_id;

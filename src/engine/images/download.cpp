@@ -12,6 +12,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/undo.hpp>
 
 namespace dockerd::engine {
 namespace {
@@ -48,12 +49,21 @@ bool Download::leave(int client) {
     const base::Lock lock(mutex_);
     clients_.erase(client);
     changed_.notify_all();
+    if (!clients_.empty()) return true;
+    if (attempt_) attempt_->cancel();
+    return false;
+}
+
+bool Download::has_clients() const {
+    const base::Lock lock(mutex_);
     return !clients_.empty();
 }
 
-bool Download::is_running() const {
+void Download::stop() {
     const base::Lock lock(mutex_);
-    return phase_ == Phase::running || phase_ == Phase::waiting;
+    stopped_ = true;
+    if (attempt_) attempt_->cancel();
+    changed_.notify_all();
 }
 
 bool Download::is_complete() const {
@@ -61,9 +71,9 @@ bool Download::is_complete() const {
     return phase_ == Phase::complete;
 }
 
-bool Download::is_empty() const {
+bool Download::is_worth_keeping() const {
     const base::Lock lock(mutex_);
-    return received_ == 0;
+    return received_ > 0 && !final_ && phase_ != Phase::complete;
 }
 
 void Download::wait(const base::Cancellation& cancellation) {
@@ -100,7 +110,7 @@ void Download::end(Phase phase, std::exception_ptr failure) {
 /// False, and over for good, when there is none.
 bool Download::first_client(Client& out) {
     const base::Lock lock(mutex_);
-    if (clients_.empty()) {
+    if (clients_.empty() || stopped_) {
         phase_ = Phase::abandoned;
         changed_.notify_all();
         return false;
@@ -109,14 +119,23 @@ bool Download::first_client(Client& out) {
     return true;
 }
 
-bool Download::has_client(int id) const {
+/// Whether the client whose connection it was is not one any more: then its failure is none.
+bool Download::is_out(const Client& client) {
     const base::Lock lock(mutex_);
-    return clients_.contains(id);
+    if (client.calls.cancellation->is_cancelled()) clients_.erase(client.id);
+    return stopped_ || !clients_.contains(client.id);
 }
 
 void Download::run() {
     try {
         fetch();
+    } catch (const base::Error& error) {
+        {
+            const base::Lock lock(mutex_);
+            final_ = dynamic_cast<const FinalError*>(&error) != nullptr ||
+                     !registry::is_worth_retrying(error);
+        }
+        end(Phase::failed, std::current_exception());
     } catch (...) {
         end(Phase::failed, std::current_exception());
     }
@@ -140,9 +159,12 @@ void Download::fetch() {
         } catch (const FinalError&) {
             throw;
         } catch (const base::Error& error) {
-            resumed_ = true;
-            // Whose connection it was has left; who is left goes on with an own one.
-            if (!has_client(client.id)) continue;
+            {
+                const base::Lock lock(mutex_);
+                resumed_ = received_ > 0;
+            }
+            // Who is left goes on with an own connection.
+            if (is_out(client)) continue;
             std::int64_t most = 0;
             {
                 const base::Lock lock(owner_.mutex_);
@@ -196,14 +218,22 @@ void Download::start_over() {
 }
 
 void Download::attempt(const Client& client) {
+    const auto cancellation = std::make_shared<base::Cancellation>(client.calls.cancellation);
     std::int64_t have = 0;
     {
         const base::Lock lock(mutex_);
         have = received_;
         if (size_ > 0) total_ = size_;
+        attempt_ = cancellation;
+        // From here on leave() and stop() reach it.
+        if (clients_.empty() || stopped_) cancellation->cancel();
     }
+    const base::Undo done([this]() noexcept {
+        const base::Lock lock(mutex_);
+        attempt_.reset();
+    });
     if (size_ > 0 && have == size_) return;
-    receive(client.calls.open(have));
+    receive(client.calls.open(have, cancellation));
 }
 
 void Download::receive(registry::Repository::Blob blob) {
@@ -236,13 +266,17 @@ void Download::receive(registry::Repository::Blob blob) {
                                          "more than {} bytes",
                                          digest_, whole));
         }
-        hash_->update(bytes);
         write_at(file_.get(), bytes, have);
+        hash_->update(bytes);
         have = at;
         const base::Lock lock(mutex_);
         received_ = have;
         changed_.notify_all();
         for (const auto& [id, client] : clients_) client.bytes(have, whole);
+        // A server fast enough is never waited for, so that no wait tells.
+        if (clients_.empty() || stopped_) {
+            base::fail(base::ErrorKind::unavailable, "context canceled");
+        }
     }
     // Source: Go io, ErrUnexpectedEOF.
     if (have < whole) throw http::ClientError(base::ErrorKind::internal, "unexpected EOF");
@@ -267,8 +301,10 @@ void Download::wait_to_retry(std::int64_t seconds) {
     for (; seconds > 0; --seconds) {
         step(fmt::format("Retrying in {} second{}", seconds, seconds == 1 ? "" : "s"));
         base::Lock lock(mutex_);
-        (void)changed_.wait_for(lock, std::chrono::seconds(1), [this] { return clients_.empty(); });
-        if (clients_.empty()) return;
+        (void)changed_.wait_for(lock, std::chrono::seconds(1), [this] {
+            return clients_.empty() || stopped_;
+        });
+        if (clients_.empty() || stopped_) return;
     }
 }
 

@@ -30,19 +30,21 @@ public:
 
     /// -1 when it is over without success.
     int join(DownloadClient client);
-    /// False when nobody is left.
+    /// False when nobody is left; then what runs ends.
     bool leave(int client);
-    [[nodiscard]] bool is_running() const;
+    [[nodiscard]] bool has_clients() const;
     [[nodiscard]] bool is_complete() const;
     void give_up();
+    /// Ends it whoever wants it. Thread: any.
+    void stop();
     /// What could not even be begun.
     void fail(std::exception_ptr failure) { end(Phase::failed, std::move(failure)); }
 
     std::size_t read(std::span<char> buffer, std::int64_t offset, int& generation,
                      const base::Cancellation& cancellation);
     [[nodiscard]] std::int64_t total() const;
-    /// Whether nothing was kept.
-    [[nodiscard]] bool is_empty() const;
+    /// Whether what came is the beginning of the blob, as far as is known, and not all of it.
+    [[nodiscard]] bool is_worth_keeping() const;
     void wait(const base::Cancellation& cancellation);
 
 private:
@@ -60,7 +62,7 @@ private:
     void adopt_file();
     void start_over();
     [[nodiscard]] bool first_client(Client& out);
-    [[nodiscard]] bool has_client(int id) const;
+    [[nodiscard]] bool is_out(const Client& client);
     void step(const std::string& action);
     void end(Phase phase, std::exception_ptr failure);
 
@@ -75,6 +77,9 @@ private:
     std::condition_variable_any changed_;
     std::map<int, DownloadClient> clients_;
     int next_client_ = 0;
+    base::CancellationPtr attempt_;  ///< of the attempt that runs
+    bool stopped_ = false;
+    bool final_ = false;  ///< what it failed with the next one would meet as well
     Phase phase_ = Phase::waiting;
     std::int64_t received_ = 0;
     std::int64_t total_ = -1;

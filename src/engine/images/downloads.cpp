@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <functional>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
@@ -22,20 +25,29 @@ namespace {
 /// What is this old is not gone on with: its tag has most likely moved.
 constexpr std::int64_t max_age_seconds = 24 * 3600;
 
-void sweep(int folder) {
-    const int copy = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR* const listing = copy < 0 ? nullptr : ::fdopendir(copy);
-    if (listing == nullptr) return;
-    const std::time_t now = std::time(nullptr);
+/// And no more than this is kept; what was touched longest ago goes first.
+constexpr std::int64_t max_kept_bytes = 16LL << 30;
+
+struct Kept {
+    std::string name;
+    std::int64_t size = 0;
+    std::int64_t touched = 0;
+};
+
+std::vector<Kept> kept_files(int folder) {
+    std::vector<Kept> out;
+    base::Fd copy(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR* const listing = copy ? ::fdopendir(copy.get()) : nullptr;
+    if (listing == nullptr) return out;
+    (void)copy.release();  // the listing's now
     while (const dirent* entry = ::readdir(listing)) {
         struct stat info {};
         if (::fstatat(folder, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        const bool ours = S_ISREG(info.st_mode) && base::is_full_id(entry->d_name);
-        if (ours && now - info.st_mtime > max_age_seconds) {
-            (void)::unlinkat(folder, entry->d_name, 0);  // tried again at the next start
-        }
+        if (!S_ISREG(info.st_mode) || !base::is_full_id(entry->d_name)) continue;
+        out.push_back({entry->d_name, info.st_size, info.st_mtime});
     }
     (void)::closedir(listing);
+    return out;
 }
 
 }  // namespace
@@ -64,7 +76,41 @@ Downloads::Downloads(const std::string& folder, Limits limits)
     : folder_(store::open_or_make_directory(folder, 0700)),
       limits_(limits),
       pool_({.name = "download", .max_threads = 64}) {
-    sweep(folder_.get());
+    const base::Lock lock(mutex_);
+    sweep();
+}
+
+Downloads::~Downloads() {
+    std::vector<std::shared_ptr<Download>> all;
+    {
+        const base::Lock lock(mutex_);
+        closing_ = true;
+        for (const auto& [digest, known] : by_digest_) {
+            if (auto download = known.lock()) all.push_back(std::move(download));
+        }
+    }
+    for (const auto& download : all) download->stop();
+}
+
+/// Removes what is not gone on with. Pre: the mutex is held.
+void Downloads::sweep() {
+    std::vector<Kept> kept = kept_files(folder_.get());
+    std::set<std::string> used;
+    for (const auto& [digest, known] : by_digest_) {
+        if (const auto download = known.lock()) used.insert(download->file_name());
+    }
+    std::erase_if(kept, [&](const Kept& file) { return used.contains(file.name); });
+    std::ranges::sort(kept, std::ranges::greater(), &Kept::touched);
+    const std::time_t now = std::time(nullptr);
+    std::int64_t room = max_kept_bytes;
+    for (const Kept& file : kept) {
+        const bool stays = now - file.touched <= max_age_seconds && file.size <= room;
+        if (stays) {
+            room -= file.size;
+        } else {
+            (void)::unlinkat(folder_.get(), file.name.c_str(), 0);  // tried again the next time
+        }
+    }
 }
 
 void Downloads::set_limits(Limits limits) {
@@ -105,7 +151,8 @@ std::shared_ptr<DownloadTicket> Downloads::fetch(const std::string& digest, std:
 
 void Downloads::start_waiting() {
     const base::Lock lock(mutex_);
-    while (!waiting_.empty() && (limits_.concurrent == 0 || active_ < limits_.concurrent)) {
+    while (!closing_ && !waiting_.empty() &&
+           (limits_.concurrent == 0 || active_ < limits_.concurrent)) {
         auto download = waiting_.front();
         waiting_.pop_front();
         ++active_;
@@ -122,18 +169,24 @@ void Downloads::start_waiting() {
     }
 }
 
+/// Pre: the mutex is held.
+bool Downloads::is_current(const Download& download) const {
+    const auto known = by_digest_.find(download.digest());
+    return known != by_digest_.end() && known->second.lock().get() == &download;
+}
+
 void Downloads::finished(Download& download) {
     {
         const base::Lock lock(mutex_);
         --active_;
-        const auto known = by_digest_.find(download.digest());
-        const bool current =
-            known != by_digest_.end() && known->second.lock().get() == &download;
-        if (current && !download.is_complete()) {
-            by_digest_.erase(known);
-            // Of no use to the next one.
-            if (download.is_empty()) {
-                (void)::unlinkat(folder_.get(), download.file_name().c_str(), 0);
+        // Of a complete one that is wanted the last ticket removes the file.
+        const bool wanted = download.is_complete() && download.has_clients();
+        if (is_current(download) && !wanted) {
+            by_digest_.erase(download.digest());
+            if (download.is_worth_keeping()) {
+                sweep();
+            } else {
+                (void)::unlinkat(folder_.get(), download.file_name().c_str(), 0);  // swept later
             }
         }
     }
@@ -147,15 +200,15 @@ void Downloads::leave(const std::shared_ptr<Download>& download, int client) {
 void Downloads::left(const std::shared_ptr<Download>& download, int client) {
     const base::Lock lock(mutex_);
     if (download->leave(client)) return;
-    if (const auto at = std::ranges::find(waiting_, download); at != waiting_.end()) {
+    const auto at = std::ranges::find(waiting_, download);
+    const bool begun = at == waiting_.end();
+    if (!begun) {
         waiting_.erase(at);
         download->give_up();
     }
-    const auto known = by_digest_.find(download->digest());
-    if (known == by_digest_.end() || known->second.lock() != download) return;
     // The thread of a running one notices by itself, unless somebody joins before.
-    if (download->is_running()) return;
-    by_digest_.erase(known);
+    if (!is_current(*download) || (begun && !download->is_complete())) return;
+    by_digest_.erase(download->digest());
     if (download->is_complete()) {
         (void)::unlinkat(folder_.get(), download->file_name().c_str(), 0);  // swept a day later
     }

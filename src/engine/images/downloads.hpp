@@ -20,11 +20,15 @@ class Download;
 
 /// How one who wants a blob gets at it, and hears of it.
 struct DownloadClient {
-    /// Asks the registry for the blob from an offset on.
-    std::function<registry::Repository::Blob(std::int64_t offset)> open;
+    /// Asks the registry for the blob from an offset on; its waits end with `cancellation`.
+    std::function<registry::Repository::Blob(std::int64_t offset,
+                                             const base::CancellationPtr& cancellation)>
+        open;
     /// "Waiting", "Retrying in 5 seconds", "Verifying Checksum", "Download complete".
     std::function<void(const std::string& action)> step;
     std::function<void(std::int64_t current, std::int64_t total)> bytes;
+    /// Of the one who wants it.
+    base::CancellationPtr cancellation;
 };
 
 /// A hold of a download; without holds it is given up.
@@ -53,7 +57,8 @@ private:
 };
 
 /// Blobs being fetched. The same blob wanted by several is fetched once; what breaks off is kept,
-/// and gone on with by the next who wants it, also after a restart of the daemon.
+/// and gone on with by the next who wants it, also after a restart of the daemon. What nobody wants
+/// any more ends at once; of what is kept there is a most.
 ///
 /// The bytes go into a file from which they are read while it grows, so that neither a slow disk
 /// stops the network nor the memory grows.
@@ -66,6 +71,10 @@ public:
     };
     /// Keeps files in `folder`, made if it is missing; those older than a day are removed.
     Downloads(const std::string& folder, Limits limits);
+    Downloads(const Downloads&) = delete;
+    Downloads& operator=(const Downloads&) = delete;
+    /// Ends what still runs.
+    ~Downloads();
 
     void set_limits(Limits limits);
     /// Fetches a blob of `size` bytes (0 or less: unknown).
@@ -77,6 +86,8 @@ private:
     friend class DownloadTicket;
     void start_waiting();
     void finished(Download& download);
+    void sweep();
+    [[nodiscard]] bool is_current(const Download& download) const;
     static void leave(const std::shared_ptr<Download>& download, int client);
     void left(const std::shared_ptr<Download>& download, int client);
 
@@ -84,6 +95,7 @@ private:
     base::Mutex mutex_;
     Limits limits_;
     std::int64_t active_ = 0;
+    bool closing_ = false;
     std::map<std::string, std::weak_ptr<Download>> by_digest_;
     std::deque<std::shared_ptr<Download>> waiting_;
     base::WorkerPool pool_;  ///< last: its jobs use what is above

@@ -211,6 +211,10 @@ std::string Puller::pull_image(const ImageManifest& manifest) {
         check_layer_digest(layer.digest);
         check_media_type(layer.media_type);
     }
+    // Before anything is fetched. Source: moby layer/layer.go, ErrMaxDepthExceeded.
+    if (std::cmp_greater(manifest.layers.size(), store::max_layers)) {
+        fail("failed to register layer: max depth exceeded");
+    }
     LayerPull layers(parts_, repository_, reference_.name(), board_, caller_.cancellation);
     layers.begin(manifest.layers);
     const std::string json = get_config(manifest.config.digest);

@@ -94,13 +94,17 @@ void LayerPull::begin(const std::vector<registry::Descriptor>& layers) {
 void LayerPull::start_download(Layer& layer) {
     layer.ticket = parts_.downloads.fetch(
         layer.blob.digest, layer.blob.size,
-        {.open = [repository = repository_, digest = layer.blob.digest](
-                     std::int64_t offset) { return repository->open_blob(digest, offset); },
+        {.open =
+             [repository = repository_, digest = layer.blob.digest](
+                 std::int64_t offset, const base::CancellationPtr& cancellation) {
+                 return repository->open_blob(digest, offset, cancellation);
+             },
          .step = [this, id = layer.id](const std::string& action) { board_.action(id, action); },
          .bytes =
              [this, id = layer.id](std::int64_t current, std::int64_t total) {
                  board_.bytes(id, "Downloading", current, total);
-             }});
+             },
+         .cancellation = cancellation_});
 }
 
 void LayerPull::finish(const std::vector<std::string>& diff_ids) {
