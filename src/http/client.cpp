@@ -166,14 +166,18 @@ Client::Client(ClientOptions options, base::CancellationPtr cancellation)
     : options_(std::move(options)), cancellation_(std::move(cancellation)) {}
 
 ClientResponse Client::send(const ClientRequest& request) const {
+    return send_until(request, request.timeout ? after(*request.timeout) : Deadline());
+}
+
+ClientResponse Client::send_until(const ClientRequest& request, Moment whole) const {
     if (request.url.scheme != "http" && request.url.scheme != "https") {
         fail(fmt::format("{} {}: unsupported protocol scheme {}", verb(request.method),
                          base::quote(request.url.text()), base::quote(request.url.scheme)));
     }
-    const Deadline whole = request.head_timeout ? after(*request.head_timeout) : Deadline();
     try {
         auto state = std::make_unique<ClientResponse::State>();
         state->silence = options_.silence;
+        state->whole = whole;
         state->url = request.url;
         state->connection = connect(request.url, options_, whole,
                                     request.cancellation ? request.cancellation : cancellation_);
@@ -208,11 +212,12 @@ ClientResponse Client::send(const ClientRequest& request) const {
 }
 
 ClientResponse Client::fetch(ClientRequest request, const Prepare& prepare) const {
+    const Deadline whole = request.timeout ? after(*request.timeout) : Deadline();
     const Headers own = request.headers;
     for (int redirects = 0;; ++redirects) {
         request.headers = own;
         if (prepare) prepare(request);
-        ClientResponse response = send(request);
+        ClientResponse response = send_until(request, whole);
         const int status = response.status();
         const std::string* const location = response.headers().find("Location");
         const bool redirect = status == 301 || status == 302 || status == 303 || status == 307 ||

@@ -29,16 +29,20 @@ struct Address {
     sockaddr_storage storage{};
     socklen_t size = 0;
 
-    [[nodiscard]] std::string text() const {
+    [[nodiscard]] std::string host() const {
         std::array<char, INET6_ADDRSTRLEN> name{};
+        const void* bytes = &reinterpret_cast<const sockaddr_in&>(storage).sin_addr;
         if (storage.ss_family == AF_INET6) {
-            const auto& in6 = reinterpret_cast<const sockaddr_in6&>(storage);
-            ::inet_ntop(AF_INET6, &in6.sin6_addr, name.data(), name.size());
-            return host_and_port(name.data(), ntohs(in6.sin6_port));
+            bytes = &reinterpret_cast<const sockaddr_in6&>(storage).sin6_addr;
         }
-        const auto& in4 = reinterpret_cast<const sockaddr_in&>(storage);
-        ::inet_ntop(AF_INET, &in4.sin_addr, name.data(), name.size());
-        return host_and_port(name.data(), ntohs(in4.sin_port));
+        ::inet_ntop(storage.ss_family, bytes, name.data(), name.size());
+        return name.data();
+    }
+    [[nodiscard]] std::string text() const {
+        const bool v6 = storage.ss_family == AF_INET6;
+        const auto port = v6 ? reinterpret_cast<const sockaddr_in6&>(storage).sin6_port
+                             : reinterpret_cast<const sockaddr_in&>(storage).sin_port;
+        return host_and_port(host(), ntohs(port));
     }
 };
 
@@ -149,6 +153,15 @@ void tune(int socket) {
 std::string host_and_port(const std::string& host, std::uint16_t port) {
     const bool v6 = host.find(':') != std::string::npos;
     return fmt::format("{}{}{}:{}", v6 ? "[" : "", host, v6 ? "]" : "", port);
+}
+
+std::vector<std::string> lookup_host(const std::string& host, std::chrono::milliseconds time,
+                                     const base::Cancellation& cancellation) {
+    std::vector<std::string> out;
+    for (const Address& address : resolve(host, 0, after(time), cancellation)) {
+        out.push_back(address.host());
+    }
+    return out;
 }
 
 base::Fd dial(const std::string& host, std::uint16_t port, Deadline deadline,

@@ -94,7 +94,13 @@ void ClientResponse::State::take_head() {
 
 std::size_t ClientResponse::State::read(std::span<char> buffer) {
     if (done_ || buffer.empty()) return 0;
-    return chunked_ ? read_chunks(buffer) : read_plain(buffer);
+    try {
+        return chunked_ ? read_chunks(buffer) : read_plain(buffer);
+    } catch (const ClientError&) {
+        if (!whole || std::chrono::steady_clock::now() < *whole) throw;
+        // Source: Go context, DeadlineExceeded.
+        fail("context deadline exceeded");
+    }
 }
 
 std::size_t ClientResponse::State::read_plain(std::span<char> buffer) {

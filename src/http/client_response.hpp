@@ -17,10 +17,11 @@ struct ClientResponse::State {
     /// Reads the head, passing over 1xx. `is_head`: there is no body whatever the head says.
     void read_head(bool is_head, Deadline deadline);
     std::size_t read(std::span<char> buffer);
-    [[nodiscard]] Deadline silence_from_now() const { return after(silence); }
+    [[nodiscard]] Deadline silence_from_now() const { return earlier(after(silence), whole); }
 
     std::unique_ptr<ClientConnection> connection;
     std::chrono::milliseconds silence{};
+    Deadline whole;  ///< of all of it
     Url url;
     int status = 0;
     std::string status_line;

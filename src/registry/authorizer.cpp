@@ -49,7 +49,7 @@ Authorizer::Authorizer(const Service& service, const Endpoint& endpoint, const C
     while (ping.url.path.ends_with('/')) ping.url.path.pop_back();
     ping.url.path += "/v2/";
     ping.headers = caller.meta;
-    ping.head_timeout = small_request_timeout;
+    ping.timeout = small_request_timeout;
     const http::ClientResponse answer = client_.fetch(ping);
     challenges_ = challenges_of(answer);
     origin_ = answer.url();
@@ -110,7 +110,7 @@ http::ClientRequest Authorizer::token_request(const Challenge& challenge,
     } catch (const base::Error& error) {
         fail(fmt::format("invalid token auth challenge realm: {}", error.what()));
     }
-    request.head_timeout = small_request_timeout;
+    request.timeout = small_request_timeout;
     request.headers = caller_.meta;
     const Credentials& own = caller_.credentials;
     const std::string service = param(challenge, "service");
@@ -160,7 +160,15 @@ Authorizer::Token Authorizer::fetch_token(const Challenge& challenge,
         next.headers = kept;
     });
     if (answer.status() < 200 || answer.status() > 399) throw_answer(answer);
-    return read_token(answer.read_all(max_answer));
+    std::string text;
+    try {
+        text = answer.read_all(max_answer);
+    } catch (const http::ClientError& error) {
+        throw http::ClientError(error.kind(),
+                                fmt::format("unable to decode token response: {}", error.what()),
+                                error.errno_value());
+    }
+    return read_token(text);
 }
 
 Authorizer::Token Authorizer::read_token(const std::string& text) {

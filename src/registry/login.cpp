@@ -35,7 +35,7 @@ std::string login_at(const Service& service, const Endpoint& endpoint, const Cal
     request.url = endpoint.url;
     while (request.url.path.ends_with('/')) request.url.path.pop_back();
     request.url.path += "/v2/";
-    request.head_timeout = timeout;
+    request.timeout = timeout;
     const std::string shown = request.url.text();
     const auto response =
         service.client(endpoint, caller).fetch(request, [&](http::ClientRequest& next) {
@@ -62,7 +62,7 @@ std::string login_at(const Service& service, const Endpoint& endpoint, const Cal
 
 Service::Login Service::login(const Caller& caller) const {
     std::optional<base::Error> last;
-    for (const Endpoint& endpoint : push_endpoints(host_of(caller.credentials.server_address))) {
+    for (const Endpoint& endpoint : push_endpoints(host_of(caller.credentials.server_address), *caller.cancellation)) {
         try {
             return {login_at(*this, endpoint, caller)};
         } catch (const base::Error& error) {

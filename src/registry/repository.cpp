@@ -94,7 +94,8 @@ Repository::Impl::Impl(const Service& service, const Endpoint& where, std::strin
       authorizer(service, where, caller,
                  {.scope = fmt::format("repository:{}:{}", path,
                                        access == Access::pull ? "pull" : "push,pull")}),
-      meta(caller.meta) {}
+      meta(caller.meta),
+      timeout(caller.timeout) {}
 
 http::ClientRequest Repository::Impl::request(std::string method, const std::string& rest) {
     http::ClientRequest out;
@@ -106,6 +107,7 @@ http::ClientRequest Repository::Impl::request(std::string method, const std::str
         out.url.query = rest.substr(mark + 1);
     }
     out.headers = meta;
+    out.timeout = timeout;
     return out;
 }
 

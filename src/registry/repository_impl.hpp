@@ -22,6 +22,7 @@ struct Repository::Impl {
     http::Client client;
     Authorizer authorizer;
     http::Headers meta;
+    std::optional<std::chrono::milliseconds> timeout;
 };
 
 /// Whether the client takes an answer for a success. Source: registry/client, SuccessStatus.

@@ -27,12 +27,13 @@ std::pair<std::string, std::string> split_term(const std::string& term) {
 /// Finds out by https, and where that is not asked for by http, whether somebody is there.
 /// Source: search_endpoint_v1.go, newV1Endpoint.
 Endpoint find_endpoint(const Service& service, const std::string& host, const Caller& caller) {
-    const auto endpoints = service.push_endpoints(host);
+    const auto endpoints = service.push_endpoints(host, *caller.cancellation);
     std::string first;
     for (const Endpoint& endpoint : endpoints) {
         http::ClientRequest ping;
         ping.url = endpoint.url;
         ping.url.path = "/v1/_ping";
+        ping.timeout = caller.timeout;
         try {
             (void)service.client(endpoint, caller).fetch(ping);
             return endpoint;
@@ -106,6 +107,7 @@ std::vector<FoundRepository> Service::search(const std::string& term, std::int64
     request.url.path = "/v1/search";
     request.url.query = fmt::format("q={}&n={}", http::query_escape(remote), limit);
     request.headers = caller.meta;
+    request.timeout = caller.timeout;
     request.headers.set("X-Docker-Token", "true");
     const http::Url asked = request.url;
     auto answer = client(endpoint, caller).fetch(request, [&](http::ClientRequest& next) {

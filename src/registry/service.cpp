@@ -3,8 +3,6 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fmt/format.h>
-#include <netdb.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -67,25 +65,21 @@ bool contains(const Network& network, const std::array<unsigned char, 16>& addre
     return true;
 }
 
+/// Longest look-up of a name, as of one that is dialled.
+constexpr std::chrono::seconds lookup_timeout{30};
+
 /// All addresses of a host; none when it has no name.
-std::vector<std::array<unsigned char, 16>> addresses_of(const std::string& host) {
+std::vector<std::array<unsigned char, 16>> addresses_of(const std::string& host,
+                                                        const base::Cancellation& cancellation) {
     if (const auto address = parse_address(host)) return {*address};
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* list = nullptr;
     std::vector<std::array<unsigned char, 16>> out;
-    if (::getaddrinfo(host.c_str(), nullptr, &hints, &list) != 0) return out;
-    for (const addrinfo* at = list; at; at = at->ai_next) {
-        if (at->ai_family == AF_INET) {
-            out.push_back(mapped(reinterpret_cast<const sockaddr_in*>(at->ai_addr)->sin_addr));
-        } else if (at->ai_family == AF_INET6) {
-            std::array<unsigned char, 16> bytes{};
-            const auto& in6 = reinterpret_cast<const sockaddr_in6*>(at->ai_addr)->sin6_addr;
-            std::copy(in6.s6_addr, in6.s6_addr + 16, bytes.begin());
-            out.push_back(bytes);
+    try {
+        for (const std::string& text : http::lookup_host(host, lookup_timeout, cancellation)) {
+            if (const auto address = parse_address(text)) out.push_back(*address);
         }
+    } catch (const http::ClientError&) {
+        // Who asks it meets the same and says so.
     }
-    ::freeaddrinfo(list);
     return out;
 }
 
@@ -147,7 +141,7 @@ Options Service::options() const {
     return options_;
 }
 
-bool Service::is_secure(const std::string& host) const {
+bool Service::is_secure(const std::string& host, const base::Cancellation& cancellation) const {
     if (host == "docker.io") return true;
     std::vector<std::string> registries = options().insecure_registries;
     // Source: moby registry/config.go, loadInsecureRegistries.
@@ -160,7 +154,7 @@ bool Service::is_secure(const std::string& host) const {
     }
     http::Url url;
     url.host = host;
-    const auto addresses = addresses_of(url.host_name());
+    const auto addresses = addresses_of(url.host_name(), cancellation);
     return std::ranges::none_of(networks, [&](const Network& network) {
         return std::ranges::any_of(addresses,
                                    [&](const auto& address) { return contains(network, address); });
@@ -174,20 +168,21 @@ Endpoint Service::endpoint(http::Url url, bool secure, bool mirror) const {
     return {std::move(url), mirror, http::make_client_tls(tls)};
 }
 
-std::vector<Endpoint> Service::endpoints(const std::string& domain, bool mirrors) const {
+std::vector<Endpoint> Service::endpoints(const std::string& domain, bool mirrors,
+                                         const base::Cancellation& cancellation) const {
     std::vector<Endpoint> out;
     if (domain == "docker.io" || domain == "index.docker.io") {
         for (std::string mirror : mirrors ? options().mirrors : std::vector<std::string>()) {
             if (mirror.find("://") == std::string::npos) mirror = "https://" + mirror;
             const http::Url url = http::Url::parse(mirror);
-            out.push_back(endpoint(url, is_secure(url.host), /*mirror=*/true));
+            out.push_back(endpoint(url, is_secure(url.host, cancellation), /*mirror=*/true));
         }
         // Source: moby registry/config.go, DefaultV2Registry.
         out.push_back({http::Url::parse("https://registry-1.docker.io"), false,
                        http::make_client_tls({})});
         return out;
     }
-    const bool secure = is_secure(domain);
+    const bool secure = is_secure(domain, cancellation);
     out.push_back(endpoint(http::Url::parse("https://" + domain), secure, /*mirror=*/false));
     if (!secure) {
         out.push_back(endpoint(http::Url::parse("http://" + domain), secure, /*mirror=*/false));
@@ -195,12 +190,14 @@ std::vector<Endpoint> Service::endpoints(const std::string& domain, bool mirrors
     return out;
 }
 
-std::vector<Endpoint> Service::pull_endpoints(const std::string& domain) const {
-    return endpoints(domain, /*mirrors=*/true);
+std::vector<Endpoint> Service::pull_endpoints(const std::string& domain,
+                                              const base::Cancellation& cancellation) const {
+    return endpoints(domain, /*mirrors=*/true, cancellation);
 }
 
-std::vector<Endpoint> Service::push_endpoints(const std::string& domain) const {
-    return endpoints(domain, /*mirrors=*/false);
+std::vector<Endpoint> Service::push_endpoints(const std::string& domain,
+                                              const base::Cancellation& cancellation) const {
+    return endpoints(domain, /*mirrors=*/false, cancellation);
 }
 
 http::Client Service::client(const Endpoint& endpoint, const Caller& caller) const {

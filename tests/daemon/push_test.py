@@ -5,6 +5,8 @@ The texts were compared with those of Docker 28.2.2.
 import base64
 import gzip
 import json
+import threading
+import time
 import urllib.parse
 
 import support
@@ -195,6 +197,28 @@ class Inspect(RegistryTestCase):
             "Platforms": [{"architecture": "amd64", "os": "linux"},
                           {"architecture": "arm", "os": "linux", "variant": "v7"}]}))
         self.assertEqual(self.distribution(name + ":none"), (404, {"message": "manifest unknown: manifest unknown"}))
+
+    def test_a_token_server_that_trickles(self):
+        """It has 15 seconds for all of its answer, as for the head of it."""
+        self.registry.realm = "http://%s/token" % self.registry.name
+        self.registry.add("tests/one", double.Image(layers(1)))
+        done = threading.Event()
+        self.addCleanup(done.set)
+
+        def trickle(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", "1000")
+            handler.end_headers()
+            while not done.wait(1):
+                handler.wfile.write(b" ")
+
+        self.registry.rule("GET", "/token", trickle)
+        start = time.monotonic()
+        status, answer = self.distribution(self.registry.name + "/tests/one")
+        self.assertGreaterEqual(time.monotonic() - start, 15)
+        self.assertEqual((status, answer["message"]), (
+            500, 'Head "http://%s/v2/tests/one/manifests/latest": unable to decode token response: context deadline exceeded'
+            % self.registry.name))
 
     def test_import_of_a_url(self):
         tar = layers(1)[0]

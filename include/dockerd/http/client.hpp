@@ -58,8 +58,8 @@ struct ClientRequest {
     std::string body;
     std::function<std::size_t(std::span<char>)> body_source;
     std::int64_t body_size = -1;
-    /// Most time until the head of the answer is there, connecting included.
-    std::optional<std::chrono::milliseconds> head_timeout;
+    /// Most time for all of it: connecting, redirects, and the answer with its body.
+    std::optional<std::chrono::milliseconds> timeout;
     /// Ends the waits of this request, in place of the client's.
     base::CancellationPtr cancellation;
 };
@@ -94,6 +94,11 @@ private:
     std::unique_ptr<State> state_;
 };
 
+/// The addresses of `host` as text, looked up on a thread that nobody has to wait for.
+/// Throws: ClientError, "dial tcp: lookup x: no such host", "... i/o timeout"; "context canceled".
+std::vector<std::string> lookup_host(const std::string& host, std::chrono::milliseconds time,
+                                     const base::Cancellation& cancellation);
+
 /// What one client is like.
 struct ClientOptions {
     std::shared_ptr<const ClientTls> tls;  ///< none: the system's authorities
@@ -127,6 +132,9 @@ public:
     [[nodiscard]] const base::CancellationPtr& cancellation() const { return cancellation_; }
 
 private:
+    using Moment = std::optional<std::chrono::steady_clock::time_point>;
+    [[nodiscard]] ClientResponse send_until(const ClientRequest& request, Moment whole) const;
+
     ClientOptions options_;
     base::CancellationPtr cancellation_;
 };

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +42,8 @@ struct Caller {
     std::string user_agent;   ///< of the client that asked the daemon
     http::Headers meta;       ///< its X-Meta- headers, passed on
     base::CancellationPtr cancellation;
+    /// Most time for one request, where answers are small.
+    std::optional<std::chrono::milliseconds> timeout;
 };
 
 /// One result of a search.
@@ -65,11 +69,14 @@ public:
     /// Where to pull from, in the order to be tried: mirrors of Docker Hub, https, http.
     /// Throws: invalid_argument, "missing key x.key for client certificate x.cert. CA certificates
     ///         must use the extension .crt" and kin.
-    [[nodiscard]] std::vector<Endpoint> pull_endpoints(const std::string& domain) const;
+    [[nodiscard]] std::vector<Endpoint> pull_endpoints(const std::string& domain,
+                                                       const base::Cancellation& cancellation) const;
     /// The same without mirrors.
-    [[nodiscard]] std::vector<Endpoint> push_endpoints(const std::string& domain) const;
+    [[nodiscard]] std::vector<Endpoint> push_endpoints(const std::string& domain,
+                                                       const base::Cancellation& cancellation) const;
     /// Whether https with a trusted certificate is asked for.
-    [[nodiscard]] bool is_secure(const std::string& host) const;
+    [[nodiscard]] bool is_secure(const std::string& host,
+                                 const base::Cancellation& cancellation) const;
 
     /// A client as this endpoint and caller need it.
     [[nodiscard]] http::Client client(const Endpoint& endpoint, const Caller& caller) const;
@@ -93,7 +100,8 @@ public:
     [[nodiscard]] http::ClientResponse get_url(const std::string& url, const Caller& caller) const;
 
 private:
-    [[nodiscard]] std::vector<Endpoint> endpoints(const std::string& domain, bool mirrors) const;
+    [[nodiscard]] std::vector<Endpoint> endpoints(const std::string& domain, bool mirrors,
+                                                  const base::Cancellation& cancellation) const;
     [[nodiscard]] Endpoint endpoint(http::Url url, bool secure, bool mirror) const;
 
     mutable base::Mutex mutex_;

@@ -15,6 +15,8 @@ using registry::ImageManifest;
 using registry::ManifestList;
 
 constexpr std::size_t max_config = 4U << 20U;
+/// Nobody shows that the caller is still there: no registry keeps its thread for good.
+constexpr std::chrono::seconds request_timeout{60};
 
 void add_config_platform(const registry::Repository& repository, const ImageManifest& image,
                          DistributionInfo& out) {
@@ -76,12 +78,13 @@ DistributionInfo Registries::distribution(std::string_view name, const RegistryC
         base::fail(base::ErrorKind::internal, "no manifest found for full image ID");
     }
     const auto cancellation = std::make_shared<base::Cancellation>();
+    registry::Caller who = registry_caller(caller, cancellation);
+    who.timeout = request_timeout;
     std::optional<base::Error> last;
-    for (const auto& endpoint : parts_.service.pull_endpoints(any.named->domain())) {
+    for (const auto& endpoint : parts_.service.pull_endpoints(any.named->domain(), *cancellation)) {
         try {
             const registry::Repository repository(parts_.service, endpoint, any.named->path(),
-                                                  registry::Repository::Access::pull,
-                                                  registry_caller(caller, cancellation));
+                                                  registry::Repository::Access::pull, who);
             return inspect(repository, *any.named);
         } catch (const registry::Failure& failure) {
             last.emplace(distribution_kind(failure), failure.what());

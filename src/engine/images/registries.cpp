@@ -146,7 +146,7 @@ void pull_from_any(RegistryParts& parts, const model::Reference& reference,
                    ProgressBoard& board, const base::CancellationPtr& cancellation) {
     std::optional<base::Error> last;
     std::set<std::string> confirmed_tls;
-    for (const auto& endpoint : parts.service.pull_endpoints(reference.domain())) {
+    for (const auto& endpoint : parts.service.pull_endpoints(reference.domain(), *cancellation)) {
         if (endpoint.url.scheme != "https" && confirmed_tls.contains(endpoint.url.host)) continue;
         base::log::debug("Trying to pull {} from {}", reference.familiar_name(),
                          endpoint.url.text());
@@ -223,7 +223,7 @@ void push_to_any(RegistryParts& parts, const model::Reference& reference,
     }
     std::optional<base::Error> last;
     std::set<std::string> confirmed_tls;
-    for (const auto& endpoint : parts.service.push_endpoints(reference.domain())) {
+    for (const auto& endpoint : parts.service.push_endpoints(reference.domain(), *cancellation)) {
         if (endpoint.url.scheme != "https" && confirmed_tls.contains(endpoint.url.host)) continue;
         const auto own = std::make_shared<base::Cancellation>(cancellation);
         Pusher pusher(parts, endpoint, reference, board, registry_caller(caller, own));

@@ -39,9 +39,11 @@ std::vector<SearchItem> Registries::search(const SearchOptions& options,
         stars = std::max(stars, *number);
     }
     const auto cancellation = std::make_shared<base::Cancellation>();
+    registry::Caller who = registry_caller(caller, cancellation);
+    // Nobody shows that the caller is still there: no registry keeps its thread for good.
+    who.timeout = std::chrono::seconds(60);
     std::vector<SearchItem> out;
-    for (const auto& found : parts_.service.search(options.term, options.limit,
-                                                   registry_caller(caller, cancellation))) {
+    for (const auto& found : parts_.service.search(options.term, options.limit, who)) {
         if (filters.contains("is-official") && found.official != official) continue;
         if (filters.contains("stars") && found.stars < stars) continue;
         out.push_back({.stars = found.stars,
