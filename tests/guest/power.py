@@ -18,8 +18,9 @@ def until(command):
     return "( for i in $(seq 200); do %s && exit 0; sleep 0.1; done; exit 1 )" % command
 
 
-# Before this boot: what was written down at the time, not what the next daemon made of it.
-EARLIER = ("t=$(docker inspect -f '{{.State.%s}}' %s) && [ $(date -d $t +%%s) -lt $(date -d \"$(uptime -s)\" +%%s) ] && "
+# Before this boot: what was written down at the time, not what the next daemon made of it. The clock that a boot begins
+# with has whole seconds only; the next daemon comes some seconds later.
+EARLIER = ("t=$(docker inspect -f '{{.State.%s}}' %s) && [ $(date -d $t +%%s) -le $(date -d \"$(uptime -s)\" +%%s) ] && "
            "[ ${t%%%%-*} != 0001 ]")
 
 # Name, what comes before, what is acknowledged right before the cut, and the check afterwards.

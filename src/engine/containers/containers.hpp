@@ -316,6 +316,7 @@ private:
                            const std::string& network_id, const std::string& network_name,
                            const std::string& driver);
     void save_relaxed(const store::ContainerRecord& record) noexcept;
+    void save_durable(const store::ContainerRecord& record) noexcept;
     StateWriter::Pending begin_save_state(const store::ContainerRecord& record,
                                           store::RunState state);
     StateWriter::Pending begin_save_state(const store::ContainerRecord& record);

@@ -221,6 +221,16 @@ void Containers::save_relaxed(const store::ContainerRecord& record) noexcept {
     }
 }
 
+/// The same, and a power cut does not take it back. With auto-remove there is no need.
+void Containers::save_durable(const store::ContainerRecord& record) noexcept {
+    if (record.host_config.auto_remove) return save_relaxed(record);
+    try {
+        parts_.files.save(record);
+    } catch (const std::exception& error) {
+        base::log::error("container {}: saving state, ignoring: {}", record.id, error.what());
+    }
+}
+
 std::vector<ContainerPtr> Containers::snapshots() const {
     std::vector<ContainerPtr> out;
     for (const auto& container : index_.all()) out.push_back(container->snapshot());

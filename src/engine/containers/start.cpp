@@ -278,7 +278,8 @@ void Containers::note_start_failure(const ContainerRef& container, const Error& 
     }
     publish(*container);
     begin_save_state(record).wait();
-    save_relaxed(record);
+    // On the disk before the answer: the file there may say that it runs, and later than the state.
+    save_durable(record);
     container->pending.clear();
     if (record.host_config.auto_remove && !container->removing) {
         lifecycle_.post([this, container] {
