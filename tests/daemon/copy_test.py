@@ -182,8 +182,10 @@ class CommandLine(CopyTest):
         self.assertIn(done.stderr.decode(), ("Error response from daemon: Could not find the file /none in container box\n",
                                              "Error: No such container:path: box:/none\n"))
         done = self.assertCli(1, "cp", self.path("tree/top"), "none:/x")
-        self.assertIn(done.stderr.decode(), ("Error response from daemon: No such container: none\n",
-                                             "Error: No such container:path: none:/\n"))
+        # The daemon answers before the body has come: here too the CLI may log what became of its own pipe.
+        said = [line for line in done.stderr.decode().splitlines() if "io: read/write on closed pipe" not in line]
+        self.assertIn(said, (["Error response from daemon: No such container: none"],
+                             ["Error: No such container:path: none:/"]))
 
     def test_every_state_of_a_container(self):
         source = self.write("in", b"hello")
