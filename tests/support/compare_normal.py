@@ -18,7 +18,7 @@ PATTERNS = [
     (re.compile(r"\b[a-z]{3,}_[a-z]{2,}\d?\b(?=$|[\s\"'])"), "<name>"),
 ]
 # Lists without an order of their own.
-SORTED = {"VolumesDeleted", "ContainersDeleted", "NetworksDeleted", "ImagesDeleted", "RepoTags", "Links", "Ports"}
+SORTED = {"VolumesDeleted", "ContainersDeleted", "NetworksDeleted", "ImagesDeleted", "RepoTags", "Links", "Ports", "Images"}
 # Keys whose numbers and texts are of the moment: only kind and presence are compared.
 MOMENT = {"Created", "time", "timeNano", "Pid", "NFd", "NGoroutines", "SystemTime", "MemAvailable", "execDuration",
           "NEventsListener", "SizeRootFs"}
