@@ -1,14 +1,18 @@
 #include "router.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
+#include <vector>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
 
 #include "error_response.hpp"
+#include "origin.hpp"
 #include "version.hpp"
 
 namespace dockerd::api {
@@ -151,6 +155,24 @@ Response refuse_version(const Request& request, const std::string& oldest,
     return response;
 }
 
+/// Source: moby api/server/middleware/debug.go; the id is this engine's own.
+void log_request(const Request& request, std::string_view what,
+                 std::initializer_list<base::log::Field> more) {
+    const std::string id = std::to_string(request.id);
+    std::vector<base::log::Field> fields{{"method", request.method_text},
+                                         {"module", "api"},
+                                         {"request-id", id},
+                                         {"request-url", request.target}};
+    fields.insert(fields.end(), more.begin(), more.end());
+    base::log::write(base::log::Level::debug,
+                     fmt::format("{} {} request", what, request.method_text), fields);
+}
+
+std::string own_host_name() {
+    std::array<char, 256> name{};
+    return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
 http::Endpoint answer(std::function<Response(const Request&)> run, std::string headers) {
     return {http::InlineCall{std::move(run)}, std::move(headers)};
 }
@@ -173,6 +195,12 @@ Router::Router(const ApiOptions& options) : options_(options) {
         answer([oldest, newest](const Request& r) { return refuse_version(r, oldest, newest); },
                version_headers_);
     redirect_ = answer(&redirect, {});
+    web_page_refused_ = answer(
+        [](const Request&) {
+            return error_json(403, "requests of web pages are not answered over the network");
+        },
+        {});
+    host_name_ = own_host_name();
     // Source: Go net/http server.go, badRequestError.
     bad_path_ = answer(
         [](const Request&) {
@@ -200,6 +228,9 @@ const http::Endpoint* Router::find(Method method, std::string_view path, Request
 }
 
 const http::Endpoint& Router::resolve(Request& request) const {
+    if (request.from_network && comes_from_a_web_page(request, host_name_)) {
+        return web_page_refused_;
+    }
     const std::string_view raw = path_of(request.target, request.query);
     try {
         request.path = http::percent_decode(raw, /*plus_is_space=*/false);
@@ -234,13 +265,20 @@ const http::Endpoint& Router::resolve(Request& request) const {
 const http::Endpoint& Router::route(Request& request) noexcept {
     const http::Endpoint& endpoint = resolve(request);
     if (base::log::enabled(base::log::Level::debug)) {
-        base::log::debug("handling {} request for {}", request.method_text, request.target);
+        request.id = next_id_.fetch_add(1, std::memory_order_relaxed);
+        log_request(request, "handling", {});
     }
     return endpoint;
 }
 
 Response Router::error(const Request& request, std::exception_ptr failure) noexcept {
-    return error_response(request, std::move(failure));
+    Response response = error_response(request, std::move(failure));
+    if (request.id != 0) {
+        const std::string status = std::to_string(response.status);
+        log_request(request, "error response for",
+                    {{"error-response", response.error_text}, {"status", status}});
+    }
+    return response;
 }
 
 }  // namespace dockerd::api

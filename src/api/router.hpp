@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <atomic>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -89,6 +90,9 @@ private:
     http::Endpoint version_refused_;
     http::Endpoint redirect_;
     http::Endpoint bad_path_;
+    http::Endpoint web_page_refused_;
+    std::string host_name_;
+    std::atomic<std::uint64_t> next_id_{1};
 };
 
 }  // namespace dockerd::api

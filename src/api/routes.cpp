@@ -17,6 +17,7 @@ using V = VolumeHandlers;
 using S = SystemHandlers;
 using R = RegistryHandlers;
 using A = AbsentHandlers;
+using D = DebugHandlers;
 
 }  // namespace
 
@@ -166,6 +167,16 @@ void Api::add_plugin_routes() {
     add(post, "/plugins/create", {1, 25}, call(absent_, &A::plugin_create));
 }
 
+void Api::add_debug_routes() {
+    add(get, "/debug/vars", {1, 24}, call(debug_, &D::vars));
+    add(get, "/debug/pprof/", {1, 24}, call(debug_, &D::index));
+    add(get, "/debug/pprof/cmdline", {1, 24}, call(debug_, &D::command_line));
+    add(get, "/debug/pprof/profile", {1, 24}, call(debug_, &D::profile));
+    add(get, "/debug/pprof/symbol", {1, 24}, call(debug_, &D::symbol));
+    add(get, "/debug/pprof/trace", {1, 24}, call(debug_, &D::profile));
+    add(get, "/debug/pprof/{name}", {1, 24}, call(debug_, &D::named));
+}
+
 Api::Api(const engine::Services& services, const ApiOptions& options)
     : Router(options),
       containers_(services),
@@ -175,6 +186,7 @@ Api::Api(const engine::Services& services, const ApiOptions& options)
       volumes_(services),
       system_(services, options),
       registries_(services),
+      debug_(services),
       streams_(services) {
     add_system_routes();
     add_container_routes();
@@ -185,6 +197,7 @@ Api::Api(const engine::Services& services, const ApiOptions& options)
     add_swarm_routes();
     add_swarm_object_routes();
     add_plugin_routes();
+    add_debug_routes();
 }
 
 std::unique_ptr<http::Application> make_api(const engine::Services& services,

@@ -5,6 +5,7 @@
 #include "handlers/absent.hpp"
 #include "handlers/containers.hpp"
 #include "handlers/copy.hpp"
+#include "handlers/debug.hpp"
 #include "handlers/images.hpp"
 #include "handlers/networks.hpp"
 #include "handlers/registries.hpp"
@@ -30,6 +31,7 @@ private:
     void add_swarm_routes();
     void add_swarm_object_routes();
     void add_plugin_routes();
+    void add_debug_routes();
 
     ContainerHandlers containers_;
     CopyHandlers copies_;
@@ -39,6 +41,7 @@ private:
     SystemHandlers system_;
     RegistryHandlers registries_;
     AbsentHandlers absent_;
+    DebugHandlers debug_;
     Streams streams_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -51,6 +52,7 @@ struct Config {
     std::string log_level = "info";
     std::string log_format = "text";
     std::string config_file = "/etc/docker/daemon.json";
+    std::string defaults_file = "/etc/default/docker";
     std::string pidfile = "/var/run/docker.pid";
     std::string data_root = "/var/lib/docker";
     std::string exec_root = "/var/run/docker";
@@ -140,6 +142,8 @@ struct Config {
     std::vector<std::string> host_gateway_ips;
     std::string swarm_default_advertise_addr;
 
+    /// What the flags alone say, for a reload; none before daemon.json was read.
+    std::shared_ptr<const Config> flags;
     /// Keys that stood in daemon.json.
     std::set<std::string> from_file;
     /// Long names of the flags on the command line.

@@ -21,7 +21,9 @@
 #include <dockerd/base/strings.hpp>
 #include <dockerd/model/go_syntax.hpp>
 
+#include "engine/system/host.hpp"
 #include "options.hpp"
+#include "support.hpp"
 
 namespace dockerd::app {
 namespace {
@@ -105,14 +107,6 @@ std::string go_text(const Json& json) {
         return "map[" + base::join(parts, " ") + "]";
     }
     return json.dump();
-}
-
-/// Source: moby daemon/config/config.go, MaskCredentials.
-std::string mask_credentials(const std::string& url) {
-    const auto mark = url.find("://");
-    const auto at = url.find('@');
-    if (mark == std::string::npos || at == std::string::npos || at < mark) return url;
-    return url.substr(0, mark + 3) + "xxxxx:xxxxx" + url.substr(at);
 }
 
 /// Sets one option from its JSON value. An empty value leaves what the flags say, except `false`.
@@ -304,8 +298,8 @@ void check_keys(const Config& flags, const std::vector<std::pair<std::string, Js
         std::string from_flag = value_text(flags, option);
         std::string from_file = go_text(found->second);
         if (option.key == "http-proxy" || option.key == "https-proxy") {
-            from_flag = mask_credentials(from_flag);
-            from_file = mask_credentials(from_file);
+            from_flag = engine::mask_credentials(from_flag);
+            from_file = engine::mask_credentials(from_file);
         }
         conflicts.push_back(
             fmt::format("{}: (from flag: {}, from file: {})", option.key, from_flag, from_file));
@@ -372,6 +366,7 @@ void merge_file_text(Config& config, std::string_view text) {
 }
 
 Config load_config(Config config) {
+    config.flags = std::make_shared<const Config>(config);
     const std::string where =
         "unable to configure the Docker daemon with file " + config.config_file;
     int failure = 0;
@@ -387,29 +382,61 @@ Config load_config(Config config) {
         bad(fmt::format("{}: open {}: {}", where, config.config_file, base::errno_text(failure)));
     }
     validate(config);
+    refuse_unsupported(config);
     // --tlsverify in the file, whatever its value, turns TLS on.
     if (config.from_file.contains("tlsverify")) config.tls = true;
     if (config.tls && !config.tls_verify) config.tls_verify = config.tls;
     return config;
 }
 
+namespace {
+
+/// What a reload does not keep: the file says it all, or the flags do.
+/// Differs from Docker: where flags said something, that is so again, not the default.
+// Source: moby daemon/reload.go, reloadMaxConcurrentDownloadsAndUploads, reloadFeatures;
+// reload_unix.go, reloadPlatform.
+void forget_what_the_file_said(Config& config) {
+    const Config defaults;
+    const Config& before = config.flags ? *config.flags : defaults;
+    config.max_concurrent_downloads = before.max_concurrent_downloads;
+    config.max_concurrent_uploads = before.max_concurrent_uploads;
+    config.max_download_attempts = before.max_download_attempts;
+    config.network_diagnostic_port = before.network_diagnostic_port;
+    config.features = before.features;
+    config.runtimes = before.runtimes;
+}
+
+}  // namespace
+
 Config reload_config(const Config& running) {
     const std::string where =
         "unable to configure the Docker daemon with file " + running.config_file;
     Config next = running;
+    forget_what_the_file_said(next);
     int failure = 0;
     const auto text = read_file(running.config_file, failure);
     if (!text && (failure != ENOENT || running.from_flags.contains("config-file"))) {
         bad(fmt::format("{}: open {}: {}", where, running.config_file, base::errno_text(failure)));
     }
-    if (!text) return next;
+    if (!text) {
+        next.runtimes = running.runtimes;
+        return next;
+    }
     base::in_context(where, [&] {
         const auto values = parse_values(*text);
         check_keys(running, values);
+        // Without a word about them the runtimes stay as they are.
+        if (std::ranges::find(values, "runtimes", [](const auto& entry) { return entry.first; }) ==
+            values.end()) {
+            next.runtimes = running.runtimes;
+        }
         next.from_file.clear();
         apply_values(next, values, /*reloadable_only=*/true);
     });
-    base::in_context("file configuration validation failed", [&] { validate(next); });
+    base::in_context("file configuration validation failed", [&] {
+        validate(next);
+        refuse_unsupported(next);
+    });
     return next;
 }
 

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -29,8 +30,11 @@
 #include "config_file.hpp"
 #include "flags.hpp"
 #include "listeners.hpp"
+#include "metrics_server.hpp"
+#include "option_json.hpp"
 #include "pidfile.hpp"
 #include "shutdown.hpp"
+#include "support.hpp"
 #include "wiring.hpp"
 
 #ifndef DOCKERD_COMMIT
@@ -142,16 +146,37 @@ void read_min_version(Config& config) {
 void reload(Config& running, Wiring& wiring) {
     base::log::write(base::log::Level::info, "Got signal to reload configuration",
                      {{"config-file", running.config_file}});
+    Config next;
     try {
-        const Config next = reload_config(running);
-        wiring.reload(next);
-        running = next;
-        configure_log(running);
-        base::log::info("Reloaded configuration");
+        next = reload_config(running);
     } catch (const base::Error& error) {
         base::log::write(base::log::Level::error, "Error reloading configuration",
                          {{"error", error.what()}});
+        return;
     }
+    try {
+        wiring.reload(next);
+    } catch (const base::Error& error) {
+        base::log::write(base::log::Level::error, "Error reconfiguring the daemon",
+                         {{"error", error.what()}});
+        return;
+    }
+    running = next;
+    configure_log(running);
+    for (const std::string& line : ineffective_options(running)) base::log::warn("{}", line);
+    base::log::write(base::log::Level::info, "Reloaded configuration",
+                     {{"config", config_json(running)}});
+}
+
+/// The service manager is told of a reload, so that it can wait for its end.
+/// Source: sd_notify(3), RELOADING=1.
+void reload_with_notice(Config& running, Wiring& wiring) {
+    timespec now{};
+    (void)::clock_gettime(CLOCK_MONOTONIC, &now);
+    notify_systemd(fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
+                               now.tv_sec * 1'000'000LL + now.tv_nsec / 1'000));
+    reload(running, wiring);
+    notify_systemd("READY=1");
 }
 
 void dump(const Config& config) {
@@ -198,16 +223,18 @@ bool serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
     }
     server->start();
     drop_startup_memory();
-    notify_systemd("READY=1");
+    notify_systemd("READY=1\nSTATUS=Serving the API on " + base::join(names, ", "));
     base::log::info("Daemon has completed initialization");
     for (const std::string& name : names) base::log::info("API listen on {}", name);
 
-    for (SignalEvent event = signals.wait(); event != SignalEvent::stop; event = signals.wait()) {
-        if (event == SignalEvent::reload) reload(config, wiring);
+    SignalEvent event = signals.wait();
+    for (; event != SignalEvent::stop && event != SignalEvent::leave; event = signals.wait()) {
+        if (event == SignalEvent::reload) reload_with_notice(config, wiring);
         if (event == SignalEvent::dump) dump(config);
     }
     server->stop_accepting();
-    notify_systemd("STOPPING=1");
+    if (event == SignalEvent::leave) wiring.keep_containers();
+    notify_systemd("STOPPING=1\nSTATUS=Ending");
     wiring.shutdown();
     server->stop(answer_grace);
     if (server->calls().pending() + server->transfers().pending() > 0) {
@@ -224,6 +251,7 @@ bool start(Config config, Signals& signals) {
     set_proxy_environment(config);
     configure_log(config);
     base::log::info("Starting up");
+    if (config.experimental) base::log::warn("Running with experimental features enabled");
     if (::geteuid() != 0) {
         base::fail(base::ErrorKind::permission_denied,
                    "dockerd needs to be started with root privileges. To run dockerd in rootless "
@@ -245,9 +273,20 @@ bool start(Config config, Signals& signals) {
     std::unique_ptr<Wiring> wiring;
     base::in_context("failed to start daemon", [&] {
         check_combinations(config);
+        base::in_context("error initializing graphdriver", [&] { check_storage(config); });
+        notify_systemd("STATUS=Loading containers");
         wiring = make_wiring(config);
     });
+    std::unique_ptr<MetricsServer> metrics;
+    if (!config.metrics_addr.empty()) {
+        base::in_context("failed to start metrics server", [&] {
+            metrics = std::make_unique<MetricsServer>(config.metrics_addr,
+                                                      [&] { return wiring->metrics(); });
+        });
+    }
+    for (const std::string& line : ineffective_options(config)) base::log::warn("{}", line);
     bool all_ended = serve_until_stopped(config, signals, *wiring, std::move(sockets), tls);
+    metrics.reset();
     if (!all_ended) {
         (void)wiring.release();
     } else if (!base::finish_within(teardown_grace, [&] { wiring.reset(); })) {
@@ -264,7 +303,7 @@ bool start(Config config, Signals& signals) {
 int run_daemon(std::span<const char* const> arguments) {
     tame_allocator();
     try {
-        CommandLine line = parse_flags(arguments);
+        CommandLine line = read_command_line(arguments);
         (void)std::fputs(line.warnings.c_str(), stderr);
         if (line.command == Command::help) {
             fmt::print("\n{}", usage_text());

@@ -4,13 +4,17 @@
 
 #include <algorithm>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/base/error.hpp>
+#include <dockerd/base/json.hpp>
+#include <dockerd/base/strings.hpp>
 #include <dockerd/logging/drivers.hpp>
 
 #include "hosts.hpp"
+#include "options.hpp"
 
 namespace dockerd::app {
 namespace {
@@ -99,11 +103,8 @@ net::NetworksOptions networks_options(const Config& config, const std::string& e
     options.ip6tables = config.ip6tables;
     options.userland_proxy = config.userland_proxy;
     options.allow_direct_routing = config.allow_direct_routing;
-    if (const auto found = config.default_network_opts.find("bridge");
-        found != config.default_network_opts.end()) {
-        for (const auto& [key, value] : found->second) {
-            options.default_bridge_options[key] = value;
-        }
+    for (const auto& [driver, given] : config.default_network_opts) {
+        for (const auto& [key, value] : given) options.default_options[driver][key] = value;
     }
     return options;
 }
@@ -117,6 +118,28 @@ std::shared_ptr<engine::cdi::Registry> cdi_registry(const Config& config) {
     if (folders.empty()) folders = {"/etc/cdi", "/var/run/cdi"};
     if (folders.size() == 1 && folders.front().empty()) folders.clear();
     return std::make_shared<engine::cdi::Registry>(std::move(folders));
+}
+
+engine::Runtimes runtimes_of(const Config& config) {
+    engine::Runtimes out;
+    if (!config.default_runtime.empty()) out.default_name = config.default_runtime;
+    for (const auto& [name, runtime] : config.runtimes) {
+        out.configured[name] = {.path = runtime.path,
+                                .args = runtime.args,
+                                .type = runtime.type,
+                                .options = runtime.options};
+    }
+    return out;
+}
+
+engine::ContainerDefaults container_defaults(const Config& config) {
+    engine::ContainerDefaults out;
+    out.ipc_mode = config.default_ipc_mode;
+    out.cgroupns_mode = config.default_cgroupns_mode;
+    out.shm_size = config.default_shm_size.value;
+    out.runtimes = runtimes_of(config);
+    engine::validate_runtimes(out.runtimes);
+    return out;
 }
 
 engine::ContainersOptions containers_options(const Config& config,
@@ -135,9 +158,7 @@ engine::ContainersOptions containers_options(const Config& config,
         base::in_context("failed to set log opts",
                          [&] { logging::validate_options(config.log_driver, config.log_opts); });
     }
-    options.ipc_mode = config.default_ipc_mode;
-    options.cgroupns_mode = config.default_cgroupns_mode;
-    options.shm_size = config.default_shm_size.value;
+    options.defaults = container_defaults(config);
     options.init = config.init;
     options.seccomp_profile = read_profile(config.seccomp_profile);
     options.no_new_privileges = config.no_new_privileges;
@@ -159,6 +180,7 @@ engine::SystemOptions system_options(const Config& config,
     options.no_new_privileges = config.no_new_privileges;
     options.live_restore = config.live_restore;
     options.debug = config.debug;
+    options.runtimes = runtimes_of(config);
     options.http_proxy = config.http_proxy;
     options.https_proxy = config.https_proxy;
     options.no_proxy = config.no_proxy;
@@ -180,6 +202,45 @@ engine::SystemOptions system_options(const Config& config,
     options.cdi = std::move(cdi);
     options.firewall_driver = config.iptables ? "nftables" : "";
     return options;
+}
+
+namespace {
+
+std::string json_list(const std::vector<std::string>& items) { return base::Json(items).dump(); }
+
+std::string text_of(const Config& config, std::string_view flag) {
+    return value_text(config, *find_option(flag));
+}
+
+}  // namespace
+
+engine::EventAttributes reload_attributes(const Config& config, bool unified_cgroups) {
+    std::vector<std::string> runtimes;
+    for (const auto& [name, runtime] : config.runtimes) {
+        runtimes.push_back(name + ":" + runtime.path);
+    }
+    const std::string& cgroupns = config.default_cgroupns_mode;
+    return {{"debug", text_of(config, "debug")},
+            {"default-cgroupns-mode",
+             !cgroupns.empty() ? cgroupns : unified_cgroups ? "private" : "host"},
+            {"default-ipc-mode", config.default_ipc_mode},
+            {"default-runtime", config.default_runtime},
+            {"default-shm-size", text_of(config, "default-shm-size")},
+            {"features", text_of(config, "feature")},
+            {"insecure-registries", json_list(config.insecure_registries)},
+            {"labels", json_list(config.labels)},
+            {"live-restore", text_of(config, "live-restore")},
+            {"max-concurrent-downloads", text_of(config, "max-concurrent-downloads")},
+            {"max-concurrent-uploads", text_of(config, "max-concurrent-uploads")},
+            {"max-download-attempts", text_of(config, "max-download-attempts")},
+            {"registry-mirrors", json_list(config.registry_mirrors)},
+            {"runtimes", base::join(runtimes, " ")},
+            {"shutdown-timeout", text_of(config, "shutdown-timeout")}};
+}
+
+bool wants_container_metrics(const Config& config) {
+    const auto found = config.features.find("container-metrics");
+    return found != config.features.end() && found->second;
 }
 
 engine::RegistrySettings registry_settings(const Config& config) {

@@ -18,8 +18,16 @@ net::NetworksOptions networks_options(const Config& config, const std::string& e
 std::shared_ptr<engine::cdi::Registry> cdi_registry(const Config& config);
 engine::ContainersOptions containers_options(const Config& config,
                                              std::shared_ptr<engine::cdi::Registry> cdi);
+/// What containers get that do not say; a reload may change it.
+/// Throws: invalid_argument for runtimes that cannot be, in Docker's words.
+engine::ContainerDefaults container_defaults(const Config& config);
+engine::Runtimes runtimes_of(const Config& config);
 engine::SystemOptions system_options(const Config& config,
                                      std::shared_ptr<engine::cdi::Registry> cdi);
+/// What the event of a reload tells. Source: moby daemon/reload.go, reload_unix.go.
+engine::EventAttributes reload_attributes(const Config& config, bool unified_cgroups);
+/// Whether --metrics-addr shows each container: --feature container-metrics, which is our own.
+bool wants_container_metrics(const Config& config);
 engine::RegistrySettings registry_settings(const Config& config);
 api::ApiOptions api_options(const Config& config);
 

@@ -14,6 +14,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
+#include "defaults_file.hpp"
 #include "options.hpp"
 
 namespace dockerd::app {
@@ -26,15 +27,22 @@ namespace {
         fmt::format("Status: {}\nSee 'dockerd --help'.\n\n{}\n, Code: 125", why, usage_text()));
 }
 
+[[noreturn]] void refuse_arguments() {
+    base::fail(base::ErrorKind::invalid_argument, "\n" + usage_text());
+}
+
 class Parser {
 public:
-    explicit Parser(std::span<const char* const> arguments) : arguments_(arguments) {}
+    explicit Parser(std::vector<std::string> arguments, Config start = {}, std::string where = {})
+        : arguments_(std::move(arguments)), where_(std::move(where)) {
+        line_.config = std::move(start);
+    }
 
     CommandLine run() {
         while (next_ < arguments_.size()) {
             const std::string text = arguments_[next_++];
             if (text == "--") {
-                if (next_ < arguments_.size()) extra_argument();
+                if (next_ < arguments_.size()) refuse_arguments();
                 break;
             }
             if (text.starts_with("--")) {
@@ -42,7 +50,7 @@ public:
             } else if (text.size() > 1 && text[0] == '-') {
                 short_flags(text);
             } else {
-                extra_argument();
+                extra_argument(text);
             }
             if (line_.command != Command::run) break;
         }
@@ -50,8 +58,16 @@ public:
     }
 
 private:
-    [[noreturn]] static void extra_argument() {
-        base::fail(base::ErrorKind::invalid_argument, "\n" + usage_text());
+    void extra_argument(const std::string& text) {
+        if (!where_.empty()) refuse("unknown word: " + text);
+        // An init script may pass on what begins with the program's name; see read_command_line.
+        line_.names_program = is_program_name(text);
+        if (!line_.names_program) refuse_arguments();
+    }
+
+    [[noreturn]] void refuse(const std::string& why) const {
+        if (where_.empty()) usage_error(why);
+        base::fail(base::ErrorKind::invalid_argument, where_ + ": " + why);
     }
 
     // Source: spf13/pflag flag.go, parseLongArg.
@@ -59,10 +75,10 @@ private:
         const auto equals = text.find('=');
         const std::string name = text.substr(2, equals == std::string::npos ? equals : equals - 2);
         if (name.empty() || name[0] == '-' || name[0] == '=') {
-            usage_error("bad flag syntax: " + text);
+            refuse("bad flag syntax: " + text);
         }
         const Option* const option = find_option(name);
-        if (!option) usage_error("unknown flag: --" + name);
+        if (!option) refuse("unknown flag: --" + name);
         if (equals != std::string::npos) {
             apply(*option, text.substr(equals + 1));
         } else if (is_switch(*option)) {
@@ -70,7 +86,7 @@ private:
         } else if (next_ < arguments_.size()) {
             apply(*option, arguments_[next_++]);
         } else {
-            usage_error("flag needs an argument: --" + name);
+            refuse("flag needs an argument: --" + name);
         }
     }
 
@@ -82,7 +98,7 @@ private:
             const Option* const option =
                 letter == 'h' ? find_option("help") : find_shorthand(letter);
             if (!option) {
-                usage_error(fmt::format("unknown shorthand flag: '{}' in -{}", letter, rest));
+                refuse(fmt::format("unknown shorthand flag: '{}' in -{}", letter, rest));
             }
             if (letter == 'h') {
                 line_.warnings += "Flag shorthand -h has been deprecated, please use --help\n";
@@ -101,7 +117,7 @@ private:
             } else if (next_ < arguments_.size()) {
                 apply(*option, arguments_[next_++]);
             } else {
-                usage_error(fmt::format("flag needs an argument: '{}' in -{}", letter, rest));
+                refuse(fmt::format("flag needs an argument: '{}' in -{}", letter, rest));
             }
             return;
         }
@@ -114,7 +130,7 @@ private:
             const std::string name = option.shorthand
                                          ? fmt::format("-{}, --{}", option.shorthand, option.name)
                                          : fmt::format("--{}", option.name);
-            usage_error(fmt::format("invalid argument {} for {} flag: {}", base::quote(value),
+            refuse(fmt::format("invalid argument {} for {} flag: {}", base::quote(value),
                                     base::quote(name), error.what()));
         }
         line_.config.from_flags.emplace(option.name);
@@ -126,7 +142,8 @@ private:
         if (line_.config.show_version) line_.command = Command::version;
     }
 
-    std::span<const char* const> arguments_;
+    std::vector<std::string> arguments_;
+    std::string where_;  ///< for errors; empty: the command line
     std::size_t next_ = 0;
     CommandLine line_;
 };
@@ -181,7 +198,37 @@ void complete_tls(Config& config) {
 }  // namespace
 
 CommandLine parse_flags(std::span<const char* const> arguments) {
-    CommandLine line = Parser(arguments).run();
+    CommandLine line = Parser({arguments.begin(), arguments.end()}).run();
+    if (line.names_program) refuse_arguments();
+    complete_tls(line.config);
+    return line;
+}
+
+CommandLine read_command_line(std::span<const char* const> arguments) {
+    const std::vector<std::string> words(arguments.begin(), arguments.end());
+    CommandLine line = Parser(words).run();
+    const std::string file = line.config.defaults_file;
+    bool names_program = false;
+    if (line.command == Command::run && !file.empty()) {
+        const Defaults defaults =
+            read_defaults_file(file, line.config.from_flags.contains("defaults-file"));
+        for (const auto& [name, value] : defaults.exports) {
+            (void)::setenv(name.c_str(), value.c_str(), 1);
+        }
+        names_program = defaults.names_program;
+        CommandLine start = Parser(defaults.words, {}, file + ": DOCKER_OPTS").run();
+        if (start.command != Command::run) {
+            base::fail(base::ErrorKind::invalid_argument,
+                       file + ": DOCKER_OPTS: --help and --version have no place here");
+        }
+        for (const std::string& name : line.config.from_flags) {
+            reset_option(start.config, *find_option(name));
+        }
+        line = Parser(words, std::move(start.config)).run();
+        line.warnings = start.warnings + line.warnings;
+    }
+    // The init script that passes $DOCKER_OPTS as well passes the name, too.
+    if (line.names_program && !names_program && line.command == Command::run) refuse_arguments();
     complete_tls(line.config);
     return line;
 }

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -108,7 +109,8 @@ void resolve(const HostPort& target, AddressList& out) {
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_PASSIVE;
-    const int failure = ::getaddrinfo(target.host.c_str(), target.port.c_str(), &hints, &out.first);
+    const int failure = ::getaddrinfo(target.host.empty() ? nullptr : target.host.c_str(),
+                                      target.port.c_str(), &hints, &out.first);
     if (failure != 0) {
         fail(fmt::format("listen tcp: lookup {}: {}", target.host, ::gai_strerror(failure)));
     }
@@ -151,22 +153,6 @@ std::string socket_name(int fd) {
     }
     const bool v6 = address.ss_family == AF_INET6;
     return fmt::format("{}{}{}:{}", v6 ? "[" : "", host.data(), v6 ? "]" : "", port.data());
-}
-
-BoundSocket bind_tcp(const std::string& address) {
-    AddressList list;
-    resolve(split_host_port(address), list);
-    const addrinfo& entry = preferred(list);
-    base::Fd fd(::socket(entry.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!fd) base::throw_errno(errno, "socket");
-    const int on = 1;
-    (void)::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (::bind(fd.get(), entry.ai_addr, entry.ai_addrlen) != 0) {
-        fail_errno(fmt::format("listen tcp {}: bind", address), errno);
-    }
-    if (::listen(fd.get(), SOMAXCONN) != 0) base::throw_errno(errno, "listen");
-    std::string name = socket_name(fd.get());
-    return {.fd = std::move(fd), .name = std::move(name), .path = {}, .tcp_like = true};
 }
 
 /// Warns of a tcp socket that anybody may use. The texts are Docker's; scripts look for them.
@@ -249,9 +235,44 @@ void bind_activated(const std::string& address, std::vector<BoundSocket>& out) {
 
 }  // namespace
 
+BoundSocket bind_tcp(const std::string& address) {
+    AddressList list;
+    resolve(split_host_port(address), list);
+    const addrinfo& entry = preferred(list);
+    base::Fd fd(::socket(entry.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) base::throw_errno(errno, "socket");
+    const int on = 1;
+    (void)::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (::bind(fd.get(), entry.ai_addr, entry.ai_addrlen) != 0) {
+        fail_errno(fmt::format("listen tcp {}: bind", address), errno);
+    }
+    if (::listen(fd.get(), SOMAXCONN) != 0) base::throw_errno(errno, "listen");
+    std::string name = socket_name(fd.get());
+    return {.fd = std::move(fd), .name = std::move(name), .path = {}, .tcp_like = true};
+}
+
+namespace {
+
+/// What to listen on. Sockets of systemd's are for nobody else: without a word about them, and
+/// about hosts, they are all there is; with hosts alone they come beside them.
+/// Differs from Docker: there they are served with fd:// only.
+std::vector<Host> hosts_to_bind(const Config& config) {
+    const bool tls = config.tls.value_or(false);
+    const Host activated{"fd", ""};
+    if (activated_count() <= 0) return normalize_hosts(config.hosts, tls);
+    if (config.hosts.empty()) return {activated};
+    auto hosts = normalize_hosts(config.hosts, tls);
+    if (std::ranges::find(hosts, "fd", &Host::protocol) == hosts.end()) {
+        hosts.insert(hosts.begin(), activated);
+    }
+    return hosts;
+}
+
+}  // namespace
+
 std::vector<BoundSocket> bind_listeners(const Config& config) {
     std::vector<BoundSocket> out;
-    for (const Host& host : normalize_hosts(config.hosts, config.tls.value_or(false))) {
+    for (const Host& host : hosts_to_bind(config)) {
         if (host.protocol == "tcp") {
             warn_of_open_tcp(host, config);
             out.push_back(bind_tcp(host.address));

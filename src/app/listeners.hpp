@@ -28,6 +28,10 @@ struct BoundSocket {
 /// Source: moby cmd/dockerd/daemon.go, loadListeners; daemon/listeners/listeners_linux.go.
 std::vector<BoundSocket> bind_listeners(const Config& config);
 
+/// Binds "127.0.0.1:9323"; no host means all addresses.
+/// Throws: "listen tcp <address>: bind: <why>".
+BoundSocket bind_tcp(const std::string& address);
+
 /// TLS material when the configuration asks for TLS, else null.
 std::shared_ptr<http::TlsContext> load_tls(const Config& config);
 

@@ -369,6 +369,10 @@ const Option table[] = {
      "Size of /dev/shm in containers unless they say (default 64MiB)", reload, platform},
     {"default-ulimit", 0, "default-ulimits", "ulimit", &Config::default_ulimits,
      "Resource limits of containers unless they say (default [])", fixed, platform},
+    {"defaults-file", 0, "", "string", &Config::defaults_file,
+     "File whose DOCKER_OPTS are read as flags, and whose exports as environment; empty for none "
+     "(default \"/etc/default/docker\")",
+     fixed, common},
     {"dns", 0, "dns", "ipSlice", &Config::dns, "DNS servers of containers (default [])", fixed, dns,
      check_dns},
     {"dns-opt", 0, "dns-opts", "list", &Config::dns_opts, "DNS resolver options of containers",
@@ -559,6 +563,11 @@ void set_from_text(Config& config, const Option& option, const std::string& text
         if (const auto fault = option.check(text)) bad(*fault);
     }
     std::visit(SetText{config, option, text}, option.target);
+}
+
+void reset_option(Config& config, const Option& option) {
+    const Config defaults;
+    std::visit([&](auto field) { config.*field = defaults.*field; }, option.target);
 }
 
 std::string value_text(const Config& config, const Option& option) {

@@ -54,6 +54,9 @@ const Option* find_key(std::string_view key);
 /// Throws: invalid_argument, with the reason alone.
 void set_from_text(Config& config, const Option& option, const std::string& text);
 
+/// Sets an option back to what it is when nobody speaks of it.
+void reset_option(Config& config, const Option& option);
+
 /// The value as Go prints a flag: true, [a b], map[k:v].
 std::string value_text(const Config& config, const Option& option);
 

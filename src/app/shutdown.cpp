@@ -10,13 +10,12 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/fd.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/thread_dump.hpp>
 #include <dockerd/base/time.hpp>
 
 namespace dockerd::app {
@@ -27,26 +26,12 @@ constexpr int force_quit_count = 3;
 sigset_t handled_signals() {
     sigset_t set;
     ::sigemptyset(&set);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) ::sigaddset(&set, signal);
+    for (const int signal : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) ::sigaddset(&set, signal);
     return set;
 }
 
 /// Go's name of a signal. Source: Go syscall, signals.
 const char* signal_name(int signal) { return signal == SIGINT ? "interrupt" : "terminated"; }
-
-std::string read_line(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    std::string line;
-    std::getline(file, line);
-    return line;
-}
-
-std::string read_all(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
 
 }  // namespace
 
@@ -80,6 +65,10 @@ void Signals::run() {
         }
         if (signal == SIGHUP) push(SignalEvent::reload);
         if (signal == SIGUSR1) push(SignalEvent::dump);
+        if (signal == SIGQUIT && !stopping()) {
+            base::log::info("Processing signal 'quit'");
+            push(SignalEvent::leave);
+        }
         if (signal != SIGTERM && signal != SIGINT) continue;
         base::log::info("Processing signal '{}'", signal_name(signal));
         if (++interrupts > force_quit_count) {
@@ -93,7 +82,7 @@ void Signals::run() {
 
 void Signals::push(SignalEvent event) {
     const std::lock_guard lock(mutex_);
-    if (event == SignalEvent::stop) stop_ = true;
+    if (event == SignalEvent::stop || event == SignalEvent::leave) stop_ = true;
     events_.push_back(event);
     changed_.notify_all();
 }
@@ -117,13 +106,7 @@ std::string dump_threads(const std::string& directory) {
     std::erase(stamp, ':');
     const std::string path = fmt::format("{}/goroutine-stacks-{}.log", directory, stamp);
     std::ofstream out(path);
-    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-        const std::filesystem::path& at = task.path();
-        out << "thread " << at.filename().string() << " [" << read_line(at / "comm") << "]\n"
-            << "  waits in: " << read_line(at / "wchan") << "\n"
-            << "  system call: " << read_line(at / "syscall") << "\n"
-            << read_all(at / "stack") << "\n";
-    }
+    out << base::thread_dump();
     out.flush();
     if (!out) base::fail(base::ErrorKind::internal, "write " + path);
     return path;

@@ -9,12 +9,14 @@
 namespace dockerd::app {
 
 /// What a signal asks of the daemon.
-enum class SignalEvent { stop, reload, dump };
+enum class SignalEvent { stop, leave, reload, dump };
 
 /// Takes the process's signals on a thread of its own, so that they are heard whatever the daemon
 /// is doing.
 ///
 /// SIGTERM and SIGINT ask for a stop; after three of them the next one ends the process at once.
+/// SIGQUIT asks for an end that leaves the containers running, whatever live-restore says: it is for
+/// upgrades. With Docker's engine they outlive that signal, too.
 /// SIGHUP asks for a reload, SIGUSR1 for a dump of all threads. SIGPIPE is ignored.
 /// Source: moby cmd/dockerd/trap/trap.go.
 class Signals {

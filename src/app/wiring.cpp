@@ -1,8 +1,11 @@
 #include "wiring.hpp"
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include <dockerd/api/api.hpp>
 #include <dockerd/archive/unpacker.hpp>
@@ -21,6 +24,7 @@
 #include "engine/events/events.hpp"
 #include "engine/images/images.hpp"
 #include "engine/images/registries.hpp"
+#include "engine/metrics/exposition.hpp"
 #include "engine/networks/networks.hpp"
 #include "engine/system/host.hpp"
 #include "engine/system/system.hpp"
@@ -80,6 +84,7 @@ public:
                     .events = events_,
                     .system = system_,
                     .registries = registries_},
+          container_metrics_(wants_container_metrics(config)),
           application_(api::make_api(services_, api_options(config))) {
         for (const auto& warning : sysinfo_.warnings) base::log::warn("{}", warning);
         network_manager_.set_endpoint_changes(
@@ -98,9 +103,24 @@ public:
 
     http::Application& application() override { return *application_; }
     void reload(const Config& config) override {
+        // What may be refused comes first: a reload changes all or nothing.
+        auto defaults = container_defaults(config);
+        const auto registries = registry_settings(config);
+        auto attributes = reload_attributes(config, sysinfo_.cgroup_unified);
+        registries_.set_settings(registries);
+        containers_.set_defaults(std::move(defaults));
         containers_.set_live_restore(config.live_restore);
-        registries_.set_settings(registry_settings(config));
+        containers_.set_shutdown_timeout(std::chrono::seconds(config.shutdown_timeout));
+        system_.set_options(system_options(config, cdi_));
+        container_metrics_ = wants_container_metrics(config);
+        events_.daemon("reload", system_.id(), std::move(attributes));
     }
+    std::string metrics() override {
+        auto facts = system_.metrics_facts();
+        if (container_metrics_) facts.containers = containers_.stats_of_all();
+        return engine::metrics_text(engine::metrics(), facts);
+    }
+    void keep_containers() override { containers_.set_live_restore(/*on=*/true); }
     void shutdown() override {
         volumes_.stop();
         containers_.shutdown();
@@ -153,6 +173,7 @@ private:
     engine::Registries registries_;
     engine::System system_;
     engine::Services services_;
+    std::atomic<bool> container_metrics_;
     std::unique_ptr<http::Application> application_;
 };
 

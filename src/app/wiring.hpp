@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include <dockerd/http/server.hpp>
 
@@ -16,6 +17,10 @@ public:
     virtual http::Application& application() = 0;
     /// Takes over the reloadable options. Throws: what is wrong with them.
     virtual void reload(const Config& config) = 0;
+    /// The page of --metrics-addr. Thread: any.
+    virtual std::string metrics() = 0;
+    /// Lets the containers live on whatever live-restore says, when the daemon ends.
+    virtual void keep_containers() = 0;
     /// Stops the containers, unless live-restore is on, within the shutdown timeout.
     virtual void shutdown() = 0;
 };

@@ -43,6 +43,8 @@ Request brief_of(const Request& request) {
     brief.version_text = request.version_text;
     brief.version = request.version;
     brief.http10 = request.http10;
+    brief.from_network = request.from_network;
+    brief.id = request.id;
     return brief;
 }
 
@@ -59,8 +61,9 @@ Response guarded(Application& app, const Request& request, const Function& run) 
 
 void throw_client_gone() { throw base::Error(base::ErrorKind::unavailable, "client went away"); }
 
-Connection::Connection(Core& core, base::Fd fd, int family)
-    : core_(core), socket_(core.io), family_(family), peer_(peer_of(fd.get(), family)) {
+Connection::Connection(Core& core, base::Fd fd, int family, bool from_network)
+    : core_(core), socket_(core.io), family_(family), from_network_(from_network) {
+    if (!from_network) peer_ = peer_of(fd.get(), family);
     socket_.assign(asio::generic::stream_protocol(family, 0), fd.get());
     (void)fd.release();
 }
@@ -241,6 +244,7 @@ Task<bool> Connection::serve_one() {
     }
     Request request = std::move(parser.request());
     request.peer = peer_;
+    request.from_network = from_network_;
     co_return co_await dispatch(parser, std::move(request));
 }
 

@@ -21,7 +21,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 public:
     enum class State { idle, reading, calling, transfer, session, closing };
 
-    Connection(Core& core, base::Fd fd, int family);
+    /// `from_network`: the client speaks TCP, whatever `family` the descriptor has.
+    Connection(Core& core, base::Fd fd, int family, bool from_network);
 
     /// Serves until the connection ends. `self` keeps the object alive.
     static Task<void> serve(std::shared_ptr<Connection> self);
@@ -70,6 +71,7 @@ private:
     Socket socket_;
     int family_;
     std::optional<PeerCredentials> peer_;
+    bool from_network_;
     State state_ = State::reading;
     std::list<Connection*>::iterator idle_position_;
     std::string in_;  ///< received and not parsed yet

@@ -11,6 +11,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <csignal>
@@ -71,7 +72,8 @@ struct Server::Impl {
     bool accept_some(Listener& listener);
     void admit(base::Fd client, Listener& listener);
     bool make_room();
-    void add_connection(base::Fd client, int family);
+    [[nodiscard]] bool has_local_listener() const;
+    void add_connection(base::Fd client, int family, bool from_network);
     void close_listeners();
     void wind_down();
     void break_off();
@@ -121,20 +123,28 @@ bool Server::Impl::accept_some(Listener& listener) {
 
 void Server::Impl::admit(base::Fd client, Listener& listener) {
     if (core.stopping) return;
-    if (core.connection_count >= core.options.limits.connections && !make_room()) {
+    // The last quarter is for clients of this machine: the network cannot shut them out.
+    const std::size_t most = core.options.limits.connections;
+    const bool from_network = listener.family != AF_UNIX;
+    const std::size_t limit = from_network && has_local_listener() ? most - most / 4 : most;
+    if (core.connection_count >= limit && !make_room()) {
         constexpr std::string_view busy =
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
             "Connection: close\r\n\r\n503 Service Unavailable: too many connections";
         (void)::send(client.get(), busy.data(), busy.size(), MSG_NOSIGNAL);
         return;
     }
-    if (listener.family != AF_UNIX) set_tcp_options(client.get());
+    if (from_network) set_tcp_options(client.get());
     if (listener.tls) {
         base::Fd plain = start_tls(core.io, std::move(client), listener.tls);
-        add_connection(std::move(plain), AF_UNIX);
+        add_connection(std::move(plain), AF_UNIX, from_network);
     } else {
-        add_connection(std::move(client), listener.family);
+        add_connection(std::move(client), listener.family, from_network);
     }
+}
+
+bool Server::Impl::has_local_listener() const {
+    return std::ranges::any_of(listeners, [](const auto& one) { return one->family == AF_UNIX; });
 }
 
 /// Ends the connection that has been idle longest. False when none is.
@@ -146,8 +156,8 @@ bool Server::Impl::make_room() {
     return true;
 }
 
-void Server::Impl::add_connection(base::Fd client, int family) {
-    auto connection = std::make_shared<Connection>(core, std::move(client), family);
+void Server::Impl::add_connection(base::Fd client, int family, bool from_network) {
+    auto connection = std::make_shared<Connection>(core, std::move(client), family, from_network);
     connection->position = core.connections.insert(core.connections.end(), connection);
     ++core.connection_count;
     asio::co_spawn(core.io, Connection::serve(connection), asio::detached);

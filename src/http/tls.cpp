@@ -228,6 +228,11 @@ std::shared_ptr<TlsContext> make_tls_context(const TlsOptions& options) {
     if (!options.verify_client) return context;
 
     if (!options.ca_file.empty()) {
+        if (::access(options.ca_file.c_str(), R_OK) != 0) {
+            fail(fmt::format("could not read CA certificate {}: open {}: {}",
+                             base::quote(options.ca_file), options.ca_file,
+                             base::errno_text(errno)));
+        }
         if (::SSL_CTX_load_verify_locations(raw, options.ca_file.c_str(), nullptr) != 1) {
             fail(fmt::format("could not read CA certificate {}: {}", base::quote(options.ca_file),
                              openssl_error()));

@@ -220,8 +220,9 @@ void NetworksImpl::describe(const model::NetworkCreate& request, NetworkRecord& 
     record.driver = is_bridged(request) ? "bridge" : request.driver;
     record.options = request.options;
     record.options.given = true;
-    if (record.driver == "bridge" && !request.config_only && request.config_from.empty()) {
-        for (const auto& [option, value] : options_.default_bridge_options) {
+    if (const auto defaults = options_.default_options.find(record.driver);
+        defaults != options_.default_options.end() && request.config_from.empty()) {
+        for (const auto& [option, value] : defaults->second) {
             record.options.emplace(option, value);
         }
     }

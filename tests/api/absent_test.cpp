@@ -123,7 +123,7 @@ TEST(Absent, WhatIsStillToComeSaysSo) {
 TEST(Absent, UnknownPathsAndMethodsAreNotFound) {
     expect_answers({{"GET /nope", 404, "page not found"},
                     {"GET /containers/create", 404, "page not found"},
-                    {"GET /debug/vars", 404, "page not found"}});
+                    {"GET /debug/nope", 404, "page not found"}});
 }
 
 }  // namespace

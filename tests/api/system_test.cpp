@@ -145,5 +145,23 @@ TEST_F(System, DiskUsageAnswersTheTypesAskedFor) {
     EXPECT_EQ(api.ask("GET /v1.41/system/df?type=x").status, 200);
 }
 
+TEST_F(System, DebugAnswersWhatThereIs) {
+    const auto type = [&](const char* call) {
+        const auto answer = api.ask(call);
+        return std::to_string(answer.status) + " " + answer.headers.at("content-type");
+    };
+    EXPECT_EQ(type("GET /debug/vars"), "200 application/json; charset=utf-8");
+    EXPECT_EQ(type("GET /debug/pprof/"), "200 text/html; charset=utf-8");
+    EXPECT_EQ(type("GET /debug/pprof/cmdline"), "200 text/plain; charset=utf-8");
+    EXPECT_EQ(api.ask("GET /debug/pprof/symbol").body, "num_symbols: 0\n");
+    EXPECT_NE(api.ask("GET /debug/pprof/goroutine").body.find("thread "), std::string::npos);
+    // What only Go's runtime has, and what nobody has.
+    EXPECT_EQ(api.ask("GET /debug/pprof/profile").status, 501);
+    EXPECT_EQ(api.ask("GET /debug/pprof/trace").status, 501);
+    EXPECT_EQ(api.ask("GET /debug/pprof/heap").status, 501);
+    EXPECT_EQ(api.ask("GET /debug/pprof/nope").status, 404);
+    EXPECT_EQ(api.ask("GET /debug/pprof/nope").body, "Unknown profile\n");
+}
+
 }  // namespace
 }  // namespace dockerd::test

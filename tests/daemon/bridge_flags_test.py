@@ -1,13 +1,10 @@
 """The daemon's flags for its default bridge and its address pools: what the network is then, or why the daemon does not start."""
-import json
-import os
 import subprocess
-import unittest
 
 import support  # noqa: F401
 
-from daemon import Daemon
-from testcase import main, require
+from flagscase import FlagsCase
+from testcase import main
 
 POOL = "--default-address-pool"
 NETWORK = "failed to start daemon: Error initializing network controller: "
@@ -18,18 +15,11 @@ USERS = ("link add br0 type bridge", "addr add 10.5.0.1/24 dev br0", "addr add 1
          "link set br0 up")
 
 
-class Flags(unittest.TestCase):
-    def setUp(self):
-        require(os.geteuid() == 0, "not root")
-
-    def daemon(self, *arguments, links=(), file=None):
-        out = Daemon(arguments)
-        self.addCleanup(out.close)
+class Flags(FlagsCase):
+    def daemon(self, *arguments, links=(), **more):
+        out = super().daemon(*arguments, **more)
         for command in links:
             self.ip(out, *command.split())
-        if file is not None:
-            with open(out.base + "/daemon.json", "w") as config:
-                json.dump(file, config)
         return out
 
     def ip(self, daemon, *arguments):
@@ -38,18 +28,6 @@ class Flags(unittest.TestCase):
     def config(self, daemon, network="bridge"):
         with daemon.client("1.50") as client:
             return client.get("/networks/" + network)["IPAM"]["Config"]
-
-    def refused(self, text, *arguments, file=None):
-        """The daemon ends with this text; only the end of it where a path of this run stands before."""
-        daemon = self.daemon(*arguments, file=file)
-        try:
-            daemon.start()
-        except RuntimeError as error:
-            daemon.process = None
-            last = [line for line in str(error).splitlines() if line][-1]
-            self.assertTrue(last.endswith(text), "%s: %s" % (arguments, last))
-            return
-        self.fail("%s: started" % (arguments,))
 
     def started(self, subnets, addresses, *arguments, links=(), container=None):
         """The network's configuration, what the bridge device has, and a container's addresses and gateways."""

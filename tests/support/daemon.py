@@ -78,6 +78,7 @@ class Daemon:
         self.cgroup = "/dockerd-test-%d-%d" % (os.getpid(), next(_numbers))
         self.net = netns.make()
         self.arguments = list(arguments) + shlex.split(os.environ.get("DOCKERD_ARGS", ""))
+        self.defaults = ""  # the file with DOCKER_OPTS; the machine's own is not this daemon's
         self.listen = [self.host] + list(listen)
         self.prefix = list(prefix)  # a command that executes the one after it
         self.process = None
@@ -98,6 +99,8 @@ class Daemon:
                 with open(path, "w") as file:
                     file.write("{}\n")
             command += ["--config-file", path]
+        if "--defaults-file" in self.flags:
+            command.append("--defaults-file=" + self.defaults)
         return self.prefix + command + self.arguments
 
     def start(self, timeout=60):

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <initializer_list>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -30,6 +31,8 @@ struct Field {
 };
 /// As write(), with further fields behind the message.
 void write(Level level, std::string_view message, std::initializer_list<Field> fields);
+/// As above.
+void write(Level level, std::string_view message, std::span<const Field> fields);
 
 /// Formats and writes one line of the level the function is named after.
 template <typename... Args>

@@ -23,6 +23,14 @@ struct VersionInfo {
     std::string build_time;
 };
 
+/// An OCI runtime as it is configured. Source: API document, Runtime.
+struct RuntimeInfo {
+    std::string path;
+    std::vector<std::string> args;
+    std::string type;
+    std::string options;  ///< JSON, as given
+};
+
 /// What GET /info shows. Source: API document, SystemInfo.
 struct SystemInfo {
     std::string id;
@@ -45,6 +53,8 @@ struct SystemInfo {
     std::string server_version;
     std::vector<std::string> insecure_registry_cidrs, insecure_registries, registry_mirrors;
     std::string init_binary;
+    std::map<std::string, RuntimeInfo> runtimes;  ///< those beside the built-in one
+    std::string default_runtime = "runc";
     std::vector<std::string> security_options, warnings, cdi_spec_dirs;
     std::vector<std::string> cdi_devices;  ///< "vendor.com/class=name"
     std::vector<std::pair<std::string, int>> default_address_pools;

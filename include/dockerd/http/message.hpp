@@ -89,6 +89,10 @@ struct Request {
     std::int64_t content_length = 0;
     std::map<std::string, std::string> path_params;
     std::optional<PeerCredentials> peer;
+    /// Whether it came by TCP, with or without TLS.
+    bool from_network = false;
+    /// Its number, in the log of --debug.
+    std::uint64_t id = 0;
 
     /// The value of `{name}` in the route's pattern; empty when the pattern has none.
     [[nodiscard]] const std::string& path_param(const std::string& name) const;

@@ -49,7 +49,7 @@ struct NetworksOptions {
     bool allow_direct_routing = false;
     bool live_restore = false;
     /// --default-network-opt of the bridge driver.
-    model::StringMap default_bridge_options;
+    std::map<std::string, model::StringMap> default_options;
 };
 
 /// All networks of the daemon and the containers on them.

@@ -166,10 +166,29 @@ void put_host(Object& object, const engine::SystemInfo& info, ApiVersion version
     object("ServerVersion", info.server_version);
 }
 
-/// Clients look for "runc"; there is one runtime, built in.
-void put_runtimes(Object& object) {
-    object("Runtimes", Raw{R"({"io.containerd.runc.v2":{"path":"runc"},"runc":{"path":"runc"}})"});
-    object("DefaultRuntime", "runc");
+/// Clients look for "runc", the built-in one.
+void put_runtimes(Object& object, const engine::SystemInfo& info) {
+    auto runtimes = info.runtimes;
+    for (const char* name : {"io.containerd.runc.v2", "runc"}) {
+        runtimes[name] = {.path = "runc", .args = {}, .type = {}, .options = {}};
+    }
+    {
+        Text& all = object.key("Runtimes");
+        char separator = '{';
+        for (const auto& [name, runtime] : runtimes) {
+            all.raw(separator);
+            separator = ',';
+            all.string(name);
+            all.raw(':');
+            Object one{all};
+            if (!runtime.path.empty()) one("path", runtime.path);
+            if (!runtime.args.empty()) one("runtimeArgs", runtime.args);
+            if (!runtime.type.empty()) one("runtimeType", runtime.type);
+            if (!runtime.options.empty()) one("options", Raw{runtime.options});
+        }
+        all.raw('}');
+    }
+    object("DefaultRuntime", info.default_runtime);
     object("Swarm", Raw{R"({"NodeID":"","NodeAddr":"","LocalNodeState":"inactive",)"
                         R"("ControlAvailable":false,"Error":"","RemoteManagers":null})"});
 }
@@ -252,7 +271,7 @@ std::string encode_info(const engine::SystemInfo& info, ApiVersion version, bool
         put_counts(object, info);
         put_limits(object, info, version);
         put_host(object, info, version, experimental);
-        put_runtimes(object);
+        put_runtimes(object, info);
         put_security(object, info, version);
     }
     if (version < ApiVersion{1, 50}) return sorted_info(out.text());

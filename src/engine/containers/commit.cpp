@@ -10,6 +10,7 @@
 #include "image_config.hpp"
 #include "images/changes.hpp"
 #include "images/images.hpp"
+#include "metrics/metrics.hpp"
 
 namespace dockerd::engine {
 namespace {
@@ -30,6 +31,7 @@ void refuse_going(const Container& container, const ContainerState& state) {
 }  // namespace
 
 std::string Containers::commit(std::string_view reference, const CommitOptions& options) {
+    const base::ScopeTimer timer(metrics().container_actions["commit"]);
     const auto name = repository_and_tag(options.repository, options.tag);
     const auto container = index_.get(reference);
     const auto state = container->snapshot()->state;

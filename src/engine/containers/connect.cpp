@@ -5,6 +5,7 @@
 
 #include "containers.hpp"
 #include "errors.hpp"
+#include "metrics/metrics.hpp"
 #include "plan_input.hpp"
 
 namespace dockerd::engine {
@@ -59,6 +60,7 @@ ContainerRef find_to_disconnect(const ContainerIndex& index,
 // Source: moby daemon/container_operations.go, ConnectToNetwork.
 void Containers::connect_network(const net::NetworkRecord& network,
                                  const model::NetworkConnect& request) {
+    const base::ScopeTimer timer(metrics().network_actions["connect"]);
     const auto container = index_.get(request.container);
     const base::Lock lock(container->operation);
     auto& record = container->record;

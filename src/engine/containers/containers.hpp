@@ -33,10 +33,19 @@
 #include "oom_watcher.hpp"
 #include "plan_input.hpp"
 #include "probe.hpp"
+#include "runtimes.hpp"
 #include "state_writer.hpp"
 #include "volumes/volumes.hpp"
 
 namespace dockerd::engine {
+
+/// What containers get that do not say; a reload of the configuration may change it.
+struct ContainerDefaults {
+    std::string ipc_mode = "private";
+    std::string cgroupns_mode;  ///< empty: private on v2, host on v1
+    std::int64_t shm_size = 64 * 1024 * 1024;
+    Runtimes runtimes;
+};
 
 /// The daemon's settings that containers depend on.
 struct ContainersOptions {
@@ -48,9 +57,7 @@ struct ContainersOptions {
     std::chrono::seconds shutdown_timeout{15};
     std::string log_driver = "json-file";
     model::StringMap log_options;
-    std::string ipc_mode = "private";
-    std::string cgroupns_mode;  ///< empty: private on v2, host on v1
-    std::int64_t shm_size = 64 * 1024 * 1024;
+    ContainerDefaults defaults;
     bool init = false;
     std::string seccomp_profile;
     bool no_new_privileges = false;
@@ -80,12 +87,18 @@ public:
     void restore();
     /// Whether containers outlive a graceful end of the daemon. Thread: any.
     void set_live_restore(bool on) { live_restore_ = on; }
+    /// How long a graceful end waits for containers. Thread: any.
+    void set_shutdown_timeout(std::chrono::seconds timeout) { shutdown_timeout_ = timeout; }
+    /// What containers that are created from now on get. Thread: any.
+    void set_defaults(ContainerDefaults defaults);
     /// As Runtime::start_program. Thread: any.
     base::Fd start_program(const std::string& name, int program, std::span<const int> fds) {
         return runtime_->start_program(name, program, fds);
     }
     /// Graceful end of the daemon: stops containers unless they are to live on.
     void shutdown();
+    /// What running containers use now, but for those that something is being done with.
+    [[nodiscard]] std::vector<StatsSample> stats_of_all();
 
     CreateResult create(std::string name, const std::string& platform,
                         model::ContainerCreate request) override;
@@ -143,6 +156,7 @@ private:
     void check_shared_namespaces(const model::HostConfig& host) const;
     void name_shared_by_id(model::HostConfig& host) const;
     void fill_host_config(model::HostConfig& host) const;
+    [[nodiscard]] ContainerDefaults defaults() const;
     std::string reserve_name(const std::string& wanted, const std::string& id);
     void build_on_disk(const ContainerRef& container, const std::string& chain_id,
                        const model::ContainerCreate& request);
@@ -209,6 +223,8 @@ private:
     // log_plan.cpp
     [[nodiscard]] runtime::LogTarget plan_log(const store::ContainerRecord& record) const;
     [[nodiscard]] std::string log_path_of(const std::string& id, const std::string& driver) const;
+    // stats.cpp
+    static StatsSample sample_stats(Container& container);
     // plan.cpp
     runtime::ContainerPlan make_plan(Container& container, PlanSources sources);
     runtime::ExecPlan plan_exec(const Container& container, const Exec& exec) const;
@@ -327,6 +343,9 @@ private:
     ContainerIndex index_;
     LinkIndex links_;
     base::Timers timers_;
+    mutable base::Mutex defaults_mutex_;
+    ContainerDefaults defaults_ DOCKERD_GUARDED_BY(defaults_mutex_);
+    std::atomic<std::chrono::seconds> shutdown_timeout_;
     std::atomic<bool> live_restore_{false};
     std::atomic<bool> shutting_down_{false};
     std::atomic<bool> pruning_{false};

@@ -18,6 +18,7 @@
 #include "errors.hpp"
 #include "image_config.hpp"
 #include "images/platform.hpp"
+#include "metrics/metrics.hpp"
 #include "names.hpp"
 #include "signals.hpp"
 #include "validate.hpp"
@@ -32,12 +33,6 @@ std::string host_name() {
     std::array<char, 256> name{};
     if (::gethostname(name.data(), name.size() - 1) != 0) base::throw_errno(errno, "gethostname");
     return name.data();
-}
-
-// Source: moby daemon/runtime_unix.go, Get.
-void check_runtime(const std::string& name) {
-    if (name.empty() || name == "runc" || name == "io.containerd.runc.v2") return;
-    base::fail(ErrorKind::invalid_argument, "unknown or invalid runtime name: " + name);
 }
 
 void set_command(store::ContainerRecord& record) {
@@ -76,6 +71,7 @@ void set_networks(store::ContainerRecord& record, const net::Networks& networks,
 
 CreateResult Containers::create(std::string name, const std::string& platform,
                                 model::ContainerCreate request) {
+    const base::ScopeTimer timer(metrics().container_actions["create"]);
     if (!request.has_config) {
         base::fail(ErrorKind::invalid_argument,
                    "config cannot be empty in order to create a container");
@@ -151,7 +147,8 @@ void Containers::verify_create(model::ContainerCreate& request,
     validate_host_config(host, warnings);
     const auto more = runtime::verify_host_config(host, parts_.sysinfo, {});
     warnings.insert(warnings.end(), more.begin(), more.end());
-    check_runtime(host.runtime);
+    const auto runtimes = defaults().runtimes;
+    require_runtime(runtimes, host.runtime.empty() ? runtimes.default_name : host.runtime);
 }
 
 // Source: moby daemon/create.go, generateSecurityOpt.
@@ -185,15 +182,26 @@ void Containers::name_shared_by_id(model::HostConfig& host) const {
     }
 }
 
+ContainerDefaults Containers::defaults() const {
+    const base::Lock lock(defaults_mutex_);
+    return defaults_;
+}
+
+void Containers::set_defaults(ContainerDefaults defaults) {
+    const base::Lock lock(defaults_mutex_);
+    defaults_ = std::move(defaults);
+}
+
 void Containers::fill_host_config(model::HostConfig& host) const {
+    const ContainerDefaults defaults = this->defaults();
     runtime::adapt_host_config(host, parts_.sysinfo,
-                               {.shm_size = options_.shm_size,
-                                .ipc_mode = options_.ipc_mode,
-                                .cgroupns_mode = options_.cgroupns_mode});
+                               {.shm_size = defaults.shm_size,
+                                .ipc_mode = defaults.ipc_mode,
+                                .cgroupns_mode = defaults.cgroupns_mode});
     if (host.network_mode.empty() || host.network_mode == "default") host.network_mode = "bridge";
     name_shared_by_id(host);
     if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
-    if (host.runtime.empty()) host.runtime = "runc";
+    if (host.runtime.empty()) host.runtime = defaults.runtimes.default_name;
     // Source: moby daemon/create.go, generateSecurityOpt.
     const bool shares_host = host.ipc_mode == "host" || host.pid_mode == "host";
     if (host.security_opt.is_null() && (shares_host || host.privileged)) {

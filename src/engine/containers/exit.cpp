@@ -5,6 +5,7 @@
 #include <dockerd/base/log.hpp>
 
 #include "containers.hpp"
+#include "metrics/metrics.hpp"
 
 namespace dockerd::engine {
 namespace {
@@ -88,6 +89,7 @@ void Containers::mark_stopped(const ContainerRef& container, const runtime::Exit
 void Containers::release_resources(Container& container) {
     auto& record = container.record;
     if (container.sandbox) {
+        const base::ScopeTimer timer(metrics().network_actions["release"]);
         for (auto& [name, endpoint] : record.network.networks) {
             if (endpoint.settings.endpoint_id.empty()) continue;
             const auto network = parts_.networks.find(endpoint.settings.network_id);

@@ -9,6 +9,7 @@
 #include <dockerd/model/go_syntax.hpp>
 
 #include "containers.hpp"
+#include "metrics/metrics.hpp"
 
 namespace dockerd::engine {
 namespace {
@@ -139,6 +140,7 @@ void Containers::schedule_probe(const ContainerRef& container) {
 
 void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& watch) {
     if (container->health != watch || !container->monitor || shutting_down_) return;
+    metrics().health_checks.add();
     auto output = make_output();
     const auto exec = std::make_shared<Exec>();
     exec->id = base::random_id();
@@ -205,6 +207,8 @@ void Containers::probe_started(const ContainerRef& container, const std::shared_
         });
         return;
     }
+    metrics().health_check_start.observe(std::chrono::steady_clock::now() -
+                                         exec->probe->begun_mono);
     probes_.post([this, container] {
         const base::Lock lock(container->operation);
         if (!container->removed) publish(*container, Changed::state);
@@ -249,6 +253,7 @@ void Containers::fail_probe(const ContainerRef& container, const std::shared_ptr
                             const std::string& reason) {
     const base::Lock lock(container->operation);
     if (!container->health || container->health->exec != exec) return;
+    metrics().health_checks_failed.add();
     base::log::warn("Health check for container {} error: {}", container->id, reason);
     if (container->monitor) container->monitor->exec_kill(std::string(probe_prefix) + exec->id);
     take_probe_result(container, *exec, -1, model::replace_invalid_utf8(reason));

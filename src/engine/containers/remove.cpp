@@ -5,6 +5,7 @@
 
 #include "containers.hpp"
 #include "errors.hpp"
+#include "metrics/metrics.hpp"
 #include "prune_filter.hpp"
 
 namespace dockerd::engine {
@@ -18,6 +19,7 @@ void Containers::remove(std::string_view reference, const RemoveOptions& options
         remove_link(reference);
         return;
     }
+    const base::ScopeTimer timer(metrics().container_actions["delete"]);
     remove_container(container, options, reference);
 }
 

@@ -89,6 +89,8 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
     : options_(std::move(options)),
       parts_(parts),
       facts_(runtime::read_host_facts()),
+      defaults_(options_.defaults),
+      shutdown_timeout_(options_.shutdown_timeout),
       oom_watcher_(
           [this](const std::string& id) { lifecycle_.post([this, id] { handle_oom(id); }); }),
       states_(parts.files),

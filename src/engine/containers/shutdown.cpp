@@ -73,7 +73,7 @@ void Containers::shutdown() {
         });
     }
     const auto patience =
-        live_on ? live_on_patience : shutdown_patience(options_.shutdown_timeout, timeouts);
+        live_on ? live_on_patience : shutdown_patience(shutdown_timeout_, timeouts);
     std::unique_lock lock(pending->mutex);
     const auto done = [&] { return pending->left == 0; };
     if (!patience) {

@@ -12,6 +12,7 @@
 
 #include "containers.hpp"
 #include "errors.hpp"
+#include "metrics/metrics.hpp"
 #include "plan_input.hpp"
 #include "validate.hpp"
 
@@ -53,6 +54,7 @@ StartOutcome Containers::start(std::string_view reference, const std::string& /*
 }
 
 StartOutcome Containers::start_container(const ContainerRef& container) {
+    const base::ScopeTimer timer(metrics().container_actions["start"]);
     await_arrivals(*container);
     const base::Lock lock(container->operation);
     const auto& state = container->record.state;
@@ -156,6 +158,7 @@ void Containers::connect_networks(const ContainerRef& container) {
     auto& record = container->record;
     const std::string& mode = record.host_config.network_mode;
     if (model::is_container_mode(mode)) return;
+    const base::ScopeTimer timer(metrics().network_actions["allocate"]);
     container->sandbox =
         mode == "host" ? parts_.networks.open_host_sandbox() : parts_.networks.open_sandbox();
     auto& sandbox = *container->sandbox;

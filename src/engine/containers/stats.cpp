@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <mutex>
 
 #include <dockerd/base/strings.hpp>
 
@@ -37,24 +38,9 @@ std::map<std::string, InterfaceStats> parse_net_dev(std::string_view text) {
     return out;
 }
 
-StatsSample Containers::stats(std::string_view reference) {
-    const auto container = index_.get(reference);
-    StatsSample sample;
-    sample.id = container->id;
-    std::int64_t pid = 0;
-    bool own_network = false;
-    {
-        const base::Lock lock(container->operation);
-        sample.name = container->record.name;
-        if (!container->record.state.running || !container->cgroup) return sample;
-        sample.cgroup = container->cgroup.stats();
-        pid = container->record.state.pid;
-        own_network = container->sandbox && !container->sandbox->is_host();
-    }
-    sample.running = true;
-    sample.read = base::WallTime::now();
-    sample.system = runtime::read_system_cpu();
-    if (!own_network) return sample;
+namespace {
+
+std::map<std::string, InterfaceStats> read_interfaces(std::int64_t pid) {
     const std::string path = fmt::format("/proc/{}/net/dev", pid);
     const base::Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
     std::string text;
@@ -63,7 +49,45 @@ StatsSample Containers::stats(std::string_view reference) {
     while (file && (got = ::read(file.get(), buffer.data(), buffer.size())) > 0) {
         text.append(buffer.data(), static_cast<std::size_t>(got));
     }
-    sample.networks = parse_net_dev(text);
+    return parse_net_dev(text);
+}
+
+}  // namespace
+
+StatsSample Containers::stats(std::string_view reference) {
+    const auto container = index_.get(reference);
+    container->operation.lock();
+    return sample_stats(*container);
+}
+
+std::vector<StatsSample> Containers::stats_of_all() {
+    std::vector<StatsSample> out;
+    for (const auto& container : index_.all()) {
+        if (!container->snapshot()->state.running || !container->operation.try_lock()) continue;
+        StatsSample sample = sample_stats(*container);
+        if (sample.running) out.push_back(std::move(sample));
+    }
+    return out;
+}
+
+/// Unlocks the container as soon as what it guards has been read.
+StatsSample Containers::sample_stats(Container& container) {
+    StatsSample sample;
+    sample.id = container.id;
+    std::int64_t pid = 0;
+    bool own_network = false;
+    {
+        const std::unique_lock lock(container.operation, std::adopt_lock);
+        sample.name = container.record.name;
+        if (!container.record.state.running || !container.cgroup) return sample;
+        sample.cgroup = container.cgroup.stats();
+        pid = container.record.state.pid;
+        own_network = container.sandbox && !container.sandbox->is_host();
+    }
+    sample.running = true;
+    sample.read = base::WallTime::now();
+    sample.system = runtime::read_system_cpu();
+    if (own_network) sample.networks = read_interfaces(pid);
     return sample;
 }
 

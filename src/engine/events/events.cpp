@@ -13,6 +13,7 @@
 #include <dockerd/base/mutex.hpp>
 
 #include "events/filter.hpp"
+#include "metrics/metrics.hpp"
 
 namespace dockerd::engine {
 
@@ -89,6 +90,7 @@ Events::Events() : state_(std::make_shared<State>()) {}
 Events::~Events() = default;
 
 void Events::publish(Event event) {
+    metrics().events.add();
     const base::Lock lock(state_->mutex);
     // Stamped under the lock: the order of times is the order of delivery.
     if (event.time.is_zero()) event.time = base::WallTime::now();

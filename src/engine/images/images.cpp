@@ -6,6 +6,7 @@
 #include <dockerd/model/reference.hpp>
 
 #include "images/platform.hpp"
+#include "metrics/metrics.hpp"
 
 namespace dockerd::engine {
 
@@ -80,6 +81,7 @@ ImageDetails Images::inspect(std::string_view name, const std::string& platform)
 }
 
 std::vector<ImageHistoryItem> Images::history(std::string_view name, const std::string& platform) {
+    const base::ScopeTimer timer(metrics().image_actions["history"]);
     auto image = store_.get(name);
     require_platform(*image, name, platform);
     const auto& config = *image->config;

@@ -13,6 +13,7 @@
 #include "images/images.hpp"
 #include "images/pull.hpp"
 #include "images/push.hpp"
+#include "metrics/metrics.hpp"
 
 namespace dockerd::engine {
 namespace {
@@ -184,6 +185,7 @@ void pull_from_any(RegistryParts& parts, const model::Reference& reference,
 
 void Registries::pull(const PullOptions& options, const RegistryCaller& caller,
                       const ProgressSink& progress) {
+    const base::ScopeTimer timer(metrics().image_actions["pull"]);
     const auto reference = reference_of(options);
     check_not_reserved(reference);
     if (!options.platform.empty()) (void)Platform::parse(options.platform);
@@ -250,6 +252,7 @@ void push_to_any(RegistryParts& parts, const model::Reference& reference,
 
 void Registries::push(const PushOptions& options, const RegistryCaller& caller,
                       const ProgressSink& progress) {
+    const base::ScopeTimer timer(metrics().image_actions["push"]);
     auto reference = model::Reference::parse(options.image);
     if (!options.tag.empty()) {
         if (!reference.digest().empty()) {

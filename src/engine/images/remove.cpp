@@ -10,6 +10,7 @@
 #include "images/images.hpp"
 #include "images/platform.hpp"
 #include "images/moment.hpp"
+#include "metrics/metrics.hpp"
 
 namespace dockerd::engine {
 
@@ -115,6 +116,7 @@ void Images::check_conflicts(const store::Image& image, unsigned mask) const {
 }
 
 std::vector<ImageDeleteItem> Images::remove(std::string_view name, const RemoveOptions& options) {
+    const base::ScopeTimer timer(metrics().image_actions["delete"]);
     const auto image = store_.get(name);
     require_platform(*image, name, options.platform);
     const bool force = options.force;

@@ -12,6 +12,7 @@
 
 #include "events/events.hpp"
 #include "images/images.hpp"
+#include "metrics/metrics.hpp"
 #include "system/host.hpp"
 #include "cdi/devices.hpp"
 #include "volumes/volumes.hpp"
@@ -116,6 +117,8 @@ SystemInfo System::fixed_part() const {
     info.server_version = options_.version;
     fill_registries(info);
     info.init_binary = options_.init_binary;
+    info.runtimes = options_.runtimes.configured;
+    info.default_runtime = options_.runtimes.default_name;
     info.security_options = security_options();
     info.warnings = warnings();
     if (options_.cdi) info.cdi_spec_dirs = options_.cdi->folders();
@@ -221,6 +224,7 @@ static void add_devices(cdi::Registry& registry, SystemInfo& info) {
 }
 
 SystemInfo System::info() {
+    const base::ScopeTimer timer(metrics().host_info_functions["system_info"]);
     SystemInfo info;
     {
         const base::Lock lock(shared_->mutex);
@@ -242,6 +246,32 @@ SystemInfo System::info() {
     info.goroutines = thread_count();
     info.event_listeners = static_cast<std::int64_t>(parts_.events.listeners());
     return info;
+}
+
+// Source: moby daemon/daemon.go, NewDaemon.
+MetricsFacts System::metrics_facts() {
+    MetricsFacts facts;
+    {
+        const base::Lock lock(shared_->mutex);
+        facts.engine = {{"architecture", fixed_.architecture},
+                        {"commit", version_.git_commit},
+                        {"daemon_id", fixed_.id},
+                        {"graphdriver", fixed_.driver},
+                        {"kernel", fixed_.kernel_version},
+                        {"os", fixed_.operating_system},
+                        {"os_type", fixed_.os_type},
+                        {"os_version", fixed_.os_version},
+                        {"version", version_.version}};
+        facts.cpus = fixed_.ncpu;
+    }
+    const auto counts = count_containers();
+    facts.running = counts.running;
+    facts.paused = counts.paused;
+    facts.stopped = counts.stopped;
+    facts.memory = total_memory();
+    facts.event_subscribers = static_cast<std::int64_t>(parts_.events.listeners());
+    facts.process_threads = thread_count();
+    return facts;
 }
 
 DiskUsage System::measure() {

@@ -12,6 +12,8 @@
 #include <dockerd/store/layers.hpp>
 
 #include "cdi/devices.hpp"
+#include "containers/runtimes.hpp"
+#include "metrics/exposition.hpp"
 
 namespace dockerd::engine {
 
@@ -40,6 +42,7 @@ struct SystemOptions {
     bool live_restore = false;
     bool debug = false;
     std::string init_binary = "docker-init";
+    Runtimes runtimes;
     /// Empty: the environment's.
     std::string http_proxy, https_proxy, no_proxy;
     std::vector<std::string> labels;
@@ -86,6 +89,8 @@ public:
     /// Callers that come while one is at work get its result.
     DiskUsage disk_usage() override;
 
+    /// What the metrics show beside what is counted. Cheap: nothing is measured.
+    MetricsFacts metrics_facts();
     /// The engine's id, for its events.
     [[nodiscard]] const std::string& id() const { return fixed_.id; }
     /// Takes over what a reload of the configuration may change.

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <dockerd/http/message.hpp>
+
+namespace dockerd::api {
+
+/// Whether a request over the network comes from a web page that has no business here: one of
+/// another site, or one whose name merely leads to this machine (DNS rebinding). Browsers mark
+/// their requests with Origin and Sec-Fetch-Site; no other client is held to anything.
+///
+/// `host_name` is this machine's.
+bool comes_from_a_web_page(const http::Request& request, std::string_view host_name);
+
+}  // namespace dockerd::api

@@ -1,0 +1,158 @@
+#include "support.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/strings.hpp>
+#include <dockerd/runtime/cgroup.hpp>
+#include <dockerd/runtime/sysinfo.hpp>
+
+#include "engine_options.hpp"
+
+namespace dockerd::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view storage_driver = "overlay2";
+
+[[noreturn]] void refuse(const std::string& why) {
+    base::fail(base::ErrorKind::not_implemented, why);
+}
+
+bool enabled(const Config& config, const std::string& feature) {
+    const auto found = config.features.find(feature);
+    return found != config.features.end() && found->second;
+}
+
+bool has_content(const fs::path& directory) {
+    std::error_code failure;
+    const fs::directory_iterator entries(directory, failure);
+    return !failure && entries != fs::directory_iterator();
+}
+
+/// The driver that was asked for; the environment's word is the last.
+/// Source: moby daemon/daemon.go, NewDaemon.
+std::string asked_driver(const Config& config) {
+    const char* const environment = std::getenv("DOCKER_DRIVER");
+    return environment != nullptr && *environment != '\0' ? environment : config.storage_driver;
+}
+
+void check_driver_name(const std::string& name) {
+    constexpr std::array removed{"aufs", "devicemapper", "overlay"};
+    if (std::ranges::find(removed, name) != removed.end()) {
+        refuse(fmt::format("[graphdriver] ERROR: the {} storage-driver has been deprecated and "
+                           "removed; visit https://docs.docker.com/go/storage-driver/ for more "
+                           "information: {}",
+                           name, name));
+    }
+    if (!name.empty() && name != storage_driver) refuse("driver not supported: " + name);
+}
+
+/// What other drivers left in the data root must not disappear without a word.
+void check_prior_drivers(const std::string& root) {
+    std::vector<std::string> found;
+    for (const char* name : {"btrfs", "fuse-overlayfs", "overlay2", "zfs"}) {
+        if (has_content(fs::path(root) / name)) found.emplace_back(name);
+    }
+    if (found.size() > 1) {
+        refuse(fmt::format("{} contains several valid graphdrivers: {}; cleanup or explicitly "
+                           "choose storage driver (-s <DRIVER>)",
+                           root, base::join(found, ", ")));
+    }
+    if (found.size() == 1 && found.front() != storage_driver) {
+        refuse("driver not supported: " + found.front());
+    }
+}
+
+// Source: moby cmd/dockerd/daemon_linux.go, validateCPURealtimeOptions.
+void check_real_time(const Config& config) {
+    if (config.cpu_rt_period == 0 && config.cpu_rt_runtime == 0) return;
+    const std::string options = "daemon-scoped cpu-rt-period and cpu-rt-runtime are not ";
+    const auto host = runtime::read_sysinfo(runtime::CgroupHost::open());
+    if (host.cgroup_unified) refuse(options + "implemented for cgroup v2");
+    if (!host.cpu_realtime) refuse(options + "supported by the kernel");
+}
+
+}  // namespace
+
+void refuse_unsupported(const Config& config) {
+    check_real_time(config);
+    if (!config.userns_remap.empty()) {
+        refuse("user namespaces (--userns-remap) are not implemented by this daemon");
+    }
+    if (config.rootless) refuse("rootless mode (--rootless) is not implemented by this daemon");
+    if (!config.authorization_plugins.empty()) {
+        refuse("authorization plugins (--authorization-plugin) are not implemented by this daemon");
+    }
+    if (enabled(config, "containerd-snapshotter")) {
+        refuse("the containerd image store (--feature containerd-snapshotter) is not implemented "
+               "by this daemon");
+    }
+}
+
+std::vector<std::string> ineffective_options(const Config& config) {
+    const auto given = [&](std::string_view flag, std::string_view key) {
+        return config.from_flags.contains(std::string(flag)) ||
+               config.from_file.contains(std::string(key));
+    };
+    std::vector<std::string> out;
+    const auto note = [&](bool applies, std::string_view option, std::string_view why) {
+        if (applies) out.push_back(fmt::format("{} has no effect: {}", option, why));
+    };
+    note(config.selinux_enabled, "--selinux-enabled", "SELinux labels are not implemented");
+    note(exec_opt(config, "native.cgroupdriver") == "systemd",
+         "--exec-opt native.cgroupdriver=systemd", "the only cgroup driver is cgroupfs");
+    note(config.cpu_rt_period != 0 || config.cpu_rt_runtime != 0, "--cpu-rt-runtime",
+         "real-time run time is given to containers by their own options alone");
+    note(config.cri_containerd, "--cri-containerd", "there is no containerd");
+    note(given("init-path", "init-path"), "--init-path", "the init is part of this daemon");
+    note(given("network-control-plane-mtu", "network-control-plane-mtu"),
+         "--network-control-plane-mtu", "swarm is not implemented");
+    note(config.network_diagnostic_port != 0, "--network-diagnostic-port",
+         "swarm is not implemented");
+    note(!config.node_generic_resources.empty(), "--node-generic-resource",
+         "swarm is not implemented");
+    note(!config.swarm_default_advertise_addr.empty(), "--swarm-default-advertise-addr",
+         "swarm is not implemented");
+    note(config.from_file.contains("builder"), "builder", "the builder is not implemented");
+    note(enabled(config, "buildkit"), "--feature buildkit", "the builder is not implemented");
+    for (const auto& [name, runtime] : runtimes_of(config).configured) {
+        note(!engine::runs_here(runtime), fmt::format("--add-runtime {}", name),
+             "no other OCI runtime is executed; containers that name it are refused");
+    }
+    if (has_content(config.data_root + "/rootfs/overlayfs")) {
+        out.push_back(fmt::format("{} holds containers of the containerd image store, which this "
+                                  "daemon does not see",
+                                  config.data_root));
+    }
+    return out;
+}
+
+void check_storage(const Config& config) {
+    const std::string name = asked_driver(config);
+    check_driver_name(name);
+    if (name.empty()) check_prior_drivers(config.data_root);
+    for (const std::string& option : config.storage_opts) {
+        const auto equals = option.find('=');
+        if (equals == std::string::npos) {
+            base::fail(base::ErrorKind::invalid_argument,
+                       fmt::format("unable to parse storage-opt key/value: {}", option));
+        }
+        const std::string key = base::to_lower(base::trim(option.substr(0, equals)));
+        if (key != "overlay2.size") {
+            base::fail(base::ErrorKind::invalid_argument,
+                       fmt::format("{0}: unknown option {1}: {0}", storage_driver, key));
+        }
+        refuse("Storage option overlay2.size not supported: quotas of layers are not implemented "
+               "by this daemon: overlay2");
+    }
+}
+
+}  // namespace dockerd::app
