@@ -75,7 +75,7 @@ private:
                 next();
                 break;
             }
-            if (c == ' ' || c == '\t' || c == '\r') {
+            if (std::isspace(static_cast<unsigned char>(c)) != 0) {
                 next();
             } else if (skip_continuation()) {
                 continue;

@@ -226,9 +226,11 @@ static void add_devices(cdi::Registry& registry, SystemInfo& info) {
 SystemInfo System::info() {
     const base::ScopeTimer timer(metrics().host_info_functions["system_info"]);
     SystemInfo info;
+    std::shared_ptr<cdi::Registry> cdi;
     {
         const base::Lock lock(shared_->mutex);
         info = fixed_;
+        cdi = options_.cdi;
     }
     const auto counts = count_containers();
     info.running = counts.running;
@@ -238,7 +240,7 @@ SystemInfo System::info() {
     info.images = static_cast<std::int64_t>(parts_.images.count());
     info.driver_status = parts_.layers.status();
     info.volume_plugins = parts_.volumes.drivers();
-    if (options_.cdi) add_devices(*options_.cdi, info);
+    if (cdi) add_devices(*cdi, info);
     info.mem_total = total_memory();
     info.name = host_name();
     info.system_time = base::WallTime::now();

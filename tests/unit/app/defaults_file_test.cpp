@@ -33,7 +33,7 @@ TEST(Defaults, ReadTheLineThatUsersWrite) {
                      "--tls=false"}));
     EXPECT_EQ(words("DOCKER_OPTS='/usr/sbin/dockerd -D'"), (Words{"-D"}));
     EXPECT_EQ(words("DOCKER_OPTS="), Words{});
-    EXPECT_EQ(words("# DOCKER_OPTS=-D\n\n  \t\n"), Words{});
+    EXPECT_EQ(words("# DOCKER_OPTS=-D\n\n  \t\v\f\r\n"), Words{});
 }
 
 TEST(Defaults, UnderstandQuotesCommentsAndContinuedLines) {
