@@ -16,6 +16,7 @@ using N = NetworkHandlers;
 using V = VolumeHandlers;
 using S = SystemHandlers;
 using R = RegistryHandlers;
+using B = BuildHandlers;
 using A = AbsentHandlers;
 using D = DebugHandlers;
 
@@ -90,7 +91,7 @@ void Api::add_image_routes() {
 }
 
 void Api::add_build_routes() {
-    add(post, "/build", {1, 24}, call(absent_, &A::build));
+    add(post, "/build", {1, 24}, transfer(builds_, &B::build));
     add(post, "/build/prune", {1, 31}, call(absent_, &A::build_prune));
     add(post, "/build/cancel", {1, 31}, call(absent_, &A::build_cancel));
     add(post, "/session", {1, 31}, call(absent_, &A::session));
@@ -186,6 +187,7 @@ Api::Api(const engine::Services& services, const ApiOptions& options)
       volumes_(services),
       system_(services, options),
       registries_(services),
+      builds_(services),
       debug_(services),
       streams_(services) {
     add_system_routes();

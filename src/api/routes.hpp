@@ -3,6 +3,7 @@
 #include <dockerd/engine/services.hpp>
 
 #include "handlers/absent.hpp"
+#include "handlers/build.hpp"
 #include "handlers/containers.hpp"
 #include "handlers/copy.hpp"
 #include "handlers/debug.hpp"
@@ -40,6 +41,7 @@ private:
     VolumeHandlers volumes_;
     SystemHandlers system_;
     RegistryHandlers registries_;
+    BuildHandlers builds_;
     AbsentHandlers absent_;
     DebugHandlers debug_;
     Streams streams_;

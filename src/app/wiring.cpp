@@ -20,6 +20,7 @@
 #include <dockerd/store/layers.hpp>
 #include <dockerd/store/volumes_db.hpp>
 
+#include "engine/build/builds.hpp"
 #include "engine/containers/containers.hpp"
 #include "engine/events/events.hpp"
 #include "engine/images/images.hpp"
@@ -70,6 +71,12 @@ public:
           network_manager_(networks_, events_),
           images_(image_files_, events_),
           registries_(config.data_root, image_files_, images_, events_, registry_settings(config)),
+          builds_({.containers = containers_,
+                   .images = images_,
+                   .store = image_files_,
+                   .registries = registries_,
+                   .events = events_,
+                   .data_root = config.data_root}),
           system_(system_options(config, cdi_), {.containers = containers_,
                                            .images = images_,
                                            .volumes = volumes_,
@@ -83,7 +90,8 @@ public:
                     .volumes = volumes_,
                     .events = events_,
                     .system = system_,
-                    .registries = registries_},
+                    .registries = registries_,
+                    .builds = builds_},
           container_metrics_(wants_container_metrics(config)),
           application_(api::make_api(services_, api_options(config))) {
         for (const auto& warning : sysinfo_.warnings) base::log::warn("{}", warning);
@@ -171,6 +179,7 @@ private:
     engine::NetworkManager network_manager_;
     engine::Images images_;
     engine::Registries registries_;
+    engine::Builds builds_;
     engine::System system_;
     engine::Services services_;
     std::atomic<bool> container_metrics_;

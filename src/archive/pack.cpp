@@ -138,6 +138,7 @@ TarEntry Packer::describe(const struct stat& info, const std::string& path) cons
     entry.name = path;
     entry.type_flag = type_flag(info.st_mode);
     entry.mode = info.st_mode & 07777U;
+    if (options_.mode && !S_ISLNK(info.st_mode)) entry.mode = *options_.mode;
     entry.uid = options_.owner ? options_.owner->first : info.st_uid;
     entry.gid = options_.owner ? options_.owner->second : info.st_gid;
     // Whole seconds, as Docker's tars have them: layers stay equal across file systems.
@@ -267,8 +268,7 @@ void pack(int root, const PackOptions& options, const ByteSink& sink) {
 }
 
 void pack_one(int directory, const std::string& name, const std::string& member,
-              const ByteSink& sink) {
-    const PackOptions options;
+              const ByteSink& sink, const PackOptions& options) {
     Packer(options, sink).one(directory, name, member);
 }
 

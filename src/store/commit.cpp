@@ -1,6 +1,6 @@
 #include <dockerd/store/commit.hpp>
 
-#include <optional>
+#include <utility>
 
 #include <dockerd/base/strings.hpp>
 
@@ -39,17 +39,25 @@ ImageConfig child_of(const ImageConfig& parent) {
 }  // namespace
 
 std::string commit_image(Images& images, const CommitRequest& request) {
+    return commit_layer(images, request, images.layers().stage_rw(request.container_id));
+}
+
+std::string commit_layer(Images& images, const CommitRequest& request,
+                         std::optional<StagedLayer> staged) {
     const Parent parent = find_parent(images, request.parent);
-    StagedLayer staged = images.layers().stage_rw(request.container_id);
-    const std::string diff_id = staged.diff_id();
+    const std::string diff_id = staged ? staged->diff_id() : std::string(empty_diff_id);
     const bool empty = diff_id == empty_diff_id;
     std::optional<LayerHold> hold;
     if (!empty) {
         const std::string below = parent.image ? parent.image->chain_id : std::string();
-        const LayerInfo layer = images.layers().commit(std::move(staged), below);
+        const LayerInfo layer = images.layers().commit(std::move(*staged), below);
         hold.emplace(images.layers(), layer.chain_id);
     }
     ImageConfig config = child_of(parent.image ? *parent.image->config : ImageConfig{});
+    if (!parent.image && !request.architecture.empty()) {
+        config.architecture = request.architecture;
+        config.variant = request.variant;
+    }
     config.created = base::WallTime::now();
     config.author = request.author;
     config.os = request.os;

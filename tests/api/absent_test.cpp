@@ -110,7 +110,6 @@ TEST(Absent, WhatIsStillToComeSaysSo) {
     expect_answers(
         {{"POST /session", 400, "no upgrade proto in request"},
          {"POST /grpc", 500, "no upgrade proto in request"},
-         {"POST /build", 501, "building images is not supported by this daemon yet"},
          {"POST /build/cancel", 400, "build ID not provided"}});
     ServedApi api;
     EXPECT_EQ(api.ask("POST /build/prune").body,

@@ -169,6 +169,12 @@ void FakeRegistries::import(const std::string& url, const engine::ImportOptions&
     return answer(on_import, "import", url, options, caller, progress);
 }
 
+std::string FakeBuilds::build(const engine::BuildOptions& options,
+                              const engine::ByteReader& context,
+                              const engine::ProgressSink& progress) {
+    return answer(on_build, "build", options, context, progress);
+}
+
 std::vector<engine::NetworkDetails> FakeNetworks::list(const model::Filters& filters) {
     return answer(on_list, "list", filters);
 }

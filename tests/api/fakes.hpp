@@ -236,6 +236,16 @@ public:
                 const engine::ProgressSink& progress) override;
 };
 
+class FakeBuilds : public engine::BuildService {
+public:
+    std::function<std::string(const engine::BuildOptions&, const engine::ByteReader&,
+                              const engine::ProgressSink&)>
+        on_build;
+
+    std::string build(const engine::BuildOptions& options, const engine::ByteReader& context,
+                      const engine::ProgressSink& progress) override;
+};
+
 struct Fakes {
     FakeContainers containers;
     FakeImages images;
@@ -244,9 +254,11 @@ struct Fakes {
     FakeEvents events;
     FakeSystem system;
     FakeRegistries registries;
+    FakeBuilds builds;
 
     engine::Services services() {
-        return {containers, images, networks, volumes, events, system, registries};
+        return {containers, images, networks, volumes, events, system, registries,
+                builds};
     }
 };
 

@@ -24,6 +24,8 @@ struct PackOptions {
     std::function<void(int fd)> on_attributes;
     /// Set: every member belongs to this user and group.
     std::optional<std::pair<std::uint32_t, std::uint32_t>> owner;
+    /// Set: every file and directory has these permission bits.
+    std::optional<std::uint32_t> mode;
 };
 
 /// Writes a tar of the tree below the directory `root`, in lexical order as Docker does. Follows no
@@ -40,7 +42,7 @@ void pack(int root, const PackOptions& options, const ByteSink& sink);
 /// Writes a tar of the single file, link or node `name` in `directory`, as `member`. What does not
 /// exist any more leaves an empty archive.
 void pack_one(int directory, const std::string& name, const std::string& member,
-              const ByteSink& sink);
+              const ByteSink& sink, const PackOptions& options = {});
 
 /// One change of a tree against the one it was made from.
 struct PackedChange {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <dockerd/engine/build.hpp>
 #include <dockerd/engine/containers.hpp>
 #include <dockerd/engine/events.hpp>
 #include <dockerd/engine/images.hpp>
@@ -19,6 +20,7 @@ struct Services {
     EventService& events;
     SystemService& system;
     RegistryService& registries;
+    BuildService& builds;
 };
 
 }  // namespace dockerd::engine

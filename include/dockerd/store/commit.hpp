@@ -1,9 +1,11 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include <dockerd/model/container.hpp>
 #include <dockerd/store/images.hpp>
+#include <dockerd/store/layers.hpp>
 
 namespace dockerd::store {
 
@@ -15,6 +17,9 @@ struct CommitRequest {
     std::string comment;
     std::string os;
     std::string docker_version;
+    /// Of an image without a parent; empty: this machine's.
+    std::string architecture;
+    std::string variant;
     model::ContainerConfig config;            ///< the new image's
     model::ContainerConfig container_config;  ///< the container's
 };
@@ -26,5 +31,9 @@ struct CommitRequest {
 ///         depth exceeded".
 /// Source: moby daemon/images/image_commit.go, CommitImage; image/image.go, NewChildImage.
 std::string commit_image(Images& images, const CommitRequest& request);
+
+/// The same with a layer that was staged before, or with none.
+std::string commit_layer(Images& images, const CommitRequest& request,
+                         std::optional<StagedLayer> staged);
 
 }  // namespace dockerd::store

@@ -40,7 +40,8 @@ engine::ImportOptions decode_import(const http::Request& request, const std::str
 
 /// One line of a progress stream, with its "\r\n". Source: moby pkg/jsonmessage, JSONMessage.
 std::string encode_progress(const engine::Progress& progress);
-/// The line that ends a stream in failure. Source: moby pkg/streamformatter, FormatError.
-std::string encode_stream_error(std::string_view message);
+/// The line that ends a stream in failure; `code` is left out when it is 0.
+/// Source: moby pkg/streamformatter, FormatError.
+std::string encode_stream_error(std::string_view message, std::int64_t code = 0);
 
 }  // namespace dockerd::api::codec

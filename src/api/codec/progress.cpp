@@ -59,11 +59,11 @@ std::string encode_progress(const engine::Progress& progress) {
     return out.take();
 }
 
-std::string encode_stream_error(std::string_view message) {
+std::string encode_stream_error(std::string_view message, std::int64_t code) {
     Text out(Text::Escape::html);
     {
         Object object(out);
-        Object{object.key("errorDetail")}.some("message", message);
+        Object{object.key("errorDetail")}.some("code", code).some("message", message);
         object.some("error", message);
     }
     out.raw("\r\n");

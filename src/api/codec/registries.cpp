@@ -101,6 +101,23 @@ engine::RegistryCaller decode_login(const http::Request& request) {
     return out;
 }
 
+std::map<std::string, engine::RegistryCredentials> decode_registry_config(
+    const http::Request& request) {
+    std::map<std::string, engine::RegistryCredentials> out;
+    const auto text = base64_header(request, "X-Registry-Config");
+    if (!text || !model::scan_go_json(*text).error.empty()) return out;
+    const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) return out;
+    for (const auto& [registry, credentials] : json.items()) {
+        try {
+            out[registry] = read_credentials(credentials.dump());
+        } catch (const base::Error&) {
+            // Docker asks without credentials then.
+        }
+    }
+    return out;
+}
+
 engine::PullOptions decode_pull(const http::Request& request) {
     engine::PullOptions out;
     out.image = request.param("fromImage", "");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,11 @@ engine::RegistryCaller decode_caller(const http::Request& request, int connectio
 engine::RegistryCaller decode_push_caller(const http::Request& request, int connection);
 /// The body of POST /auth. Throws: internal, "EOF" and what is wrong with its JSON.
 engine::RegistryCaller decode_login(const http::Request& request);
+
+/// X-Registry-Config: credentials by registry. What cannot be read is as none.
+/// Source: moby api/server/router/build/build_routes.go, getAuthConfigs.
+std::map<std::string, engine::RegistryCredentials> decode_registry_config(
+    const http::Request& request);
 
 engine::PullOptions decode_pull(const http::Request& request);
 engine::PushOptions decode_push(const http::Request& request);

@@ -227,9 +227,6 @@ Response AbsentHandlers::grpc(const Request& request) {
     not_supported("BuildKit's gRPC service");
 }
 
-// POST /build
-Response AbsentHandlers::build(const Request& /*request*/) { not_supported("building images"); }
-
 // POST /build/prune: there is no cache, so nothing to prune.
 Response AbsentHandlers::build_prune(const Request& request) {
     const auto filters = filters_param(request);

@@ -8,6 +8,7 @@
 #include "../codec/images.hpp"
 #include "../codec/registries.hpp"
 #include "../params.hpp"
+#include "progress_writer.hpp"
 
 namespace dockerd::api {
 
@@ -64,31 +65,6 @@ Response ImageHandlers::prune(const Request& request) {
 }
 
 namespace {
-
-/// A progress stream: one flushed line a message, and its head before the first.
-class ProgressWriter {
-public:
-    explicit ProgressWriter(ResponseWriter& out) : out_(out) {}
-
-    void operator()(const engine::Progress& progress) {
-        send(codec::encode_progress(progress));
-    }
-    /// Ends the stream in failure: as an HTTP error while nothing was sent, else as a line.
-    void fail_with(const Error& error) {
-        if (!out_.started()) throw error;
-        send(codec::encode_stream_error(error.what()));
-    }
-    void send(const std::string& line) {
-        if (!headed_) out_.head(200, {{"Content-Type", "application/json"}});
-        headed_ = true;
-        out_.write(line);
-        out_.flush();
-    }
-
-private:
-    ResponseWriter& out_;
-    bool headed_ = false;
-};
 
 engine::ByteReader reader(BodyReader& in) {
     return [&in](std::span<char> buffer) { return in.read(buffer); };

@@ -96,8 +96,4 @@ void log_image_event(const store::Images& store, Events& events, std::string_vie
 std::optional<model::Reference> repository_and_tag(const std::string& repository,
                                                    const std::string& tag);
 
-/// Whether `pattern` matches all of `name`; '*' and '?' do not match '/'.
-/// Throws: internal, "syntax error in pattern". Source: Go path.Match.
-bool matches_pattern(std::string_view pattern, std::string_view name);
-
 }  // namespace dockerd::engine

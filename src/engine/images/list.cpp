@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/build/glob.hpp>
 #include <dockerd/model/reference.hpp>
 
 #include "images/images.hpp"
@@ -59,8 +60,8 @@ bool is_wanted(const Image& image, const Selection& selection, const model::Filt
 bool reference_matches(const std::string& familiar, const model::Filters& filters) {
     const auto reference = model::Reference::parse(familiar);
     return std::ranges::any_of(filters.get("reference"), [&](const std::string& pattern) {
-        return matches_pattern(pattern, familiar) ||
-               matches_pattern(pattern, reference.familiar_name());
+        return build::matches_pattern(pattern, familiar) ||
+               build::matches_pattern(pattern, reference.familiar_name());
     });
 }
 

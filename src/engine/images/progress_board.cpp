@@ -74,10 +74,21 @@ void ProgressBoard::bytes(const std::string& id, const std::string& status, std:
     wake();
 }
 
+void ProgressBoard::pass(Progress progress, const base::Cancellation& cancellation) {
+    {
+        base::Lock lock(mutex_);
+        (void)room_.wait(lock, cancellation.token(),
+                         [&] { return queue_.size() < max_waiting; });
+        queue_.push_back(std::move(progress));
+    }
+    wake();
+}
+
 std::deque<Progress> ProgressBoard::take() {
     std::uint64_t count = 0;
     (void)::read(event_.get(), &count, sizeof count);  // nothing there: somebody was quicker
     const base::Lock lock(mutex_);
+    room_.notify_all();
     return std::exchange(queue_, {});
 }
 

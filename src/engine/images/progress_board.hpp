@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
@@ -31,6 +32,8 @@ public:
                std::int64_t total);
     /// Ready JSON for "aux".
     void aux(const std::string& json);
+    /// Anything. Waits while the client does not read, unless the work is cancelled.
+    void pass(Progress progress, const base::Cancellation& cancellation);
 
     /// Readable while there is something to take.
     [[nodiscard]] int fd() const { return event_.get(); }
@@ -48,6 +51,7 @@ private:
 
     base::Fd event_;
     base::Mutex mutex_;
+    std::condition_variable_any room_;
     std::deque<Progress> queue_;
     std::map<std::string, Pace> paces_;
 };

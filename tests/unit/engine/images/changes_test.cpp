@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/build/expand.hpp>
+#include <dockerd/build/glob.hpp>
 
 #include "engine/images/images.hpp"
 #include "engine/images/moment.hpp"
@@ -12,6 +14,8 @@
 namespace dockerd::engine {
 namespace {
 
+using build::expand_word;
+using build::matches_pattern;
 using testing::ElementsAre;
 
 model::ContainerConfig changed(const std::vector<std::string>& changes,

@@ -1,8 +1,8 @@
+#include <dockerd/build/glob.hpp>
+
 #include <dockerd/base/error.hpp>
 
-#include "images/images.hpp"
-
-namespace dockerd::engine {
+namespace dockerd::build {
 
 namespace {
 
@@ -107,4 +107,15 @@ bool matches_pattern(std::string_view pattern, std::string_view name) {
     return matches(pattern, name);
 }
 
-}  // namespace dockerd::engine
+bool has_wildcards(std::string_view name) {
+    for (std::size_t at = 0; at < name.size(); ++at) {
+        if (name[at] == '\\') {
+            ++at;
+        } else if (name[at] == '*' || name[at] == '?' || name[at] == '[') {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace dockerd::build

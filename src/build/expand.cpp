@@ -1,13 +1,14 @@
+#include <dockerd/build/expand.hpp>
+
 #include <optional>
+#include <utility>
 
 #include <re2/re2.h>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
-#include "images/changes.hpp"
-
-namespace dockerd::engine {
+namespace dockerd::build {
 namespace {
 
 [[noreturn]] void invalid(const std::string& text) {
@@ -16,6 +17,9 @@ namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/// Variables within each other's modifiers: a line of them must not use the stack up.
+constexpr int max_depth = 64;
 
 enum class Stars { short_match, long_match };
 
@@ -47,7 +51,19 @@ std::string regex_of(std::string_view pattern, Stars stars) {
     return out;
 }
 
-std::string reversed(std::string_view text) { return {text.rbegin(), text.rend()}; }
+/// By characters, not by bytes.
+std::string reversed(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    std::size_t end = text.size();
+    while (end > 0) {
+        std::size_t start = end - 1;
+        while (start > 0 && (static_cast<unsigned char>(text[start]) & 0xC0U) == 0x80U) --start;
+        out += text.substr(start, end - start);
+        end = start;
+    }
+    return out;
+}
 
 /// A pattern read backwards; a backslash stays in front of what it escapes.
 std::string reversed_pattern(std::string_view pattern) {
@@ -66,13 +82,58 @@ std::string without_prefix(const std::string& value, std::string_view pattern, S
     return std::string(rest);
 }
 
+/// Words as they come out of the filling in.
+/// Source: buildkit frontend/dockerfile/shell/lex.go, wordsStruct.
+class Words {
+public:
+    void add(std::string_view text) {
+        for (const char c : text) {
+            if (!is_space(c)) {
+                word_ += c;
+            } else {
+                close();
+            }
+        }
+    }
+    /// White space is part of the word.
+    void add_raw(std::string_view text) { word_ += text; }
+    std::vector<std::string> take() {
+        close();
+        return std::move(words_);
+    }
+
+private:
+    static bool is_space(char c) {
+        return c == ' ' || (c >= '\t' && c <= '\r');
+    }
+    void close() {
+        if (!word_.empty()) words_.push_back(std::exchange(word_, {}));
+    }
+    std::string word_;
+    std::vector<std::string> words_;
+};
+
+/// What is left as it is.
+struct Keep {
+    bool quotes = false;
+    bool escapes = false;
+    bool variables = false;
+    bool plain_quotes = false;  ///< they are characters like any other
+};
+
 /// Fills one word in. Source: buildkit frontend/dockerfile/shell/lex.go.
 class Expander {
 public:
-    Expander(std::string_view word, const std::vector<std::string>& environment, char escape)
-        : word_(word), environment_(environment), escape_(escape) {}
+    Expander(std::string_view word, const std::vector<std::string>& environment, char escape,
+             Keep keep = {})
+        : word_(word), environment_(environment), escape_(escape), keep_(keep) {}
 
-    std::string run() { return until(std::nullopt, /*raw=*/false); }
+    std::string run() { return until(std::nullopt, keep_.escapes, nullptr); }
+    std::vector<std::string> run_words() {
+        Words words;
+        (void)until(std::nullopt, keep_.escapes, &words);
+        return words.take();
+    }
 
 private:
     [[nodiscard]] bool at_end() const { return at_ >= word_.size(); }
@@ -80,32 +141,61 @@ private:
     char next() { return at_end() ? '\0' : word_[at_++]; }
 
     /// `raw`: backslashes are left for a pattern to read.
-    std::string until(std::optional<char> stop, bool raw) {
+    std::string until(std::optional<char> stop, bool raw, Words* words) {
         const bool before = std::exchange(raw_, raw);
         std::string out;
         bool stopped = false;
         while (!at_end() && !stopped) {
-            const char c = peek();
-            if (stop && c == *stop) {
+            if (stop && peek() == *stop) {
                 ++at_;
                 stopped = true;
-            } else if (c == '$') {
-                out += variable();
-            } else if (c == '\'') {
-                out += single_quoted();
-            } else if (c == '"') {
-                out += double_quoted();
-            } else if (next() == escape_) {
-                if (raw_) out += c;
-                if (!at_end()) out += next();
             } else {
-                out += c;
+                step(out, words);
             }
         }
         raw_ = before;
         if (stop && !stopped) {
             invalid(std::string("unexpected end of statement while looking for matching ") + *stop);
         }
+        return out;
+    }
+
+    void step(std::string& out, Words* words) {
+        std::string piece;
+        bool splits = false;
+        const char c = peek();
+        if (c == '$') {
+            piece = variable();
+            splits = true;
+        } else if (c == '\'' && !keep_.plain_quotes) {
+            piece = single_quoted();
+        } else if (c == '"' && !keep_.plain_quotes) {
+            piece = double_quoted();
+        } else if (c == '<') {
+            piece = possible_heredoc();
+        } else if (next() == escape_) {
+            if (raw_) piece += c;
+            if (!at_end()) piece += next();
+        } else {
+            piece += c;
+            splits = true;
+        }
+        out += piece;
+        if (words == nullptr) return;
+        if (splits) {
+            words->add(piece);
+        } else {
+            words->add_raw(piece);
+        }
+    }
+
+    /// "<<" with the white space behind it, which does not end the word.
+    std::string possible_heredoc() {
+        ++at_;
+        if (peek() != '<') return "<";
+        ++at_;
+        std::string out = "<<";
+        while (peek() == ' ' || peek() == '\t' || peek() == '\r') out += next();
         return out;
     }
 
@@ -117,15 +207,15 @@ private:
         }
         std::string out(word_.substr(at_, close - at_));
         at_ = close + 1;
-        return out;
+        return keep_.quotes ? "'" + out + "'" : out;
     }
 
     std::string double_quoted() {
-        std::string out;
+        std::string out = keep_.quotes ? "\"" : "";
         for (++at_; !at_end();) {
             if (peek() == '"') {
                 ++at_;
-                return out;
+                return keep_.quotes ? out + '"' : out;
             }
             if (peek() == '$') {
                 out += variable();
@@ -155,15 +245,18 @@ private:
     }
 
     [[nodiscard]] std::optional<std::string> value_of(const std::string& key) const {
-        for (const auto& entry : environment_) {
-            if (entry.starts_with(key + "=")) return entry.substr(key.size() + 1);
+        // Of several the last one holds.
+        for (auto entry = environment_.rbegin(); entry != environment_.rend(); ++entry) {
+            if (entry->starts_with(key) && entry->substr(key.size(), 1) == "=") {
+                return entry->substr(key.size() + 1);
+            }
         }
         return std::nullopt;
     }
 
     std::string until_brace(bool raw) {
         try {
-            return until('}', raw);
+            return until('}', raw, nullptr);
         } catch (const base::Error&) {
             if (at_end()) invalid("syntax error: missing '}'");
             throw;
@@ -171,6 +264,15 @@ private:
     }
 
     std::string variable() {
+        const std::size_t start = at_;
+        if (depth_ == max_depth) invalid("syntax error: bad substitution");
+        ++depth_;
+        std::string value = filled_in();
+        --depth_;
+        return keep_.variables ? std::string(word_.substr(start, at_ - start)) : value;
+    }
+
+    std::string filled_in() {
         ++at_;
         if (peek() != '{') {
             const std::string key = name();
@@ -183,6 +285,8 @@ private:
         }
         const std::string key = name();
         const auto value = value_of(key);
+        // Go shows what is not there as U+FFFD.
+        if (at_end()) invalid("unsupported modifier (\xEF\xBF\xBD) in substitution");
         const char modifier = next();
         if (modifier == '}') return value.value_or("");
         if (modifier == '/') return replaced(value.value_or(""));
@@ -201,6 +305,7 @@ private:
             invalid("unsupported modifier (" + shown + ") in substitution");
         }
         const std::string word = until_brace(/*raw=*/false);
+        if (keep_.variables) return {};
         const bool usable = value && !(colon && value->empty());
         if (operation == '-') return usable ? *value : word;
         if (operation == '+') return usable ? word : "";
@@ -213,6 +318,7 @@ private:
     /// ${key#pattern}, ${key##pattern}, ${key%pattern}, ${key%%pattern}
     std::string trimmed(const std::string& value, char side) {
         std::string pattern = until_brace(/*raw=*/true);
+        if (keep_.variables) return {};
         Stars stars = Stars::short_match;
         if (pattern.starts_with(side)) {
             stars = Stars::long_match;
@@ -228,17 +334,19 @@ private:
         if (all) ++at_;
         std::string pattern;
         try {
-            pattern = until('/', /*raw=*/true);
+            pattern = until('/', /*raw=*/true, nullptr);
         } catch (const base::Error&) {
             if (at_end()) invalid("syntax error: missing '/' in ${}");
             throw;
         }
-        const std::string word = until_brace(/*raw=*/true);
+        std::string rewrite;
+        for (const char c : until_brace(/*raw=*/true)) rewrite.append(c == '\\' ? 2 : 1, c);
+        if (keep_.variables) return {};
         const re2::RE2 expression(regex_of(pattern, Stars::long_match));
         if (all) {
-            re2::RE2::GlobalReplace(&value, expression, word);
+            re2::RE2::GlobalReplace(&value, expression, rewrite);
         } else {
-            re2::RE2::Replace(&value, expression, word);
+            re2::RE2::Replace(&value, expression, rewrite);
         }
         return value;
     }
@@ -246,7 +354,9 @@ private:
     std::string_view word_;
     const std::vector<std::string>& environment_;
     const char escape_;
+    const Keep keep_;
     std::size_t at_ = 0;
+    int depth_ = 0;
     bool raw_ = false;
 };
 
@@ -258,4 +368,23 @@ std::string expand_word(std::string_view word, const std::vector<std::string>& e
                             [&] { return Expander(word, environment, escape).run(); });
 }
 
-}  // namespace dockerd::engine
+std::vector<std::string> expand_words(std::string_view word,
+                                      const std::vector<std::string>& environment, char escape) {
+    return base::in_context("failed to process " + base::quote(word), [&] {
+        return Expander(word, environment, escape).run_words();
+    });
+}
+
+std::string expand_text(std::string_view text, const std::vector<std::string>& environment,
+                        char escape) {
+    return Expander(text, environment, escape, {.plain_quotes = true}).run();
+}
+
+std::vector<std::string> split_words(std::string_view line, SplitOptions options) {
+    static const std::vector<std::string> nothing;
+    const Keep keep{.quotes = options.keep_quotes, .escapes = options.keep_escapes,
+                    .variables = true};
+    return Expander(line, nothing, '\\', keep).run_words();
+}
+
+}  // namespace dockerd::build

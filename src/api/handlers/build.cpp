@@ -1,0 +1,56 @@
+#include "build.hpp"
+
+#include <string>
+#include <vector>
+
+#include <dockerd/base/error.hpp>
+
+#include "../codec/build.hpp"
+#include "../codec/images.hpp"
+#include "../params.hpp"
+#include "progress_writer.hpp"
+
+namespace dockerd::api {
+
+using http::BodyReader;
+using http::Request;
+using http::ResponseWriter;
+
+namespace {
+
+std::string encode_failure(const base::Error& error) {
+    const auto* const failure = dynamic_cast<const engine::BuildFailure*>(&error);
+    return codec::encode_stream_error(error.what(), failure == nullptr ? 0 : failure->code());
+}
+
+}  // namespace
+
+// POST /build
+void BuildHandlers::build(Request& request, BodyReader& in, ResponseWriter& out) {
+    const auto options = codec::decode_build(request, out.poll_fd());
+    const bool quiet = bool_param(request, "q");
+    const bool shows_images = request.version >= http::ApiVersion{1, 30};
+    ProgressWriter writer(out);
+    std::string held_back;
+    const auto tell = [&](const std::string& line) {
+        if (quiet) {
+            held_back += line;
+        } else {
+            writer.send(line);
+        }
+    };
+    try {
+        const std::string id = builds_.build(
+            options, [&](std::span<char> buffer) { return in.read(buffer); },
+            [&](const engine::Progress& progress) {
+                if (progress.aux_json.empty() || shows_images) tell(codec::encode_progress(progress));
+            });
+        if (quiet) writer(engine::Progress{.stream = id + "\n"});
+    } catch (const base::Error& error) {
+        if (!held_back.empty()) writer.send(held_back);
+        if (!out.started()) throw;
+        writer.send(encode_failure(error));
+    }
+}
+
+}  // namespace dockerd::api

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <dockerd/archive/stream.hpp>
+#include <dockerd/archive/unpacker.hpp>
+
+#include "build/source_tree.hpp"
+
+namespace dockerd::engine::builds {
+
+/// One file or directory that COPY or ADD takes.
+struct CopyItem {
+    SourceTree* tree = nullptr;  ///< none: `text` is the file
+    std::string path;            ///< below the tree's root; its last part is the name it keeps
+    std::optional<std::string> text;
+    std::string hash;
+    bool no_unpack = false;  ///< what was downloaded is never an archive
+};
+
+/// Where COPY and ADD put files.
+///
+/// Everything is looked up inside the root, and files are made by a worker that knows nothing
+/// else. Source: moby builder/dockerfile/copy.go, performCopyForInfo.
+class CopyTarget {
+public:
+    using Owner = std::pair<std::uint32_t, std::uint32_t>;
+    /// `path`: absolute; ends with "/" when it is to be a directory.
+    CopyTarget(int root, const archive::Unpacker& unpacker, std::string path);
+
+    /// Whom everything is to belong to: "user", "user:group", numbers. Without it: root.
+    /// Throws: internal, "can't find uid for user x: no such user: x" and kin.
+    void set_owner(const std::string& text);
+    /// Everything belongs to whom it belonged to.
+    void keep_owners() { owner_.reset(); }
+    /// Permission bits of everything; empty leaves them.
+    /// Throws: invalid_argument, `invalid chmod parameter: 'x'. it should be octal string ...`.
+    void set_mode(const std::string& text);
+
+    /// Copies one item; `unpacks`: an archive's members instead of the archive.
+    void put(const CopyItem& item, bool unpacks);
+
+private:
+    void put_directory(const CopyItem& item, const std::string& path);
+    void put_file(const CopyItem& item, std::string path);
+    void unpack(const archive::ByteSource& tar, const std::string& directory, bool own) const;
+    [[nodiscard]] std::optional<archive::ByteSource> open_archive(const CopyItem& item) const;
+
+    int root_;
+    const archive::Unpacker& unpacker_;
+    std::string path_;
+    std::optional<Owner> owner_ = Owner{0, 0};
+    std::optional<std::uint32_t> mode_;
+};
+
+}  // namespace dockerd::engine::builds

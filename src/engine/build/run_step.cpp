@@ -1,0 +1,232 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <future>
+
+#include <fmt/format.h>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/id.hpp>
+#include <dockerd/base/strings.hpp>
+
+#include "build/build_run.hpp"
+
+namespace dockerd::engine::builds {
+namespace {
+
+using base::ErrorKind;
+
+void assign(model::StrSlice& list, const std::vector<std::string>& words) {
+    list = {};
+    list.assign(words.begin(), words.end());
+    list.given = true;
+}
+
+/// The command with the arguments in front that it was run with.
+// Source: moby builder/dockerfile/dispatchers.go, prependEnvOnCmd.
+std::vector<std::string> with_arguments(const build::Args& args,
+                                        const std::vector<std::string>& arguments,
+                                        const std::vector<std::string>& command) {
+    if (arguments.empty()) return command;
+    std::vector<std::string> shown;
+    for (const std::string& argument : arguments) {
+        if (args.is_in_history(argument.substr(0, argument.find('=')))) shown.push_back(argument);
+    }
+    std::ranges::sort(shown);
+    shown.insert(shown.begin(), fmt::format("|{}", shown.size()));
+    shown.insert(shown.end(), command.begin(), command.end());
+    return shown;
+}
+
+/// The command with the files that stand in the Dockerfile: one alone is what the shell runs, others
+/// are left to the shell. Source: buildkit frontend/dockerfile/dockerfile2llb, dispatchRun.
+build::CommandLine with_heredocs(const build::Run& run) {
+    build::CommandLine line = run.line;
+    if (run.files.empty() || line.exec_form || line.words.empty()) return line;
+    std::string& text = line.words.front();
+    if (build::parse_heredoc(text).name.empty()) {
+        for (const auto& file : run.files) text += "\n" + file.content + file.name;
+        return line;
+    }
+    text = run.files.front().text();
+    if (text.starts_with("#!")) {
+        base::fail(ErrorKind::not_implemented,
+                   "RUN of a heredoc that names its interpreter is not supported by this daemon "
+                   "yet");
+    }
+    return line;
+}
+
+/// Takes a container's two streams apart.
+class Frames {
+public:
+    explicit Frames(BuildLog& log) : log_(log) {}
+
+    void add(std::string_view bytes) {
+        while (!bytes.empty()) {
+            if (left_ == 0) {
+                const std::size_t wanted = std::min(header_size - header_.size(), bytes.size());
+                header_ += bytes.substr(0, wanted);
+                bytes.remove_prefix(wanted);
+                if (header_.size() < header_size) return;
+                stream_ = header_[0];
+                for (std::size_t at = 4; at < header_size; ++at) {
+                    left_ = left_ << 8U | static_cast<unsigned char>(header_[at]);
+                }
+                header_.clear();
+                continue;
+            }
+            const auto piece = bytes.substr(0, left_);
+            bytes.remove_prefix(piece.size());
+            left_ -= piece.size();
+            if (stream_ == 2) {
+                log_.error(std::string(piece));
+            } else {
+                log_.out(std::string(piece));
+            }
+        }
+    }
+
+private:
+    static constexpr std::size_t header_size = 8;
+    BuildLog& log_;
+    std::string header_;
+    char stream_ = 1;
+    std::size_t left_ = 0;
+};
+
+/// Reads to the end of the stream; false when the build was cancelled before.
+bool read_output(int fd, BuildLog& log) {
+    Frames frames(log);
+    std::vector<char> buffer(32 * 1024);
+    while (true) {
+        std::array<pollfd, 2> entries{
+            pollfd{.fd = fd, .events = POLLIN, .revents = 0},
+            pollfd{.fd = log.cancellation()->fd(), .events = POLLIN, .revents = 0}};
+        (void)::poll(entries.data(), entries.size(), -1);  // interrupted: looked at again
+        if (entries[1].revents != 0) return false;
+        if (entries[0].revents == 0) continue;
+        const ssize_t n = ::read(fd, buffer.data(), buffer.size());
+        if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (n <= 0) return true;
+        frames.add({buffer.data(), static_cast<std::size_t>(n)});
+    }
+}
+
+}  // namespace
+
+/// A step's container. One that would change no file, and be removed at once, is not made.
+// Differs from Docker: it makes them all.
+std::string BuildRun::create_container(const StageState& stage, model::ContainerConfig& config,
+                                       bool runs) {
+    const bool real = runs || !(options_.remove || options_.force_remove);
+    std::string id;
+    if (real) {
+        model::ContainerCreate request;
+        request.has_config = true;
+        request.config = config;
+        request.host_config = host_;
+        auto made = parts_.containers.create("", "", std::move(request));
+        id = std::move(made.id);
+        containers_.push_back({.id = id, .exists = true});
+        for (const std::string& warning : made.warnings) {
+            log_.out(fmt::format(" ---> [Warning] {}\n", warning));
+        }
+    } else {
+        id = base::random_id();
+        containers_.push_back({.id = id, .exists = false});
+    }
+    log_.out(fmt::format(" ---> Running in {}\n", base::short_id(id)));
+    if (!runs) config = container_config(stage, config, id);
+    return id;
+}
+
+void BuildRun::remove_containers(bool failed) {
+    if (!(options_.force_remove || (options_.remove && !failed))) {
+        containers_.clear();
+        return;
+    }
+    for (const auto& container : std::exchange(containers_, {})) {
+        const auto name = base::short_id(container.id);
+        try {
+            if (container.exists) {
+                parts_.containers.remove(container.id, {.volumes = true, .force = true});
+            }
+        } catch (const base::Error& error) {
+            if (error.kind() == ErrorKind::not_found) continue;
+            log_.out(fmt::format("Removing intermediate container {}: {}\n", name, error.what()));
+            continue;
+        }
+        log_.out(fmt::format(" ---> Removed intermediate container {}\n", name));
+    }
+}
+
+// Source: moby builder/dockerfile/containerbackend.go, Run.
+void BuildRun::run_container(const std::string& id, const std::vector<std::string>& command) {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+        base::throw_errno(errno, "socketpair");
+    }
+    const base::Fd ours{ends[0]};
+    base::Fd theirs{ends[1]};
+    if (::fcntl(theirs.get(), F_SETFL, O_NONBLOCK) != 0) base::throw_errno(errno, "fcntl");
+    AttachOptions attach;
+    attach.stdout_stream = true;
+    attach.stderr_stream = true;
+    attach.stream = true;
+    parts_.containers.attach(id, attach)->run(std::move(theirs), {});
+    (void)parts_.containers.start(id, "");
+    if (!read_output(ours.get(), log_)) {
+        parts_.containers.remove(id, {.volumes = true, .force = true});
+        base::fail(ErrorKind::internal, "build cancelled");
+    }
+    const auto result = std::make_shared<std::promise<WaitResult>>();
+    auto ended = result->get_future();
+    const auto subscription =
+        parts_.containers.wait(id, WaitCondition::not_running,
+                               [result](const WaitResult& found) { result->set_value(found); });
+    const WaitResult found = ended.get();
+    if (found.exit_code == 0) return;
+    std::string text = fmt::format("The command '{}' returned a non-zero code: {}",
+                                   base::join(command, " "), found.exit_code);
+    if (!found.error.empty()) text += ": " + found.error;
+    throw BuildFailure(text, found.exit_code);
+}
+
+// Source: moby builder/dockerfile/dispatchers.go, dispatchRun.
+void BuildRun::run_command(StageState& stage, const build::Run& run) {
+    if (!run.mounts.empty()) {
+        base::fail(ErrorKind::not_implemented, "RUN --mount is not supported by this daemon yet");
+    }
+    if (run.security == "insecure") {
+        base::fail(ErrorKind::permission_denied,
+                   "granting entitlement security.insecure is not allowed by build daemon "
+                   "configuration");
+    }
+    const auto& config = stage.state.config;
+    const auto command = build::with_shell(with_heredocs(run), config);
+    const auto arguments = stage.args.of_stage(config.env);
+    const auto shown = with_arguments(stage.args, arguments, command);
+
+    model::ContainerConfig probed = config;
+    assign(probed.cmd, shown);
+    if (!shown.empty()) probed.entrypoint = {};
+    if (find_cached(stage, probed)) return;
+
+    model::ContainerConfig executed = config;
+    assign(executed.cmd, command);
+    executed.env.insert(executed.env.end(), arguments.begin(), arguments.end());
+    if (!shown.empty()) assign(executed.entrypoint, {""});
+    executed.healthcheck.emplace();
+    executed.healthcheck->test.push_back("NONE");
+    const std::string id = create_container(stage, executed, /*runs=*/true);
+    run_container(id, command);
+    commit(stage, probed, id, parts_.store.layers().stage_rw(id));
+}
+
+}  // namespace dockerd::engine::builds
