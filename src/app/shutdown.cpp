@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
@@ -23,10 +24,12 @@ namespace {
 
 constexpr int force_quit_count = 3;
 
+constexpr std::array handled{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
+
 sigset_t handled_signals() {
     sigset_t set;
     ::sigemptyset(&set);
-    for (const int signal : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) ::sigaddset(&set, signal);
+    for (const int signal : handled) ::sigaddset(&set, signal);
     return set;
 }
 
@@ -37,6 +40,8 @@ const char* signal_name(int signal) { return signal == SIGINT ? "interrupt" : "t
 
 Signals::Signals() {
     (void)std::signal(SIGPIPE, SIG_IGN);
+    // A shell that starts programs in the background has them ignore some.
+    for (const int signal : handled) (void)std::signal(signal, SIG_DFL);
     const sigset_t set = handled_signals();
     ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
     thread_ = std::thread([this] { run(); });

@@ -1,4 +1,4 @@
-"""A daemon below a plain chroot, as in a build root or a rescue system: `/` is no mount there."""
+"""A daemon below a chroot, as in a build root or a rescue system: `/` is not the namespace's own root there."""
 import os
 import tempfile
 
@@ -11,6 +11,7 @@ from testcase import DaemonTestCase, main
 ENTER = """
 set -e
 root=$1; shift
+MOUNT
 for path in /*; do
     if [ -L "$path" ]; then ln -s "$(readlink "$path")" "$root$path"
     elif [ -d "$path" ]; then mkdir -p "$root$path"; mount --rbind "$path" "$root$path"; fi
@@ -20,11 +21,13 @@ exec chroot "$root" "$@"
 
 
 class Chroot(DaemonTestCase):
+    mount = ":"  # what is done to the root before it is entered
+
     @classmethod
     def setUpClass(cls):
         cls.root = tempfile.mkdtemp(prefix="dockerd-chroot-")
         cls.addClassCleanup(cls.remove_root)
-        cls.prefix = [*own_mounts.PREFIX, "bash", "-c", ENTER, "enter", cls.root]
+        cls.prefix = [*own_mounts.PREFIX, "bash", "-c", ENTER.replace("MOUNT", cls.mount), "enter", cls.root]
         super().setUpClass()
 
     @classmethod
@@ -35,10 +38,10 @@ class Chroot(DaemonTestCase):
             os.unlink(path) if os.path.islink(path) else os.rmdir(path)
         os.rmdir(cls.root)
 
-    def test_root_is_no_mount(self):
+    def test_root_is_a_folder(self):
         with open("/proc/%d/mountinfo" % self.daemon.pid) as file:
             points = [line.split()[4] for line in file]
-        self.assertNotIn("/", points)
+        self.assertEqual("/" in points, self.mount != ":")
         self.assertEqual(os.readlink("/proc/%d/root" % self.daemon.pid), self.root)
 
     def test_container_sees_its_own_root_only(self):
@@ -60,6 +63,11 @@ class Chroot(DaemonTestCase):
         self.assertCli(0, "rm", "-f", "one", stdout="one\n")
         self.assertCli(0, "run", "--rm", "-v", "data:/data", "kit", "cat", "/data/file", stdout="kept\n")
         self.assertCli(0, "volume", "rm", "data", stdout="data\n")
+
+
+class ChrootToAMount(Chroot):
+    """As `chroot /mnt` on a rescue system: the new root is a mount, below which the old one still lies."""
+    mount = 'mount --bind "$root" "$root"'
 
 
 if __name__ == "__main__":

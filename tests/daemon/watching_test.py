@@ -142,7 +142,13 @@ class Signals(FlagsCase):
 
     @unittest.skipIf(ORACLE, "Docker's engine takes its own containerd along")
     def test_quit_leaves_containers_running(self):
-        daemon, made, pid = self.running()
+        daemon = self.daemon()
+        # As a shell starts programs in the background.
+        daemon.prefix = ["sh", "-c", "trap '' QUIT INT HUP; exec \"$@\"", "sh"]
+        daemon.start()
+        daemon.load_image()
+        made = daemon.run("/payload", "pause", host={"NetworkMode": "none"})
+        pid = self.pid_of(daemon, made)
         self.assertEqual(self.end(daemon, signal.SIGQUIT), 0)
         self.assertFalse(os.path.exists(daemon.pidfile))
         daemon.start()

@@ -2,7 +2,7 @@
 import guest
 from power import IMPORT, until
 
-INSTALL = ("cp /opt/kit/dockerd /usr/bin/dockerd && cp /opt/kit/packaging/systemd/docker.* /etc/systemd/system/ && "
+INSTALL = ("cp /opt/kit/dockerd /usr/sbin/dockerd && cp /opt/kit/packaging/systemd/docker.* /etc/systemd/system/ && "
            "groupadd -f docker && sync && systemctl daemon-reload && systemctl enable -q docker.service docker.socket && "
            "systemctl start docker.socket")
 READY = until("curl -s -f -o /dev/null --unix-socket /run/docker.sock http://d/_ping")

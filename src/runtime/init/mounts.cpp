@@ -387,8 +387,10 @@ void enter_cgroup_namespace(Rootfs& rootfs) {
 
 namespace {
 
-/// Makes the namespace's own root this process's root. Below a chroot `/` is no mount: it can
-/// neither change its propagation nor be pivoted away. Returns 0 or errno.
+/// Makes the namespace's own root this process's root. Below a chroot `/` is another one: where
+/// it is no mount, it can neither change its propagation nor be pivoted away; where it is one, it
+/// is pivoted away alone, and who joins the namespace later stands in what lies above it. Returns
+/// 0 or errno.
 int leave_chroot() {
     const base::Fd self{static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))};
     return self && ::setns(self.get(), CLONE_NEWNS) == 0 ? 0 : errno;
@@ -401,11 +403,8 @@ int make_everything_slave() {
 }  // namespace
 
 void attach_root(Rootfs& rootfs) {
-    int failed = make_everything_slave();
-    if (failed == EINVAL) {
-        failed = leave_chroot();
-        if (failed == 0) failed = make_everything_slave();
-    }
+    int failed = leave_chroot();
+    if (failed == 0) failed = make_everything_slave();
     if (failed != 0) fail("rootfs", failed, "error preparing rootfs: make / a slave mount");
     if (const int error = set_attributes(rootfs.root, 0, MS_PRIVATE, true)) {
         fail("rootfs", error, "error preparing rootfs: make rootfs private");

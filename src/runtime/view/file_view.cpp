@@ -141,10 +141,8 @@ public:
 private:
     /// Makes `shell` the only mount there is, with the container's files in it.
     void leave_host(const base::Fd& shell, const base::Fd& proc) {
-        bool slave = make_everything_slave();
-        // Below a chroot "/" is no mount; the namespace's own root is one.
-        if (!slave && errno == EINVAL) slave = leave_chroot() && make_everything_slave();
-        check(slave, "make / a slave mount");
+        // Below a chroot "/" is no mount, or one above which the namespace's own root would stay.
+        check(leave_chroot() && make_everything_slave(), "make / a slave mount");
         // Any directory will do that exists everywhere: nobody else is in this namespace.
         check(::move_mount(shell.get(), "", AT_FDCWD, "/sys", MOVE_MOUNT_F_EMPTY_PATH) == 0,
               "move_mount");
