@@ -57,8 +57,8 @@ dockerd \- a daemon that runs containers and serves the Docker Engine API
 .BR docker (1)
 and other clients. It stays in the foreground and writes its log to standard error.
 .PP
-What the command line says wins over DOCKER_OPTS, this over daemon.json. What stands on the command line or in DOCKER_OPTS
-must not stand in daemon.json as well.
+What the command line says wins over DOCKER_OPTS, this over daemon.json.
+What stands on the command line or in DOCKER_OPTS must not stand in daemon.json as well.
 .SH OPTIONS
 )";
 
@@ -78,7 +78,8 @@ The socket of the API, unless other addresses are given.
 .SH SIGNALS
 .TP
 .BR SIGTERM ", " SIGINT
-Ends the daemon. Containers are stopped, unless \fB\-\-live\-restore\fR is on. After three of them the next one ends it at once.
+Ends the daemon. Containers are stopped, unless \fB\-\-live\-restore\fR is on.
+After three of them the next one ends it at once.
 .TP
 .B SIGQUIT
 Ends the daemon and leaves the containers running, for the next daemon to find.
@@ -89,8 +90,8 @@ Reads daemon.json again.
 .B SIGUSR1
 Writes what all threads are doing to a file in the exec root.
 .SH ENVIRONMENT
-DOCKER_CERT_PATH, DOCKER_CONFIG, DOCKER_DRIVER, DOCKER_MIN_API_VERSION, DOCKER_TLS_VERIFY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY,
-LISTEN_FDS, NOTIFY_SOCKET.
+DOCKER_CERT_PATH, DOCKER_CONFIG, DOCKER_DRIVER, DOCKER_MIN_API_VERSION, DOCKER_TLS_VERIFY,
+HTTP_PROXY, HTTPS_PROXY, NO_PROXY, LISTEN_FDS, NOTIFY_SOCKET.
 .SH SEE ALSO
 .BR docker (1),
 .BR systemd.socket (5),
