@@ -11,7 +11,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -28,19 +27,16 @@ namespace log = base::log;
 namespace {
 
 constexpr std::size_t buffer_size = 64 * 1024;
-/// A direction that moved this much goes on through a pipe, without copies.
-constexpr std::size_t splice_after = 1024 * 1024;
-constexpr int pipe_size = 256 * 1024;
-/// What one direction may move before the others get their turn.
-constexpr std::size_t turn = 1024 * 1024;
+/// More threads than this copy no more: the rest of the machine is the containers'.
+constexpr unsigned most_loops = 4;
 /// Source: moby cmd/docker-proxy/udp_proxy_linux.go, UDPConnTrackTimeout.
 constexpr std::chrono::seconds datagram_timeout{90};
 constexpr std::size_t max_datagram_clients = 4096;
 
-// What an epoll event belongs to: kind in the low two bits, object number above.
-enum class Kind : unsigned { port, stream_client, stream_container, datagrams };
+// What an epoll event belongs to: kind in the lowest bit, object number above.
+enum class Kind : unsigned { port, datagrams };
 constexpr std::uint64_t tag_of(std::uint64_t id, Kind kind) {
-    return id << 2 | static_cast<unsigned>(kind);
+    return id << 1 | static_cast<unsigned>(kind);
 }
 
 void set_option(int fd, int level, int name, int value) {
@@ -61,28 +57,7 @@ struct PortProxy::Port {
     base::Fd socket;
     Protocol protocol = Protocol::tcp;
     SocketAddress target;
-    std::set<std::uint64_t> children;              ///< its streams
     std::map<std::string, std::uint64_t> clients;  ///< its datagram clients
-};
-
-/// Both sides of a connection: 0 the client's, 1 the container's.
-struct PortProxy::Stream {
-    std::uint64_t id = 0;
-    std::uint64_t port = 0;
-    std::array<base::Fd, 2> sockets;
-    std::array<bool, 2> readable{};
-    std::array<bool, 2> writable{};
-
-    /// What flows from side n to the other.
-    struct Direction {
-        std::string pending;  ///< read but not yet taken by the other side
-        base::Fd pipe_in, pipe_out;
-        std::size_t in_pipe = 0;
-        std::size_t moved = 0;
-        bool ended = false;   ///< the source is at its end
-        bool closed = false;  ///< and the other side was told
-    };
-    std::array<Direction, 2> directions;
 };
 
 struct PortProxy::Datagrams {
@@ -128,6 +103,7 @@ void PortProxy::watch(int fd, std::uint64_t tag, std::uint32_t events) {
 std::uint64_t PortProxy::add(base::Fd socket, Protocol protocol, const IpAddress& container,
                              std::uint16_t port) {
     const base::Lock lock(mutex_);
+    if (protocol == Protocol::tcp) start_loops();
     auto entry = std::make_unique<Port>();
     entry->id = next_id_++;
     entry->socket = std::move(socket);
@@ -148,6 +124,11 @@ std::uint64_t PortProxy::add(base::Fd socket, Protocol protocol, const IpAddress
     return id;
 }
 
+void PortProxy::start_loops() {
+    const unsigned most = std::clamp(std::thread::hardware_concurrency(), 1U, most_loops);
+    while (loops_.size() < most) loops_.push_back(std::make_unique<StreamLoop>(streams_));
+}
+
 void PortProxy::start_thread() {
     thread_ = base::start_quiet_thread([this] { run(); });
 }
@@ -158,7 +139,7 @@ void PortProxy::remove(std::uint64_t id) noexcept {
     if (found == ports_.end()) return;
     const std::unique_ptr<Port> port = std::move(found->second);
     ports_.erase(found);
-    for (const std::uint64_t child : port->children) streams_.erase(child);
+    for (const auto& loop : loops_) loop->drop(id);
     for (const auto& [key, child] : port->clients) datagrams_.erase(child);
 }
 
@@ -170,7 +151,6 @@ void PortProxy::run() {
         {
             const base::Lock lock(mutex_);
             if (!datagrams_.empty() || !paused_.empty()) timeout = 1000;
-            if (!unfinished_.empty()) timeout = 0;
         }
         const int count =
             ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
@@ -178,11 +158,7 @@ void PortProxy::run() {
         if (stopping_) return;
         try {
             for (int i = 0; i < count; ++i) {
-                handle(events[static_cast<std::size_t>(i)].data.u64,
-                       events[static_cast<std::size_t>(i)].events);
-            }
-            for (const auto& [id, side] : std::exchange(unfinished_, {})) {
-                handle_stream(id, side, 0);
+                handle(events[static_cast<std::size_t>(i)].data.u64);
             }
             if (const auto now = Clock::now(); now >= next_sweep) {
                 next_sweep = now + std::chrono::seconds(1);
@@ -195,9 +171,9 @@ void PortProxy::run() {
     }
 }
 
-void PortProxy::handle(std::uint64_t tag, std::uint32_t events) {
-    const std::uint64_t id = tag >> 2;
-    switch (static_cast<Kind>(tag & 3)) {
+void PortProxy::handle(std::uint64_t tag) {
+    const std::uint64_t id = tag >> 1;
+    switch (static_cast<Kind>(tag & 1)) {
         case Kind::port:
             if (const auto found = ports_.find(id); found != ports_.end()) {
                 if (found->second->protocol == Protocol::tcp) {
@@ -206,12 +182,6 @@ void PortProxy::handle(std::uint64_t tag, std::uint32_t events) {
                     receive_datagrams(*found->second);
                 }
             }
-            return;
-        case Kind::stream_client:
-            handle_stream(id, 0, events);
-            return;
-        case Kind::stream_container:
-            handle_stream(id, 1, events);
             return;
         case Kind::datagrams:
             return_datagrams(id);
@@ -222,7 +192,7 @@ void PortProxy::handle(std::uint64_t tag, std::uint32_t events) {
 void PortProxy::accept_streams(Port& port) {
     for (int i = 0; i < 64; ++i) {
         base::Fd client;
-        if (streams_.size() < max_streams_) {
+        if (streams_ < max_streams_) {
             client.reset(
                 ::accept4(port.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
             if (!client && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
@@ -239,7 +209,7 @@ void PortProxy::accept_streams(Port& port) {
 }
 
 void PortProxy::resume_paused() {
-    if (paused_.empty() || streams_.size() >= max_streams_) return;
+    if (paused_.empty() || streams_ >= max_streams_) return;
     for (const std::uint64_t id : std::exchange(paused_, {})) {
         if (const auto found = ports_.find(id); found != ports_.end()) {
             watch(found->second->socket.get(), tag_of(id, Kind::port), EPOLLIN);
@@ -257,136 +227,13 @@ void PortProxy::open_stream(Port& port, base::Fd client) {
         errno != EINPROGRESS) {
         return;
     }
-    auto stream = std::make_unique<Stream>();
-    stream->id = next_id_++;
-    stream->port = port.id;
-    stream->sockets = {std::move(client), std::move(container)};
-    stream->writable[0] = true;
-    constexpr std::uint32_t all = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    watch(stream->sockets[0].get(), tag_of(stream->id, Kind::stream_client), all);
-    watch(stream->sockets[1].get(), tag_of(stream->id, Kind::stream_container), all);
-    port.children.insert(stream->id);
-    streams_.emplace(stream->id, std::move(stream));
+    next_loop().add(port.id, std::move(client), std::move(container));
 }
 
-void PortProxy::close_stream(std::uint64_t id) {
-    const auto found = streams_.find(id);
-    if (found == streams_.end()) return;
-    if (const auto port = ports_.find(found->second->port); port != ports_.end()) {
-        port->second->children.erase(id);
-    }
-    streams_.erase(found);
-}
-
-void PortProxy::handle_stream(std::uint64_t id, unsigned side, std::uint32_t events) {
-    const auto found = streams_.find(id);
-    if (found == streams_.end()) return;
-    Stream& stream = *found->second;
-    if ((events & EPOLLERR) != 0) {
-        close_stream(id);
-        return;
-    }
-    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0) stream.readable[side] = true;
-    if ((events & EPOLLOUT) != 0) stream.writable[side] = true;
-    if (!pump(stream, side) || !pump(stream, 1 - side) ||
-        (stream.directions[0].closed && stream.directions[1].closed)) {
-        close_stream(id);
-    }
-}
-
-namespace {
-
-/// Whether an error only means "not now".
-bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
-
-}  // namespace
-
-/// Hands on what was read before; true when there is none of it left.
-PortProxy::Moved PortProxy::drain(Stream& stream, unsigned from) {
-    const unsigned to = 1 - from;
-    const int sink = stream.sockets[to].get();
-    Stream::Direction& flow = stream.directions[from];
-    while (!flow.pending.empty() || flow.in_pipe > 0) {
-        const bool piped = flow.pending.empty();
-        const ssize_t sent =
-            piped ? ::splice(flow.pipe_out.get(), nullptr, sink, nullptr, flow.in_pipe,
-                             SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
-                  : ::send(sink, flow.pending.data(), flow.pending.size(), MSG_NOSIGNAL);
-        if (sent < 0 && !would_block()) return Moved::broken;
-        if (sent < 0) {
-            stream.writable[to] = false;
-            return Moved::blocked;
-        }
-        if (piped) {
-            flow.in_pipe -= static_cast<std::size_t>(sent);
-        } else {
-            flow.pending.erase(0, static_cast<std::size_t>(sent));
-        }
-    }
-    return Moved::all;
-}
-
-/// Reads once from side `from`; what the other side does not take at once is kept.
-PortProxy::Moved PortProxy::fill(Stream& stream, unsigned from) {
-    const unsigned to = 1 - from;
-    const int source = stream.sockets[from].get();
-    Stream::Direction& flow = stream.directions[from];
-    buffer_.resize(buffer_size);
-    const ssize_t got = flow.pipe_in ? ::splice(source, nullptr, flow.pipe_in.get(), nullptr,
-                                                pipe_size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
-                                     : ::recv(source, buffer_.data(), buffer_.size(), 0);
-    if (got < 0 && !would_block()) return Moved::broken;
-    if (got < 0) {
-        stream.readable[from] = false;
-        return Moved::blocked;
-    }
-    flow.ended = got == 0;
-    const auto size = static_cast<std::size_t>(got);
-    flow.moved += size;
-    if (flow.pipe_in) {
-        flow.in_pipe = size;
-        return Moved::all;
-    }
-    ssize_t sent =
-        size == 0 ? 0 : ::send(stream.sockets[to].get(), buffer_.data(), size, MSG_NOSIGNAL);
-    if (sent < 0 && !would_block()) return Moved::broken;
-    if (sent < 0) {
-        stream.writable[to] = false;
-        sent = 0;
-    }
-    flow.pending.assign(buffer_.data() + sent, size - static_cast<std::size_t>(sent));
-    if (flow.moved < splice_after || !flow.pending.empty()) return Moved::all;
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0) {
-        flow.pipe_out.reset(ends[0]);
-        flow.pipe_in.reset(ends[1]);
-        (void)::fcntl(ends[1], F_SETPIPE_SZ, pipe_size);  // smaller works as well
-    }
-    return Moved::all;
-}
-
-/// Moves what there is from side `from` to the other; false when the connection is broken.
-bool PortProxy::pump(Stream& stream, unsigned from) {
-    const unsigned to = 1 - from;
-    Stream::Direction& flow = stream.directions[from];
-    const std::size_t before = flow.moved;
-    while (!flow.closed && stream.writable[to]) {
-        const Moved drained = drain(stream, from);
-        if (drained != Moved::all) return drained == Moved::blocked;
-        if (flow.ended) {
-            // Fails only when the other side is gone already.
-            (void)::shutdown(stream.sockets[to].get(), SHUT_WR);
-            flow.closed = true;
-            return true;
-        }
-        if (!stream.readable[from]) return true;
-        if (flow.moved - before >= turn) {
-            unfinished_.emplace_back(stream.id, from);
-            return true;
-        }
-        if (fill(stream, from) == Moved::broken) return false;
-    }
-    return true;
+/// Each connection is one loop's; they take turns.
+StreamLoop& PortProxy::next_loop() {
+    turn_ = (turn_ + 1) % loops_.size();
+    return *loops_[turn_];
 }
 
 void PortProxy::receive_datagrams(Port& port) {

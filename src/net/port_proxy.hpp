@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -14,12 +15,15 @@
 #include <dockerd/base/mutex.hpp>
 #include <dockerd/net/ports.hpp>
 
+#include "stream_loop.hpp"
+
 namespace dockerd::net {
 
 /// Carries connections that the kernel cannot translate to their containers: from loopback, from
-/// containers to the host's addresses, from IPv6 to IPv4. One thread serves every port.
+/// containers to the host's addresses, from IPv6 to IPv4. One thread serves every port; the bytes of
+/// connections are copied by a few others.
 ///
-/// The thread starts with the first port, in the namespace of the thread that added it.
+/// The threads start with the first port, in the namespace of the thread that added it.
 /// Thread: safe.
 /// Source: what moby cmd/docker-proxy does, a process a port.
 class PortProxy {
@@ -37,21 +41,16 @@ public:
 
 private:
     struct Port;
-    struct Stream;
     struct Datagrams;
     using Clock = std::chrono::steady_clock;
 
+    void start_loops();
     void start_thread();
     void run();
-    void handle(std::uint64_t tag, std::uint32_t events);
+    void handle(std::uint64_t tag);
     void accept_streams(Port& port);
     void open_stream(Port& port, base::Fd client);
-    void handle_stream(std::uint64_t id, unsigned side, std::uint32_t events);
-    enum class Moved { all, blocked, broken };
-    bool pump(Stream& stream, unsigned from);
-    Moved drain(Stream& stream, unsigned from);
-    Moved fill(Stream& stream, unsigned from);
-    void close_stream(std::uint64_t id);
+    StreamLoop& next_loop();
     void receive_datagrams(Port& port);
     Datagrams* open_datagrams(Port& port, const sockaddr_storage& client, const std::string& key);
     void return_datagrams(std::uint64_t id);
@@ -68,10 +67,11 @@ private:
     std::size_t max_streams_ = 0;
     std::uint64_t next_id_ = 1;
     std::unordered_map<std::uint64_t, std::unique_ptr<Port>> ports_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<Stream>> streams_;
+    std::atomic<std::size_t> streams_ = 0;  ///< of all loops
+    std::vector<std::unique_ptr<StreamLoop>> loops_;
+    std::size_t turn_ = 0;
     std::unordered_map<std::uint64_t, std::unique_ptr<Datagrams>> datagrams_;
-    std::vector<std::pair<std::uint64_t, unsigned>> unfinished_;  ///< streams with more to move
-    std::vector<std::uint64_t> paused_;                           ///< ports that ran out of fds
+    std::vector<std::uint64_t> paused_;  ///< ports that ran out of fds
     std::vector<char> buffer_;
 };
 
