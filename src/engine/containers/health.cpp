@@ -54,6 +54,12 @@ std::string start_timeout(const Exec& exec) {
     return "timed out starting health check for container " + exec.container_id;
 }
 
+/// Kills a probe, wherever it is: one whose start has yet to be asked for is not started.
+void give_up(const Container& container, const Exec& probe) {
+    probe.probe->given_up = true;
+    if (container.monitor) container.monitor->exec_kill(std::string(probe_prefix) + probe.id);
+}
+
 std::chrono::nanoseconds age(const Container& container,
                              std::chrono::steady_clock::time_point when) {
     return when - container.started_mono;
@@ -98,9 +104,7 @@ void Containers::end_health(Container& container) {
     const auto watch = std::exchange(container.health, nullptr);
     if (!watch) return;
     timers_.cancel(watch->timer);
-    if (watch->exec && container.monitor) {
-        container.monitor->exec_kill(std::string(probe_prefix) + watch->exec->id);
-    }
+    if (watch->exec) give_up(container, *watch->exec);
     container.record.state.health->status = "unhealthy";
 }
 
@@ -181,14 +185,20 @@ void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& 
     try {
         auto plan = plan_exec(*container, *exec);
         plan.id = std::string(probe_prefix) + exec->id;
-        const auto started = [this, container, exec](const auto& how) {
+        const auto started = [this, container, exec](const runtime::ExecStarted& how) {
             probe_started(container, exec, how);
         };
         if (container->monitor->try_exec_begin(plan, output.theirs, started)) return;
-        probes_.post([monitor = container->monitor, started,
+        probes_.post([monitor = container->monitor, started, probe = exec->probe,
                       plan = std::make_shared<runtime::ExecPlan>(std::move(plan)),
                       pipe = std::make_shared<base::Fd>(std::move(output.theirs))] {
+            if (probe->given_up) {
+                started({.pid = 0, .error = "given up before its start", .exit_code = 137});
+                return;
+            }
             monitor->exec_begin(*plan, std::move(*pipe), started);
+            // The kill may have come before the monitor knew of it.
+            if (probe->given_up) monitor->exec_kill(plan->id);
         });
     } catch (const Error& error) {
         probe_started(container, exec, {.pid = 0, .error = error.what(), .exit_code = 126});
@@ -242,7 +252,7 @@ void Containers::time_out_probe(const ContainerRef& container, const std::shared
     if (!container->health || container->health->exec != exec) return;
     base::log::debug("Health check for container {} taking too long", container->id);
     // Killed before anyone hears of it: the next probe finds the container without this one.
-    if (container->monitor) container->monitor->exec_kill(std::string(probe_prefix) + exec->id);
+    give_up(*container, *exec);
     (void)exec->probe->read();
     take_probe_result(container, *exec, -1,
                       probe_timeout_text(container->health->check, exec->probe->text()));
@@ -255,7 +265,7 @@ void Containers::fail_probe(const ContainerRef& container, const std::shared_ptr
     if (!container->health || container->health->exec != exec) return;
     metrics().health_checks_failed.add();
     base::log::warn("Health check for container {} error: {}", container->id, reason);
-    if (container->monitor) container->monitor->exec_kill(std::string(probe_prefix) + exec->id);
+    give_up(*container, *exec);
     take_probe_result(container, *exec, -1, model::replace_invalid_utf8(reason));
 }
 

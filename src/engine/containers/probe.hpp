@@ -32,6 +32,8 @@ public:
     std::atomic<std::uint64_t> timer{0};
     /// Whether the monitor has said how the start went.
     std::atomic<bool> answered{false};
+    /// Nobody waits for it any more: set before the monitor is asked to kill it.
+    std::atomic<bool> given_up{false};
 
     /// Takes over what has been printed so far. False at the end of the output.
     bool read();
