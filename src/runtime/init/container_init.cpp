@@ -168,6 +168,9 @@ void join_cgroups(std::span<const base::Fd> cgroups) {
 /// Goes on as the process that was born in the container.
 [[noreturn]] void run_exec(ExecPlan& plan, std::span<const base::Fd> cgroups) {
     join_cgroups(cgroups);
+    // Before anything of the container is looked at: who may debug this process may use its files.
+    // Their owners are the monitor's: here nothing else closes them.
+    for (const base::Fd& file : cgroups) base::Fd{file.get()}.reset();
     if (::setsid() < 0) fail("session", errno, "setsid");
     if (plan.process.tty) {
         const base::Fd root{::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
