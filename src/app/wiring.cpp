@@ -27,6 +27,7 @@
 #include "engine/images/registries.hpp"
 #include "engine/metrics/exposition.hpp"
 #include "engine/networks/networks.hpp"
+#include "engine/networks/plugin_drivers.hpp"
 #include "engine/system/host.hpp"
 #include "engine/system/system.hpp"
 #include "engine/volumes/volumes.hpp"
@@ -53,7 +54,8 @@ public:
               "Error initializing network controller",
               [&] {
                   return net::Networks(
-                      networks_options(config, engine::load_or_create_id(config.data_root)),
+                      with_plugins(networks_options(
+                          config, engine::load_or_create_id(config.data_root))),
                       network_store_);
               })),
           // After the networks, which switch forwarding on.
@@ -131,10 +133,17 @@ public:
     void keep_containers() override { containers_.set_live_restore(/*on=*/true); }
     void shutdown() override {
         volumes_.stop();
+        network_drivers_.stop();
         containers_.shutdown();
     }
 
 private:
+    net::NetworksOptions with_plugins(net::NetworksOptions options) {
+        options.find_driver = [this](const std::string& name) { return network_drivers_.get(name); };
+        options.find_ipam = [this](const std::string& name) { return network_drivers_.ipam(name); };
+        return options;
+    }
+
     [[nodiscard]] engine::ContainerCounts count() const {
         engine::ContainerCounts counts;
         for (const auto& container : containers_.snapshots()) {
@@ -170,6 +179,7 @@ private:
     store::VolumesDb volume_files_;
     store::KvFile kv_;
     engine::KvNetworkStore network_store_;
+    engine::PluginNetworkDrivers network_drivers_;
     net::Networks networks_;
     runtime::SysInfo sysinfo_;
     engine::Events events_;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,13 @@
 #include "firewall_plan.hpp"
 
 namespace dockerd::net {
+
+/// A rule as it stands in the kernel.
+template <typename Rule>
+struct PlacedRule {
+    Rule rule;
+    std::uint64_t handle = 0;
+};
 
 /// The packet filter of all bridge networks, as nf_tables.
 ///
@@ -35,8 +44,13 @@ public:
     /// One container's addresses on a network, with its ports; nothing remains when it throws.
     void add(const FirewallNetwork& network, const std::string& endpoint_id,
              const std::vector<IpAddress>& addresses, const std::vector<PublishedPort>& ports);
-    /// Takes an endpoint's elements and rules away again. Never throws; logs.
-    void remove(const std::string& endpoint_id) noexcept;
+    /// Takes an endpoint's elements and rules away again, and the links from and to it unless they are to
+    /// stay. Never throws; logs.
+    void remove(const std::string& endpoint_id, bool keep_links = false) noexcept;
+    /// Lets a container reach another one's port where the network keeps its containers from each other; else
+    /// nothing is needed. The rules go with either end. IPv4 only, as with Docker.
+    void add_link(const FirewallNetwork& network, const ContainerLink& what);
+    void remove_links(const IpAddress& parent, const IpAddress& child) noexcept;
 
     /// Forward policy DROP. Source: moby bridge/setup_ip_forwarding.go.
     void drop_forward(NftFamily family);
@@ -60,12 +74,32 @@ private:
         std::vector<std::pair<NftFamily, std::uint64_t>> rules;  ///< handles in DOCKER
     };
 
+    struct Link {
+        FirewallNetwork network;
+        ContainerLink what;
+        std::vector<std::uint64_t> rules;  ///< handles in DOCKER
+    };
+
+    /// The rules of a family that networks have, as they stand in the kernel.
+    struct Built {
+        std::map<std::string, std::vector<PlacedRule<FilterRule>>> filter;  ///< by chain, without suffix
+        std::vector<PlacedRule<SourceRule>> source;
+    };
+
+    static std::size_t index_of(NftFamily family) { return family == NftFamily::ip ? 0 : 1; }
+    [[nodiscard]] FilterRule named(FilterRule rule) const;
+    void change_locked(NftBatch& batch);
     void claim_tables();
     void rebuild_locked();
     void rebuild_family(NftBatch& batch, NftFamily family);
+    std::optional<std::vector<NftRuleHead>> list_forward(NftFamily family);
     void build_filter(NftBatch& batch, NftFamily family);
     std::vector<std::pair<NftFamily, SetElement>> elements(const Endpoint& endpoint) const;
     void add_port_rules(NftBatch& batch, Endpoint& endpoint) const;
+    void add_link_rules(NftBatch& batch, Link& link) const;
+    template <typename Predicate>
+    void erase_links(NftBatch& batch, Predicate predicate);
+    void commit_removal(NftBatch& batch);
     [[nodiscard]] bool enabled(NftFamily family) const;
     [[nodiscard]] std::vector<NftFamily> families() const;
 
@@ -76,7 +110,10 @@ private:
     std::uint32_t table_flags_ = 0;
     std::string suffix_;
     std::vector<FirewallNetwork> networks_;
+    std::array<Built, 2> built_;  ///< by family, IPv4 and IPv6
+    bool known_ = false;          ///< what `built_` says is true
     std::map<std::string, Endpoint> endpoints_;
+    std::vector<Link> links_;
     bool started_ = false;
     /// By family, IPv4 and IPv6: the policy is ours, and stood when it was looked at last.
     bool forward_dropped_[2] = {false, false};

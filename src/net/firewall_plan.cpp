@@ -122,7 +122,9 @@ std::string to_text(const FilterRule& rule) {
     append_match(text, rule.out_not, "-o", rule.out);
     if (rule.protocol) {
         const auto name = protocol_name(*rule.protocol);
-        text += fmt::format(" -p {} -m {} --dport {}", name, name, rule.destination_port);
+        const bool source = rule.source_port != 0;
+        text += fmt::format(" -p {} -m {} --{} {}", name, name, source ? "sport" : "dport",
+                            source ? rule.source_port : rule.destination_port);
     }
     if (rule.icmp) text += " -p icmp";
     if (rule.translated) text += " -m conntrack --ctstate DNAT";
@@ -212,6 +214,22 @@ std::optional<FilterRule> plan_port_filter(const FirewallNetwork& network,
     rule.destination_port = published.container_port;
     rule.target = "ACCEPT";
     return rule;
+}
+
+std::vector<FilterRule> plan_link(const FirewallNetwork& network, const ContainerLink& link) {
+    const IpPrefix parent{link.parent, link.parent.bits()};
+    const IpPrefix child{link.child, link.child.bits()};
+    FilterRule there{.chain = "DOCKER", .in = network.bridge, .out = network.bridge};
+    there.protocol = link.protocol;
+    there.target = "ACCEPT";
+    FilterRule back = there;
+    there.source = parent;
+    there.destination = child;
+    there.destination_port = link.port;
+    back.source = child;
+    back.destination = parent;
+    back.source_port = link.port;
+    return {there, back};
 }
 
 std::vector<SourceRule> plan_source(NftFamily family, const std::vector<FirewallNetwork>& networks,

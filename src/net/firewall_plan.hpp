@@ -60,6 +60,7 @@ struct FilterRule {
     bool destination_not = false;
     std::optional<Protocol> protocol;
     std::uint16_t destination_port = 0;
+    std::uint16_t source_port = 0;  ///< instead of the destination's
     bool icmp = false;         ///< the family's ICMP; without `protocol`
     bool established = false;  ///< --ctstate RELATED,ESTABLISHED
     bool translated = false;   ///< --ctstate DNAT
@@ -103,6 +104,20 @@ std::vector<FilterRule> plan_filter(NftFamily family, const std::vector<Firewall
 std::optional<FilterRule> plan_port_filter(const FirewallNetwork& network,
                                            const PublishedPort& published,
                                            const FirewallOptions& options);
+
+/// What a container (`parent`) that is linked to another may send it though the bridge's containers are kept
+/// from each other, and the answers.
+struct ContainerLink {
+    IpAddress parent;
+    IpAddress child;
+    Protocol protocol = Protocol::tcp;
+    std::uint16_t port = 0;  ///< of the child
+
+    friend bool operator==(const ContainerLink&, const ContainerLink&) = default;
+};
+
+/// Source: moby libnetwork/iptables, ChainInfo.Link.
+std::vector<FilterRule> plan_link(const FirewallNetwork& network, const ContainerLink& link);
 
 /// The source translation of one family.
 std::vector<SourceRule> plan_source(NftFamily family, const std::vector<FirewallNetwork>& networks,

@@ -172,6 +172,41 @@ void Links::create_veth(const VethSpec& spec) {
     socket_.transact(batch, fmt::format("create veth pair {}", spec.host_name));
 }
 
+void Links::set_mac(int index, const MacAddress& mac) {
+    NetlinkBatch batch;
+    batch.begin(RTM_NEWLINK, acknowledged, link_header(index));
+    batch.put_bytes(IFLA_ADDRESS, mac.bytes.data(), mac.bytes.size());
+    socket_.transact(batch, "set MAC address " + mac.str());
+}
+
+void Links::move(int index, int netns, const std::string& name) {
+    // Down first, or it cannot be renamed.
+    ifinfomsg down = link_header(index);
+    down.ifi_change = IFF_UP;
+    NetlinkBatch batch;
+    batch.begin(RTM_NEWLINK, acknowledged, down);
+    batch.begin(RTM_NEWLINK, acknowledged, link_header(index));
+    batch.put(IFLA_NET_NS_FD, netns);
+    batch.put_text(IFLA_IFNAME, name);
+    socket_.transact(batch, fmt::format("move link to {}", name));
+}
+
+void Links::add_route(int index, const IpPrefix& destination, const IpAddress& next_hop) {
+    rtmsg header{};
+    header.rtm_family = family_number(destination.address);
+    header.rtm_dst_len = static_cast<unsigned char>(destination.bits);
+    header.rtm_table = RT_TABLE_MAIN;
+    header.rtm_protocol = RTPROT_BOOT;
+    header.rtm_scope = next_hop ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+    header.rtm_type = RTN_UNICAST;
+    NetlinkBatch batch;
+    batch.begin(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, header);
+    put_address(batch, RTA_DST, destination.address);
+    if (next_hop) put_address(batch, RTA_GATEWAY, next_hop);
+    batch.put(RTA_OIF, index);
+    socket_.transact(batch, fmt::format("add route to {}", destination.str()));
+}
+
 void Links::create_dummy(const std::string& name) {
     NetlinkBatch batch;
     batch.begin(RTM_NEWLINK, created, up_header(0));

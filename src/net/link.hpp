@@ -56,6 +56,9 @@ public:
                         const MacAddress& mac, int netns);
     void set_up(int index);
     void set_mtu(int index, int mtu);
+    void set_mac(int index, const MacAddress& mac);
+    /// Into the namespace `netns`, where the link is called `name`, and is down.
+    void move(int index, int netns, const std::string& name);
     /// Frames may leave a bridge's port they came from.
     void set_hairpin(std::string_view port);
     /// Lets the kernel act at once on a carrier that came or went, instead of some time later.
@@ -72,6 +75,8 @@ public:
                    const IpAddress& gateway6);
     /// Sets or replaces the default route of the gateway's family.
     void set_default_route(int index, const IpAddress& gateway);
+    /// Without a `next_hop`: what is on the link itself.
+    void add_route(int index, const IpPrefix& destination, const IpAddress& next_hop);
     /// IPv4 destinations reachable without a gateway.
     /// Source: moby libnetwork/netutils, queryOnLinkRoutes.
     std::vector<IpPrefix> on_link_routes();

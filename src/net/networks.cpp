@@ -48,6 +48,13 @@ std::optional<NetworkRecord> Networks::find(std::string_view reference) const {
 NetworkRecord Networks::create(const model::NetworkCreate& request) {
     return impl_->create(request);
 }
+void Networks::link(const IpAddress& parent, const IpAddress& child,
+                    const std::vector<std::string>& ports) {
+    impl_->link(parent, child, ports);
+}
+void Networks::unlink(const IpAddress& parent, const IpAddress& child) noexcept {
+    impl_->unlink(parent, child);
+}
 void Networks::remove(std::string_view reference) { impl_->remove(reference); }
 std::unique_ptr<Sandbox> Networks::open_sandbox(base::Fd existing) {
     return impl_->open_sandbox(std::move(existing));
@@ -72,7 +79,7 @@ std::unique_ptr<Sandbox> Networks::restore(std::string_view saved, const std::st
                                            const std::vector<std::string>& networks) {
     return impl_->restore(saved, container_id, container_name, networks);
 }
-bool Networks::settle(Sandbox& sandbox, const std::vector<PortMapping>& ports) {
+std::vector<EndpointInfo> Networks::settle(Sandbox& sandbox, const std::vector<PortMapping>& ports) {
     return impl_->settle(sandbox, ports);
 }
 void Networks::clean_stale() { impl_->clean_stale(); }

@@ -31,9 +31,6 @@ void check_driver(const model::NetworkCreate& request) {
         fail(ErrorKind::permission_denied, fmt::format("only one instance of {} network is allowed",
                                                        base::quote(request.driver)));
     }
-    if (!is_bridged(request) && !is_sublink(request.driver)) {
-        fail(ErrorKind::not_found, fmt::format("plugin {} not found", base::quote(request.driver)));
-    }
     if (request.scope == "swarm") {
         fail(ErrorKind::permission_denied,
              "cannot create a swarm scoped network when swarm is not active");
@@ -95,6 +92,17 @@ const NetworkSubnet* find_subnet(const std::vector<NetworkSubnet>& subnets,
     return found == subnets.end() ? nullptr : &*found;
 }
 
+IpAddress aux_address(const NetworkSubnet& subnet, const std::string& name,
+                      const std::string& text) {
+    const IpAddress address = *IpAddress::parse(text);
+    if (!subnet.subnet.contains(address)) {
+        fail(ErrorKind::permission_denied,
+             fmt::format("auxiliary address: ({}:{}) must belong to the master pool: {}", name,
+                         text, subnet.subnet.str()));
+    }
+    return address;
+}
+
 /// Takes the gateway and the auxiliary addresses out of a pool that is taken.
 /// Source: moby libnetwork/network.go, ipamAllocateVersion.
 void NetworksImpl::allocate_subnet(const Network& network, NetworkSubnet& subnet,
@@ -120,12 +128,7 @@ void NetworksImpl::allocate_subnet(const Network& network, NetworkSubnet& subnet
              "failed to allocate gateway (): no available addresses on this pool");
     }
     for (const auto& [name, text] : config.aux_address) {
-        const IpAddress address = *IpAddress::parse(text);
-        if (!subnet.subnet.contains(address)) {
-            fail(ErrorKind::permission_denied,
-                 fmt::format("auxiliary address: ({}:{}) must belong to the master pool: {}", name,
-                             text, subnet.subnet.str()));
-        }
+        const IpAddress address = aux_address(subnet, name, text);
         take(address, fmt::format("failed to allocate secondary ip address ({}:{})", name, text));
         subnet.aux[name] = address;
     }
@@ -165,20 +168,21 @@ void NetworksImpl::release_subnets(Network& network) {
     }
 }
 
+/// What is taken is the network's to give back, also when this throws.
 void NetworksImpl::allocate(Network& network, const model::NetworkCreate& request) {
-    const std::vector<IpPrefix> reserved = reserved_subnets();
-    const base::Lock lock(mutex_);
-    try {
+    if (network.ipam_plugin) {
+        allocate_at_ipam(*find_ipam(network.record.ipam.driver), network, request);
+    } else {
+        const std::vector<IpPrefix> reserved = reserved_subnets();
+        const base::Lock lock(mutex_);
         for (const bool v6 : {false, true}) {
             if (v6 ? network.record.enable_ipv6 : network.record.enable_ipv4) {
                 allocate_family(network, configs_of(request, v6), v6, reserved);
             }
         }
-        if (network.record.driver == "bridge") check_bridge(network);
-    } catch (const base::Error&) {
-        release_subnets(network);
-        throw;
     }
+    network.record.ipam = shown_ipam(network);
+    network.record.static_subnets = static_subnets(network);
 }
 
 /// What the driver refuses once the addresses are there. Pre: mutex_.
@@ -209,11 +213,31 @@ void NetworksImpl::check_bridge(const Network& network) const {
 
 void NetworksImpl::require_free_name(const std::string& name) const {
     const base::Lock lock(mutex_);
-    for (const auto& [id, other] : networks_) {
-        if (other->record.name != name) continue;
+    const bool taken = std::ranges::any_of(
+        networks_, [&](const auto& entry) { return entry.second->record.name == name; });
+    if (taken || pending_names_.contains(name)) {
         fail(ErrorKind::conflict, fmt::format("network with name {} already exists", name));
     }
 }
+
+/// Keeps a name from others while no lock does.
+class NetworksImpl::PendingName {
+public:
+    PendingName(NetworksImpl& networks, const std::string& name) : networks_(networks), name_(name) {
+        const base::Lock lock(networks_.mutex_);
+        networks_.pending_names_.insert(name_);
+    }
+    PendingName(const PendingName&) = delete;
+    PendingName& operator=(const PendingName&) = delete;
+    ~PendingName() {
+        const base::Lock lock(networks_.mutex_);
+        networks_.pending_names_.erase(name_);
+    }
+
+private:
+    NetworksImpl& networks_;
+    std::string name_;
+};
 
 /// What the request says of the network itself.
 void NetworksImpl::describe(const model::NetworkCreate& request, NetworkRecord& record) const {
@@ -235,7 +259,10 @@ void NetworksImpl::describe(const model::NetworkCreate& request, NetworkRecord& 
     record.enable_ipv4 = enabled("com.docker.network.enable_ipv4", request.enable_ipv4, true);
     record.enable_ipv6 = enabled("com.docker.network.enable_ipv6", request.enable_ipv6, false);
     record.ipam.driver = "default";
-    if (request.ipam) record.ipam.options = request.ipam->options;
+    if (request.ipam) {
+        if (!request.ipam->driver.empty()) record.ipam.driver = request.ipam->driver;
+        record.ipam.options = request.ipam->options;
+    }
     record.labels = request.labels;
     record.labels.given = true;
 }
@@ -248,13 +275,13 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
     describe(request, record);
     if (request.ipam) validate_ipam(*request.ipam, record.enable_ipv6);
     check_name(request.name);
-    const base::Lock change(change_mutex_);
+    require_free_name(request.name);
+    // It may take its time, which nobody else has to wait for.
+    const NetworkDriverPtr driver =
+        is_builtin_driver(request.driver) ? nullptr : find_driver(request.driver);
+    base::Lock change(change_mutex_);
     require_free_name(request.name);
     check_driver(request);
-    if (request.ipam && !request.ipam->driver.empty() && request.ipam->driver != "default") {
-        fail(ErrorKind::invalid_argument,
-             fmt::format("invalid ipam driver: {}", base::quote(request.ipam->driver)));
-    }
     record.name = request.name;
     record.id = base::random_id();
     record.created = base::WallTime::now();
@@ -277,14 +304,26 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
         network->bridge = parse_bridge_options(record.options, record.internal);
         if (network->bridge.name.empty()) network->bridge.name = "br-" + record.id.substr(0, 12);
     }
+    if (record.ipam.driver == "null") {
+        fail(ErrorKind::invalid_argument, "invalid ipam driver: \"null\"");
+    }
+    network->plugin = driver != nullptr;
+    network->ipam_plugin = !is_builtin_ipam(record.ipam.driver);
+    // Other programs may take their time.
+    std::optional<PendingName> pending;
+    if (network->plugin || network->ipam_plugin) {
+        pending.emplace(*this, request.name);
+        change.unlock();
+    }
+    base::Undo release([&]() noexcept { give_subnets_back(*network); });
     allocate(*network, request);
-    base::Undo release([&]() noexcept {
+    if (driver) create_at_driver(*driver, *network);
+    if (pending) change.lock();
+    if (bridged) {
         const base::Lock lock(mutex_);
-        release_subnets(*network);
-    });
-    record.ipam = shown_ipam(*network);
-    record.static_subnets = static_subnets(*network);
-    set_up_device(*network);
+        check_bridge(*network);
+    }
+    if (!driver) set_up_device(*network);
     base::Undo remove([&]() noexcept {
         try {
             remove_device(*network);
@@ -332,13 +371,13 @@ void NetworksImpl::set_up_device(Network& network) {
 /// Takes away what the daemon made.
 void NetworksImpl::remove_device(const Network& network) {
     if (network.sublink) return release_parent(network);
+    if (network.plugin) return delete_at_driver(network.record);
     if (network.bridge.creator != 1 || network.bridge_index == 0) return;
-    const base::Lock lock(links_mutex_);
-    links_.remove(network.bridge_index);
+    remover_.remove(network.bridge_index);
 }
 
 void NetworksImpl::remove(std::string_view reference) {
-    const base::Lock change(change_mutex_);
+    base::Lock change(change_mutex_);
     std::shared_ptr<Network> network;
     {
         const base::Lock lock(mutex_);
@@ -372,8 +411,9 @@ void NetworksImpl::remove(std::string_view reference) {
         }
     }
     if (network->record.config_only) return;  // it had nothing but its record
+    if (network->plugin) change.unlock();     // a driver may take its time
     try {
-        if (firewall_ && firewall_started_ && !network->sublink) {
+        if (firewall_ && network->record.driver == "bridge" && firewall_started_) {
             firewall_->remove_network(network->record.id);
         }
     } catch (const base::Error& error) {
@@ -384,8 +424,8 @@ void NetworksImpl::remove(std::string_view reference) {
     } catch (const base::Error& error) {
         log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
     }
-    const base::Lock lock(mutex_);
-    release_subnets(*network);
+    if (!network->plugin) change.unlock();  // as may who gave the addresses
+    give_subnets_back(*network);
 }
 
 }  // namespace dockerd::net

@@ -18,6 +18,7 @@
 #include "forward_drop.hpp"
 #include "ipam.hpp"
 #include "link.hpp"
+#include "link_remover.hpp"
 #include "names/resolver.hpp"
 #include "port_publisher.hpp"
 #include "sublink.hpp"
@@ -29,15 +30,26 @@ struct NetworkSubnet {
     IpPrefix subnet;
     IpPrefix range;  ///< where addresses are given from; none: the whole subnet
     IpAddress gateway;
+    unsigned gateway_bits = 0;  ///< of an IPAM driver, which may say other than the subnet; 0: as that
     std::map<std::string, IpAddress> aux;
     bool configured = false;          ///< the user named the subnet
     bool gateway_configured = false;  ///< and the gateway
     bool taken = false;               ///< the pool is this network's, to be released with it
+    std::string pool_id;              ///< the IPAM driver's name of it; "" when it is our own
+
+    /// What the network's end of a link has.
+    [[nodiscard]] IpPrefix gateway_prefix() const {
+        return gateway ? IpPrefix{gateway, gateway_bits == 0 ? subnet.bits : gateway_bits}
+                       : IpPrefix();
+    }
 };
 
 /// The subnet of `subnets` that has `address`; null when none has.
 const NetworkSubnet* find_subnet(const std::vector<NetworkSubnet>& subnets,
                                  const IpAddress& address);
+
+/// An auxiliary address, which was parsed before. Throws: permission_denied, when it is not the subnet's.
+IpAddress aux_address(const NetworkSubnet& subnet, const std::string& name, const std::string& text);
 
 /// How a bridge network's addresses of one family meet the world.
 /// Source: moby bridge/bridge_linux.go, gwMode.
@@ -82,6 +94,9 @@ struct Network {
     std::vector<NetworkSubnet> v6;
     int bridge_index = 0;
     std::optional<SublinkSettings> sublink;  ///< of a macvlan or ipvlan network
+    bool plugin = false;                     ///< the driver is another program
+    bool ipam_plugin = false;                ///< and so is who keeps the addresses
+    std::string space = "LocalDefault";      ///< of the addresses, in the IPAM driver's words
     /// The text a record was loaded from, for drivers we only keep.
     std::map<std::string, std::string> foreign;
     /// Who had an address last: others may still remember that MAC.
@@ -96,6 +111,11 @@ struct Network {
 /// Throws: invalid_argument, "failed to parse <option> value: ..."; internal, for a mode that the
 ///         network cannot have.
 BridgeSettings parse_bridge_options(const model::StringMap& options, bool internal = false);
+/// Whether no other program is looked for.
+bool is_builtin_driver(std::string_view driver);
+bool is_builtin_ipam(std::string_view driver);
+/// The prefix with the lowest number that none of the container's interfaces has.
+std::string free_interface(const struct SandboxState& sandbox, const std::string& prefix);
 /// The option's value; "" for the standard mode.
 std::string_view gateway_mode_name(GatewayMode mode);
 
@@ -143,7 +163,7 @@ struct SandboxState {
     DnsSettings dns;
     ResolverPorts resolver_ports;
     std::optional<std::uint64_t> resolver;  ///< its number, while it is served
-    bool unsettled = false;  ///< an endpoint was taken away whose lead nobody has taken over
+    std::vector<EndpointInfo> left;  ///< were taken away, and nobody has taken over their lead yet
 };
 
 std::string encode_sandbox(const SandboxState& sandbox);
@@ -171,10 +191,13 @@ public:
     void rename(Sandbox& sandbox, const std::string& container_name,
                 const std::map<std::string, std::vector<std::string>>& dns_names);
     void close(Sandbox& sandbox) noexcept;
+    void link(const IpAddress& parent, const IpAddress& child,
+              const std::vector<std::string>& ports);
+    void unlink(const IpAddress& parent, const IpAddress& child) noexcept;
     std::unique_ptr<Sandbox> restore(std::string_view saved, const std::string& container_id,
                                      const std::string& container_name,
                                      const std::vector<std::string>& networks);
-    bool settle(Sandbox& sandbox, const std::vector<PortMapping>& ports);
+    std::vector<EndpointInfo> settle(Sandbox& sandbox, const std::vector<PortMapping>& ports);
     void clean_stale();
     std::vector<IpAddress> host_gateways() const;
 
@@ -199,6 +222,7 @@ private:
     void choose_default_subnets(Network& network, const std::vector<IpPrefix>& last);
 
     // networks_create.cpp
+    class PendingName;
     void allocate(Network& network, const model::NetworkCreate& request);
     void describe(const model::NetworkCreate& request, NetworkRecord& record) const;
     void set_up_device(Network& network);
@@ -213,7 +237,17 @@ private:
     Network& get_locked(std::string_view reference) const;
 
     // networks_join.cpp
-    struct Joining;
+    /// A join under way.
+    struct Joining {
+        SandboxState& sandbox;
+        const JoinRequest& request;
+        std::shared_ptr<Network> network{};
+        EndpointInfo info{};
+        bool ipv6 = true;  ///< the container has IPv6
+        bool announce = false;
+        IpPrefix given4{}, given6{};  ///< by an IPAM driver
+        MacAddress given_mac{};       ///< chosen already, for that driver
+    };
     void assign(Joining& joining);
     void assign_addresses(Joining& joining, Network& network);
     bool has_ipv6(const SandboxState& sandbox, std::string_view network);
@@ -244,6 +278,26 @@ private:
     void plug_sublink(const Network& network, const SandboxState& sandbox,
                       const EndpointInfo& info);
     void unplug_sublink(const SandboxState& sandbox, const EndpointInfo& info) noexcept;
+
+    // networks_plugin.cpp
+    NetworkDriverPtr find_driver(const std::string& name) const;
+    static void create_at_driver(NetworkDriver& driver, const Network& network);
+    void delete_at_driver(const NetworkRecord& record) noexcept;
+    void show_member(const EndpointInfo& info);
+    void join_at_driver(Joining& joining);
+    void plug_foreign(Joining& joining, const DriverJoin& way);
+    void give_link_back(const SandboxState& sandbox, const EndpointInfo& info) noexcept;
+    void finish_at_driver(SandboxState& sandbox, EndpointInfo& info, const JoinRequest& request);
+    void leave_at_driver(const SandboxState& sandbox, const EndpointInfo& info) noexcept;
+
+    // networks_ipam.cpp
+    IpamDriverPtr find_ipam(const std::string& name) const;
+    void allocate_at_ipam(IpamDriver& ipam, Network& network, const model::NetworkCreate& request);
+    void give_subnets_back(Network& network) noexcept;
+    void replay_at_ipam(Network& network);
+    void ask_addresses(Joining& joining);
+    void ask_again(const Network& network, const EndpointInfo& endpoint) noexcept;
+    void give_address_back(const Network& network, const IpPrefix& address) const noexcept;
 
     // networks_ports.cpp
     static bool leads_before(const SandboxState& sandbox, const EndpointInfo& one,
@@ -280,9 +334,12 @@ private:
     mutable base::Mutex mutex_;
     base::Mutex links_mutex_;
     Links links_;
+    LinkRemover remover_;
     Announcer announcer_;
     Ipam ipam_;
     std::map<std::string, std::shared_ptr<Network>> networks_;  ///< by id
+    std::set<std::string> pending_names_;  ///< of networks that a driver is making
+    std::set<std::string> absent_ipams_;   ///< looked for in vain when the daemon started
     std::set<std::string> live_keys_;
     std::set<std::string> live_interfaces_;
     std::unique_ptr<Firewall> firewall_;  ///< null with --iptables=false

@@ -25,7 +25,8 @@ namespace {
 /// "veth" and seven hex digits. Source: moby libnetwork/netutils, GenerateIfaceName.
 std::string veth_name() { return "veth" + base::random_hex(4).substr(0, 7); }
 
-/// The prefix with the lowest number that none of the container's interfaces has.
+}  // namespace
+
 /// Source: moby libnetwork/osl/interface_linux.go, generateIfaceName.
 std::string free_interface(const SandboxState& sandbox, const std::string& prefix) {
     for (unsigned number = 0;; ++number) {
@@ -36,18 +37,6 @@ std::string free_interface(const SandboxState& sandbox, const std::string& prefi
         }
     }
 }
-
-}  // namespace
-
-/// A join under way.
-struct NetworksImpl::Joining {
-    SandboxState& sandbox;
-    const JoinRequest& request;
-    std::shared_ptr<Network> network{};
-    EndpointInfo info{};
-    bool ipv6 = true;  ///< the container has IPv6
-    bool announce = false;
-};
 
 std::unique_ptr<Sandbox> NetworksImpl::open_sandbox(base::Fd existing) {
     auto impl = std::make_unique<SandboxState>();
@@ -128,7 +117,7 @@ IpPrefix NetworksImpl::assign_address(const Network& network, const std::string&
 }
 
 void NetworksImpl::release_address(const Network& network, const IpPrefix& address) noexcept {
-    if (!address) return;
+    if (!address || network.ipam_plugin) return;
     const auto& subnets = address.address.is_v6() ? network.v6 : network.v4;
     const NetworkSubnet* subnet = find_subnet(subnets, address.address);
     if (subnet != nullptr) ipam_.release(subnet->subnet, address.address);
@@ -158,8 +147,9 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
                        "ipvlan interfaces do not support custom mac address assignment");
         }
     } else {
-        const auto mac = settings.mac_address.empty() ? MacAddress::random()
-                                                      : MacAddress::parse(settings.mac_address);
+        const auto mac = !joining.given_mac.is_none()   ? joining.given_mac
+                         : settings.mac_address.empty() ? MacAddress::random()
+                                                        : MacAddress::parse(settings.mac_address);
         if (!mac) {
             base::fail(base::ErrorKind::invalid_argument,
                        fmt::format("invalid MAC address: {}", settings.mac_address));
@@ -172,13 +162,17 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
     info.leads_by_link =
         network.sublink && network.sublink->routes() && !network.sublink->internal;
     const auto wanted = settings.ipam_config.value_or(model::EndpointIpamConfig());
+    const auto choose = [&](bool v6) {
+        if (network.ipam_plugin) return v6 ? joining.given6 : joining.given4;
+        return assign_address(network, v6 ? wanted.ipv6_address : wanted.ipv4_address, v6);
+    };
     if (!network.v4.empty()) {
-        info.ipv4 = assign_address(network, wanted.ipv4_address, false);
+        info.ipv4 = choose(/*v6=*/false);
         if (gateways) info.gateway = gateway_of(network, info.ipv4.address);
     }
     if (!network.v6.empty() && joining.ipv6) {
         try {
-            info.ipv6 = assign_address(network, wanted.ipv6_address, true);
+            info.ipv6 = choose(/*v6=*/true);
         } catch (const base::Error&) {
             release_address(network, info.ipv4);
             throw;
@@ -204,8 +198,9 @@ void NetworksImpl::assign_addresses(Joining& joining, Network& network) {
 void NetworksImpl::assign(Joining& joining) {
     const base::Lock lock(mutex_);
     Network& network = get_locked(joining.request.network);
-    joining.network = networks_.at(network.record.id);
-    if (network.deleting) {
+    // An IPAM driver may have been asked for addresses of one that had the name before.
+    const bool another = network.ipam_plugin && joining.network.get() != &network;
+    if (network.deleting || another) {
         base::fail(base::ErrorKind::not_found,
                    fmt::format("network {} not found", joining.request.network));
     }
@@ -219,6 +214,7 @@ void NetworksImpl::assign(Joining& joining) {
                                "can be connected to it",
                                network.record.name, network.record.driver));
     }
+    joining.network = networks_.at(network.record.id);
     EndpointInfo& info = joining.info;
     info.endpoint_id = base::random_id();
     info.network_id = network.record.id;
@@ -238,25 +234,52 @@ void NetworksImpl::assign(Joining& joining) {
         assign_addresses(joining, network);
         info.host_interface = veth_name();
         live_interfaces_.insert(info.host_interface);
-    } else if (network.sublink) {
+    } else if (network.sublink || network.plugin) {
         assign_addresses(joining, network);
+    }
+    if (network.plugin) {
+        // All else is up to the driver.
+        if (joining.request.settings.mac_address.empty()) info.mac = joining.given_mac;
+        info.gateway = {};
+        info.ipv6_gateway = {};
+        info.interface.clear();
+        joining.announce = false;
     }
     network.record.members.push_back(
         {joining.request.container_id, joining.request.container_name, info.endpoint_id,
          info.mac.is_none() ? "" : info.mac.str(), info.ipv4.str(), info.ipv6.str()});
 }
 
-void NetworksImpl::forget_member(const EndpointInfo& endpoint) noexcept {
-    const base::Lock lock(mutex_);
-    live_interfaces_.erase(endpoint.host_interface);
-    const auto found = networks_.find(endpoint.network_id);
-    if (found == networks_.end()) return;
-    Network& network = *found->second;
+namespace {
+
+void erase_member(Network& network, const EndpointInfo& endpoint) {
     std::erase_if(network.record.members, [&](const NetworkMember& member) {
         return member.endpoint_id == endpoint.endpoint_id;
     });
-    release_address(network, endpoint.ipv4);
-    release_address(network, endpoint.ipv6);
+}
+
+}  // namespace
+
+void NetworksImpl::forget_member(const EndpointInfo& endpoint) noexcept {
+    std::shared_ptr<Network> network;
+    {
+        const base::Lock lock(mutex_);
+        live_interfaces_.erase(endpoint.host_interface);
+        const auto found = networks_.find(endpoint.network_id);
+        if (found == networks_.end()) return;
+        network = found->second;
+        release_address(*network, endpoint.ipv4);
+        release_address(*network, endpoint.ipv6);
+        if (!network->ipam_plugin) {
+            erase_member(*network, endpoint);
+            return;
+        }
+    }
+    // Until its addresses are free, the endpoint keeps the network from being removed.
+    give_address_back(*network, endpoint.ipv4);
+    give_address_back(*network, endpoint.ipv6);
+    const base::Lock lock(mutex_);
+    erase_member(*network, endpoint);
 }
 
 /// Makes the pair, its far end in the container's namespace from the first moment.
@@ -457,7 +480,14 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
     SandboxState& sandbox = *handle.state_;
     Joining joining{sandbox, request};
     joining.ipv6 = !request.ipv6_disabled && has_ipv6(sandbox, request.network);
+    ask_addresses(joining);
+    base::Undo give_back([&]() noexcept {
+        if (!joining.network) return;
+        give_address_back(*joining.network, joining.given4);
+        give_address_back(*joining.network, joining.given6);
+    });
     assign(joining);
+    give_back.dismiss();
     base::Undo forget([&]() noexcept {
         sandbox.priorities.erase(joining.info.endpoint_id);
         sandbox.port_roles.erase(joining.info.endpoint_id);
@@ -494,8 +524,19 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
         configure(joining);
         announce(joining);
         unplug.dismiss();
+    } else if (joining.network->plugin) {
+        join_at_driver(joining);
     }
     sandbox.endpoints.push_back(joining.info);
+    if (joining.network->plugin) {
+        base::Undo out([&]() noexcept {
+            leave_at_driver(sandbox, joining.info);
+            sandbox.endpoints.pop_back();
+        });
+        finish_at_driver(sandbox, joining.info, request);
+        sandbox.endpoints.back() = joining.info;
+        out.dismiss();
+    }
     forget.dismiss();
     if (sandbox.endpoints.size() > 1 && sandbox.links) choose_gateway(sandbox);
     // One that publishes nothing itself may lead outside now.
@@ -508,10 +549,15 @@ EndpointInfo NetworksImpl::join(Sandbox& handle, const JoinRequest& request) {
 /// The endpoint's link away, if it is there.
 void NetworksImpl::unplug(const SandboxState& sandbox, const EndpointInfo& endpoint) noexcept {
     if (is_sublink(endpoint.driver)) return unplug_sublink(sandbox, endpoint);
+    if (!is_builtin_driver(endpoint.driver)) return leave_at_driver(sandbox, endpoint);
     if (endpoint.host_interface.empty()) return;
     try {
-        const base::Lock lock(links_mutex_);
-        links_.remove(endpoint.host_interface);
+        std::optional<Link> link;
+        {
+            const base::Lock lock(links_mutex_);
+            link = links_.find(endpoint.host_interface);
+        }
+        if (link) remover_.remove(link->index);
     } catch (const base::Error& error) {
         if (error.errno_value() != ENODEV) log::warn("{}, ignoring", error.what());
     }
@@ -563,6 +609,8 @@ void NetworksImpl::close(Sandbox& handle) noexcept {
         // not answer for an address that the next container may get at once.
         if (is_sublink(endpoint.driver)) {
             unplug_sublink(sandbox, endpoint);
+        } else if (!is_builtin_driver(endpoint.driver)) {
+            leave_at_driver(sandbox, endpoint);
         } else if (sandbox.links && endpoint.ipv4) {
             try {
                 if (const auto link = sandbox.links->find(endpoint.interface)) {

@@ -63,6 +63,27 @@ void NetworksImpl::publish(SandboxState& sandbox, const Network& network, Endpoi
     shielded = false;
 }
 
+/// The default bridge's containers alone have links that are rules.
+void NetworksImpl::link(const IpAddress& parent, const IpAddress& child,
+                        const std::vector<std::string>& ports) {
+    if (!firewall_) return;
+    FirewallNetwork network;
+    {
+        const base::Lock lock(mutex_);
+        const Network* const bridge = find_locked("bridge");
+        if (bridge == nullptr) return;
+        network = firewall_network(*bridge);
+    }
+    for (const std::string& text : ports) {
+        const auto [port, protocol] = parse_container_port(text);
+        firewall_->add_link(network, {parent, child, protocol, port});
+    }
+}
+
+void NetworksImpl::unlink(const IpAddress& parent, const IpAddress& child) noexcept {
+    if (firewall_) firewall_->remove_links(parent, child);
+}
+
 /// Gives the endpoint's ports back, if it has any, and publishes `wanted`.
 void NetworksImpl::republish(SandboxState& sandbox, EndpointInfo& info, PortRole role,
                              const std::vector<PortMapping>& wanted) noexcept {
@@ -76,7 +97,7 @@ void NetworksImpl::republish(SandboxState& sandbox, EndpointInfo& info, PortRole
             publisher_.release(ports->second);
             sandbox.ports.erase(ports);
         }
-        if (firewall_) firewall_->remove(info.endpoint_id);
+        if (firewall_) firewall_->remove(info.endpoint_id, /*keep_links=*/true);
         conntrack_.forget_ports(info.ports);
         info.ports.clear();
         publish(sandbox, *network, info, role, wanted);

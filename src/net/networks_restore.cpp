@@ -48,6 +48,7 @@ void NetworksImpl::adopt(SandboxState& sandbox, EndpointInfo& endpoint,
         network = networks_.at(found->record.id);
         try {
             for (const IpAddress& address : {endpoint.ipv4.address, endpoint.ipv6.address}) {
+                if (network->ipam_plugin) continue;
                 const auto& subnets = address.is_v6() ? network->v6 : network->v4;
                 const NetworkSubnet* subnet = find_subnet(subnets, address);
                 if (subnet != nullptr) ipam_.take(subnet->subnet, address);
@@ -61,6 +62,7 @@ void NetworksImpl::adopt(SandboxState& sandbox, EndpointInfo& endpoint,
                                            endpoint.mac.is_none() ? "" : endpoint.mac.str(),
                                            endpoint.ipv4.str(), endpoint.ipv6.str()});
     }
+    if (network->ipam_plugin) ask_again(*network, endpoint);
     if (endpoint.driver != "bridge") return;
     std::vector<BoundPort> bound = publisher_.bind_again(endpoint.ports);
     if (firewall_) {
@@ -86,7 +88,7 @@ void NetworksImpl::take_leftovers(SandboxState& sandbox, const std::vector<std::
         unplug(sandbox, endpoint);
         conntrack_.forget_ports(endpoint.ports);
         sandbox.priorities.erase(endpoint.endpoint_id);
-        sandbox.unsettled = true;
+        sandbox.left.push_back(endpoint);
     }
     sandbox.endpoints.erase(left.begin(), left.end());
 }
@@ -129,13 +131,15 @@ std::unique_ptr<Sandbox> NetworksImpl::restore(std::string_view saved,
     return std::unique_ptr<Sandbox>(new Sandbox(std::move(state)));
 }
 
-bool NetworksImpl::settle(Sandbox& handle, const std::vector<PortMapping>& ports) {
+std::vector<EndpointInfo> NetworksImpl::settle(Sandbox& handle,
+                                               const std::vector<PortMapping>& ports) {
     SandboxState& sandbox = *handle.state_;
-    if (!std::exchange(sandbox.unsettled, false)) return false;
+    std::vector<EndpointInfo> left = std::exchange(sandbox.left, {});
+    if (left.empty()) return left;
     // All others keep the routes they have: these may be the container's own.
     if (sandbox.links) choose_gateway(sandbox);
     move_ports(sandbox, ports);
-    return true;
+    return left;
 }
 
 void NetworksImpl::clean_stale() {

@@ -76,9 +76,7 @@ NetworksImpl::NetworksImpl(NetworksOptions options, NetworkStore& store)
     // Before the default bridge, which is to take a subnet that is nobody's.
     for (const auto& [id, network] : networks_) {
         const bool bridged = network->record.driver == "bridge" && network->record.name != "bridge";
-        if (bridged || network->sublink) {
-            restore_network(*network);
-        }
+        if (bridged || network->sublink || network->plugin) restore_network(*network);
     }
     if (options_.bridge == "none") {
         remove_default_bridge_device();
@@ -137,6 +135,7 @@ void NetworksImpl::restore_network(Network& network) {
         }
     };
     const bool taken = attempt([&] { take_pools(network); });
+    if (network.plugin) return;  // all else is the driver's, which has it still
     // Earlier daemons took any value.
     (void)attempt([&] { network.announcing = parse_announcing(network.record.options); });
     const bool understood = network.sublink || attempt([&] {
@@ -151,6 +150,7 @@ void NetworksImpl::restore_network(Network& network) {
 }
 
 void NetworksImpl::take_pools(Network& network) {
+    if (network.ipam_plugin) return replay_at_ipam(network);
     for (std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
         for (NetworkSubnet& subnet : *subnets) {
             ipam_.take_subnet(subnet.subnet, subnet.range);
@@ -164,7 +164,7 @@ void NetworksImpl::take_pools(Network& network) {
 }
 
 void NetworksImpl::set_bridge_address(const Network& network, const NetworkSubnet& subnet) {
-    const IpPrefix wanted{subnet.gateway, subnet.subnet.bits};
+    const IpPrefix wanted = subnet.gateway_prefix();
     const bool v6 = wanted.address.is_v6();
     if (!network.bridge.has_address(v6)) return;
     const IpPrefix link_local{*IpAddress::parse("fe80::"), 64};

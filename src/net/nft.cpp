@@ -202,13 +202,16 @@ void NftBatch::delete_element(NftFamily family, std::string_view table, std::str
 }
 
 std::size_t NftBatch::begin_rule(NftFamily family, std::string_view table, std::string_view chain,
-                                 Place place, std::uint8_t compat_protocol) {
+                                 Place place, std::uint8_t compat_protocol,
+                                 std::uint64_t neighbour) {
+    const bool behind = place == Place::last || place == Place::after;
     begin(NFT_MSG_NEWRULE, family,
-          NLM_F_CREATE | (place == Place::last ? NLM_F_APPEND : 0U) |
+          NLM_F_CREATE | (behind ? NLM_F_APPEND : 0U) |
               (want_handles_ ? NLM_F_ECHO : 0U));
     rules_.push_back(batch_.count() - 1);
     batch_.put_text(NFTA_RULE_TABLE, table);
     batch_.put_text(NFTA_RULE_CHAIN, chain);
+    if (neighbour != 0) batch_.put(NFTA_RULE_POSITION, htobe64(neighbour));
     if (compat_protocol != 0) {
         // iptables' matches ask which protocol the rule as a whole is limited to.
         const auto nest = batch_.open_nest(NFTA_RULE_COMPAT | nested);

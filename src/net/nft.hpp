@@ -69,11 +69,12 @@ public:
                         const NftData& key);
 
     /// Where a new rule goes.
-    enum class Place { first, last };
+    enum class Place { first, last, before, after };
     /// Starts a rule; the expressions below are added to it until end_rule. Returns the index
-    /// under which its handle is reported.
+    /// under which its handle is reported. `neighbour` is the handle for before and after.
     std::size_t begin_rule(NftFamily family, std::string_view table, std::string_view chain,
-                           Place place, std::uint8_t compat_protocol = 0);
+                           Place place, std::uint8_t compat_protocol = 0,
+                           std::uint64_t neighbour = 0);
     void end_rule();
     void delete_rule(NftFamily family, std::string_view table, std::string_view chain,
                      std::uint64_t handle);

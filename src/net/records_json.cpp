@@ -65,16 +65,19 @@ std::string encode_configs(const std::vector<NetworkSubnet>& subnets) {
 }
 
 /// What was allocated, as `ipamV4Info`: JSON within a string within a string.
-std::string encode_infos(const std::vector<NetworkSubnet>& subnets) {
+std::string encode_infos(const std::vector<NetworkSubnet>& subnets, const std::string& space) {
     Json out = Json::array();
     for (const NetworkSubnet& subnet : subnets) {
-        Json data{{"AddressSpace", "LocalDefault"}, {"Pool", subnet.subnet.str()}};
-        if (subnet.gateway) data["Gateway"] = IpPrefix{subnet.gateway, subnet.subnet.bits}.str();
+        Json data{{"AddressSpace", space}, {"Pool", subnet.subnet.str()}};
+        if (subnet.gateway) data["Gateway"] = subnet.gateway_prefix().str();
         for (const auto& [name, address] : subnet.aux) {
             data["AuxAddresses"][name] = IpPrefix{address, subnet.subnet.bits}.str();
         }
-        std::string pool = "LocalDefault/" + subnet.subnet.str();
-        if (subnet.range) pool += "/" + subnet.range.str();
+        std::string pool = subnet.pool_id;
+        if (pool.empty()) {
+            pool = space + "/" + subnet.subnet.str();
+            if (subnet.range) pool += "/" + subnet.range.str();
+        }
         out.push_back({{"IPAMData", data.dump()}, {"PoolID", pool}});
     }
     return out.dump();
@@ -90,16 +93,19 @@ void decode_config(const Json& config, NetworkSubnet& out) {
     }
 }
 
-/// What `ipamV4Info` says of one subnet; false when it has no pool.
-bool decode_info(const Json& info, NetworkSubnet& out) {
+/// What `ipamV4Info` says of one subnet; false when it has no pool. With `foreign` the pool is of an IPAM
+/// driver, which may be anything.
+bool decode_info(const Json& info, bool foreign, NetworkSubnet& out) {
     const Json data = Json::parse(text_of(info, "IPAMData"), nullptr, false);
     if (!data.is_object()) return false;
     const auto pool = IpPrefix::parse(text_of(data, "Pool"));
-    if (!pool || pool->bits == 0) return false;
+    if (!pool || (pool->bits == 0 && !foreign)) return false;
     out.subnet = pool->masked();
     if (const auto gateway = IpPrefix::parse(text_of(data, "Gateway"))) {
         out.gateway = gateway->address;
+        if (foreign && gateway->bits != pool->bits) out.gateway_bits = gateway->bits;
     }
+    if (foreign) out.pool_id = text_of(info, "PoolID");
     return true;
 }
 
@@ -123,7 +129,8 @@ std::vector<NetworkSubnet> decode_subnets(const Json& json, const char* config_k
     for (std::size_t i = 0; infos.is_array() && i < infos.size(); ++i) {
         NetworkSubnet subnet;
         if (configs.is_array() && i < configs.size()) decode_config(configs[i], subnet);
-        if (decode_info(infos[i], subnet)) out.push_back(std::move(subnet));
+        const bool foreign = !is_builtin_ipam(text_of(json, "ipamType"));
+        if (decode_info(infos[i], foreign, subnet)) out.push_back(std::move(subnet));
     }
     return out;
 }
@@ -164,8 +171,7 @@ Json bridge_record(const Network& network) {
         {"BridgeIfaceCreator", bridge.creator}};
     // Without a gateway the bridge's address is the pool's, as the driver begins with.
     const auto address = [](const NetworkSubnet& subnet) {
-        return subnet.gateway ? IpPrefix{subnet.gateway, subnet.subnet.bits}.str()
-                              : subnet.subnet.str();
+        return subnet.gateway ? subnet.gateway_prefix().str() : subnet.subnet.str();
     };
     if (!network.v4.empty()) out["AddressIPv4"] = address(network.v4.front());
     if (!network.v6.empty()) out["AddressIPv6"] = address(network.v6.front());
@@ -187,9 +193,8 @@ Json sublink_record(const Network& network) {
         if (subnets.empty()) return;
         Json list = Json::array();
         for (const NetworkSubnet& subnet : subnets) {
-            const IpPrefix gateway{subnet.gateway, subnet.subnet.bits};
             list.push_back({{"SubnetIP", subnet.subnet.str()},
-                            {"GwIP", subnet.gateway ? gateway.str() : "<nil>"}});
+                            {"GwIP", subnet.gateway ? subnet.gateway_prefix().str() : "<nil>"}});
         }
         out[name] = list.dump();
     };
@@ -236,7 +241,7 @@ Json network_record(const Network& network) {
              {"labels", json_of(record.labels)},
              {"ipamType", record.ipam.driver},
              {"ipamOptions", json_of(record.ipam.options)},
-             {"addrSpace", "LocalDefault"},
+             {"addrSpace", network.space},
              {"enableIPv4", record.enable_ipv4},
              {"enableIPv6", record.enable_ipv6},
              {"generic", generic},
@@ -253,11 +258,11 @@ Json network_record(const Network& network) {
              {"skipGwAllocIPv6", network.is_without_gateway(/*v6=*/true)}};
     if (!network.v4.empty()) {
         out["ipamV4Config"] = encode_configs(network.v4);
-        if (!record.config_only) out["ipamV4Info"] = encode_infos(network.v4);
+        if (!record.config_only) out["ipamV4Info"] = encode_infos(network.v4, network.space);
     }
     if (!network.v6.empty()) {
         out["ipamV6Config"] = encode_configs(network.v6);
-        if (!record.config_only) out["ipamV6Info"] = encode_infos(network.v6);
+        if (!record.config_only) out["ipamV6Info"] = encode_infos(network.v6, network.space);
     }
     return out;
 }
@@ -286,6 +291,8 @@ Network decode_network(const Json& json) {
         record.options = strings_of(*generic, generic_key);
     }
     record.options.given = true;
+    out.ipam_plugin = !record.config_only && !is_builtin_ipam(record.ipam.driver);
+    if (out.ipam_plugin) out.space = text_of(json, "addrSpace");
     out.v4 = decode_subnets(json, "ipamV4Config", "ipamV4Info");
     out.v6 = decode_subnets(json, "ipamV6Config", "ipamV6Info");
     return out;
@@ -318,7 +325,9 @@ std::vector<Network> decode_networks(const std::map<std::string, std::string>& r
         Network network = decode_network(json);
         const std::string& driver = network.record.driver;
         const bool known = driver == "bridge" || driver == "host" || driver == "null";
-        if (!network.record.config_only && !known && !decode_sublink(records, network)) {
+        network.plugin = !is_builtin_driver(driver);
+        if (!network.record.config_only && !known && !network.plugin &&
+            !decode_sublink(records, network)) {
             // Not ours to understand: every record of it is kept as it is.
             for (const auto& [other, value] : records) {
                 if (other.find("/" + network.record.id) != std::string::npos) {
@@ -405,6 +414,8 @@ std::string encode_sandbox(const SandboxState& sandbox) {
              {"leads_by_link", endpoint.leads_by_link},
              {"interface", endpoint.interface},
              {"host_interface", endpoint.host_interface},
+             {"source_interface", endpoint.source_interface},
+             {"opened_outside", endpoint.opened_outside},
              {"priority", priority == sandbox.priorities.end() ? 0 : priority->second},
              {"ports", std::move(ports)},
              {"dns_names", endpoint.dns_names},
@@ -461,6 +472,8 @@ void decode_sandbox(std::string_view text, SandboxState& sandbox) {
             endpoint.leads_by_link = bool_of(item, "leads_by_link");
             endpoint.interface = text_of(item, "interface");
             endpoint.host_interface = text_of(item, "host_interface");
+            endpoint.source_interface = text_of(item, "source_interface");
+            endpoint.opened_outside = bool_of(item, "opened_outside");
             sandbox.priorities[endpoint.endpoint_id] = item.at("priority").get<std::int64_t>();
             endpoint.dns_names = item.value("dns_names", std::vector<std::string>());
             endpoint.links = item.value("links", NetworkLinks());

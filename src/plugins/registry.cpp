@@ -71,7 +71,7 @@ std::string Plugin::call(const std::string& method, const std::string& json,
             if (hung_) throw Unreachable("context deadline exceeded", asked);
             auto answer = post(endpoint_, "/" + method, json, timeout, &patience_->hurry());
             if (answer.status == 200) return std::move(answer.body);
-            base::fail(ErrorKind::internal, method + ": " + told_error(answer.body));
+            throw Refused(method + ": " + told_error(answer.body), answer.status);
         } catch (const Unreachable& error) {
             asked = asked || error.asked();
             if (patience_->hurry().begun()) hung_ = true;

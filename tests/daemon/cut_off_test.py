@@ -1,15 +1,13 @@
 """A daemon that dies in the middle of a connect or disconnect: the next one ends what was begun, and nothing else."""
 import glob
 import json
-import socket
 import subprocess
 
 import support  # noqa: F401
 
 from daemon import wait_for
+from served import SERVER, answer
 from testcase import DaemonTestCase, main
-
-from gateway_ports_test import SERVER
 
 
 class Base(DaemonTestCase):
@@ -51,15 +49,11 @@ class Base(DaemonTestCase):
     def gateway(self):
         return [route["gateway"] for route in json.loads(self.inside("-4", "route", "show", "default"))]
 
-    def answer(self):
-        def ask():
-            try:
-                with socket.create_connection(("127.0.0.1", 8080), timeout=5) as client:
-                    client.shutdown(socket.SHUT_WR)
-                    return b"".join(iter(lambda: client.recv(100), b""))
-            except ConnectionRefusedError:
-                return None
-        return self.daemon.in_net(ask)
+    def hosts(self):
+        """The addresses under which the container knows itself, without loopback's."""
+        with open(self.seen()["HostsPath"]) as file:
+            lines = [line.split() for line in file]
+        return [line[0] for line in lines if len(line) > 1 and line[1] == self.seen()["Config"]["Hostname"]]
 
     def forget(self, network):
         """The container's file as it is from before a connect's answer, or after a disconnect's first step."""
@@ -82,7 +76,8 @@ class Base(DaemonTestCase):
         networks = self.seen()["NetworkSettings"]["Networks"]
         self.assertEqual(list(networks), [network])
         self.assertEqual(self.gateway(), [networks[network]["Gateway"]])
-        wait_for(lambda: self.answer() == b"served\n", what="an answer")
+        self.assertEqual(self.hosts(), [networks[network]["IPAddress"]])
+        wait_for(lambda: answer(self.daemon, "127.0.0.1", 8080) == b"served\n", what="an answer")
 
 
 class CutOff(Base):

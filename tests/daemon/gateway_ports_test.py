@@ -1,12 +1,9 @@
 """Published ports of a container on several networks: they are on the one that leads outside, wherever that is."""
-import socket
-
 import support  # noqa: F401
 
 from daemon import wait_for
+from served import SERVER, answer
 from testcase import DaemonTestCase, main
-
-SERVER = ("sh", "-c", "while :; do echo served | nc -l -p 80; done")
 
 
 class Base(DaemonTestCase):
@@ -36,26 +33,14 @@ class Base(DaemonTestCase):
     def disconnect(self, network):
         self.call("POST", "/networks/%s/disconnect" % network, {"Container": "server"})
 
-    def answer(self):
-        """What a client of the published port reads; None when nobody listens there."""
-        def ask():
-            try:
-                with socket.create_connection(("127.0.0.1", 8080), timeout=5) as client:
-                    client.shutdown(socket.SHUT_WR)
-                    # To the end: a connection that is cut off keeps its namespace, and that its interfaces, for a while.
-                    return b"".join(iter(lambda: client.recv(100), b""))
-            except ConnectionRefusedError:
-                return None
-        return self.daemon.in_net(ask)
-
     def assertServed(self):
         # The program starts listening after the container has started.
-        wait_for(lambda: self.answer() == b"served\n", what="an answer")
+        wait_for(lambda: answer(self.daemon, "127.0.0.1", 8080) == b"served\n", what="an answer")
         bound = self.call("GET", "/containers/server/json")["NetworkSettings"]["Ports"]
         self.assertEqual(bound, {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]})
 
     def assertNotServed(self, ports):
-        self.assertIsNone(self.answer())
+        self.assertIsNone(answer(self.daemon, "127.0.0.1", 8080))
         self.assertEqual(self.call("GET", "/containers/server/json")["NetworkSettings"]["Ports"], ports)
 
 
@@ -103,17 +88,7 @@ class Families(DaemonTestCase):
         self.assertEqual(seen, {"80/tcp": [{"HostIp": address, "HostPort": "8000"} for address in addresses]})
         for address in addresses:
             target = {"0.0.0.0": "127.0.0.1", "::": "::1"}[address]
-            wait_for(lambda: self.asked(target) == b"served\n", what="an answer at " + target)
-
-    def asked(self, address):
-        def ask():
-            try:
-                with socket.create_connection((address, 8000), timeout=5) as client:
-                    client.shutdown(socket.SHUT_WR)
-                    return b"".join(iter(lambda: client.recv(200), b""))
-            except OSError:
-                return None
-        return self.daemon.in_net(ask)
+            wait_for(lambda: answer(self.daemon, target, 8000) == b"served\n", what="an answer at " + target)
 
     def test_each_by_the_network_that_leads_with_it(self):
         for name, v4, v6 in (("four", True, False), ("six", False, True), ("dual", True, True)):

@@ -5,43 +5,25 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 import unittest
 
 import support  # noqa: F401
 
-import own_mounts
 import rawhttp
 from daemon import wait_for
+from plugincase import ORACLE, PLUGINS, PluginTestCase
 from reports import PATIENCE
-from testcase import DaemonTestCase, main
+from testcase import main
 from volume_plugin import Plugin
 
-ORACLE = bool(os.environ.get("DOCKERD_ORACLE"))
-PLUGINS = tempfile.mkdtemp(prefix="dockerd-plugins-")
-# The daemon finds plugins in /run/docker/plugins: its own, which is our folder.
-ENTER = 'mount -t tmpfs run /run && mkdir -p /run/docker/plugins && mount --bind "$0" /run/docker/plugins && echo && cat'
 
-
-class VolumePlugins(DaemonTestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.addClassCleanup(shutil.rmtree, PLUGINS)
-        # Holds the mount namespace, for every daemon of the class.
-        holder = subprocess.Popen(own_mounts.PREFIX + ("sh", "-c", ENTER, PLUGINS), stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE)
-        cls.addClassCleanup(holder.communicate)
-        holder.stdout.readline()
-        cls.prefix = ("nsenter", "--mount=/proc/%d/ns/mnt" % holder.pid)
-        super().setUpClass()
-
+class VolumePlugins(PluginTestCase):
     def setUp(self):
         self.data = tempfile.mkdtemp(prefix="dockerd-plugin-data-")
         self.addCleanup(shutil.rmtree, self.data)
-        # A name of its own for each test: the daemon remembers plugins.
-        self.driver = "p" + self.id().rsplit(".", 1)[-1][5:].replace("_", "-")
+        self.driver = self.plugin_name("p")
         self.plugin = Plugin(PLUGINS, self.driver, self.data)
         super().setUp()
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <dockerd/base/fd.hpp>
+#include <dockerd/net/drivers.hpp>
 #include <dockerd/net/network.hpp>
 #include <dockerd/net/sandbox.hpp>
 
@@ -50,6 +51,9 @@ struct NetworksOptions {
     bool live_restore = false;
     /// --default-network-opt of the bridge driver.
     std::map<std::string, model::StringMap> default_options;
+    /// Where other drivers are found; without it there are none.
+    FindNetworkDriver find_driver;
+    FindIpamDriver find_ipam;
 };
 
 /// All networks of the daemon and the containers on them.
@@ -105,6 +109,12 @@ public:
     /// the interfaces with the namespace. Never throws.
     void close(std::unique_ptr<Sandbox> sandbox) noexcept;
 
+    /// Of two containers on the default bridge the parent may reach these ports ("80/tcp") of the child, also
+    /// with --icc=false, until one of them leaves it. Throws: internal, when nf_tables refuses.
+    void link(const IpAddress& parent, const IpAddress& child,
+              const std::vector<std::string>& ports);
+    void unlink(const IpAddress& parent, const IpAddress& child) noexcept;
+
     /// Takes a live container's sandbox over from an earlier daemon: addresses, ports, proxies.
     /// `saved` is what Sandbox::save gave. Nothing on its path is interrupted; names are resolved
     /// again. `networks` are the names of those the container is on: what `saved` has beyond them is
@@ -115,8 +125,8 @@ public:
                                      const std::vector<std::string>& networks);
     /// When all are restored, so that no port is taken that is another's: a container from which
     /// restore() took an endpoint away gets its way to the outside and its ports by those it has.
-    /// False: nothing was taken away, and all is as it was.
-    bool settle(Sandbox& sandbox, const std::vector<PortMapping>& ports);
+    /// What was taken away; when there is nothing, all is as it was.
+    std::vector<EndpointInfo> settle(Sandbox& sandbox, const std::vector<PortMapping>& ports);
     /// After the last restore: removes namespace mounts and host interfaces of dead containers.
     void clean_stale();
 

@@ -39,6 +39,7 @@ struct JoinRequest {
     bool ipv6_disabled = false;
     /// Published when this endpoint is the container's way to the outside.
     std::vector<PortMapping> ports;
+    std::vector<std::string> exposed_ports;  ///< "80/tcp": for drivers that want to know
     /// Told what Sandbox::save() will say of the endpoint, ports aside, before anything of it is in the
     /// kernel: to be kept, so that a death cannot leave a link behind that nobody knows. May throw.
     std::function<void(const std::string& saved)> before_plug;
@@ -58,6 +59,8 @@ struct EndpointInfo {
     bool leads_by_link = false;  ///< without a gateway everything leaves by the link itself
     std::string interface;       ///< "eth0"; "" without one
     std::string host_interface;  ///< "veth1a2b3c4"
+    std::string source_interface;  ///< what a driver calls the link it gave; "" without one
+    bool opened_outside = false;   ///< a driver has been told that it leads outside
     std::vector<PublishedPort> ports;
     std::vector<std::string> dns_names;  ///< by which others on the network find it
     NetworkLinks links;

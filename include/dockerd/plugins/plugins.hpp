@@ -42,6 +42,17 @@ private:
     bool asked_;
 };
 
+/// The plugin's answer is an HTTP error.
+class Refused : public base::Error {
+public:
+    Refused(const std::string& text, int status)
+        : base::Error(base::ErrorKind::internal, text), status_(status) {}
+    [[nodiscard]] int status() const { return status_; }
+
+private:
+    int status_;
+};
+
 /// Folders in which plugins are looked for, and how patient this is.
 struct Options {
     std::string sockets = "/run/docker/plugins";
@@ -90,7 +101,7 @@ public:
     /// One request, "VolumeDriver.Mount" with a JSON text; the answer's JSON text. With patience, what
     /// fails before there is an answer is tried again for half a minute.
     /// Throws: Unreachable, `Post "http://plugin.moby.localhost/VolumeDriver.Mount": dial unix ...`;
-    /// internal, "VolumeDriver.Mount: <what the plugin says>".
+    /// Refused, "VolumeDriver.Mount: <what the plugin says>".
     std::string call(const std::string& method, const std::string& json,
                      std::chrono::milliseconds timeout, Effort effort = Effort::patient) const;
 

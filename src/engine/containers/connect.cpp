@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <dockerd/base/log.hpp>
+
 #include "containers.hpp"
 #include "errors.hpp"
 #include "metrics/metrics.hpp"
@@ -95,6 +97,7 @@ void Containers::connect_network(const net::NetworkRecord& network,
         join.container_name = record.name.substr(1);
         join.settings = endpoint.settings;
         join.ports = wanted_ports(record);
+        join.exposed_ports = exposed_ports(record.config);
         join.links = network_links(endpoint);
         join.dns = dns_settings(record, options_.dns);
         // Known to the next daemon, should this one die on the way: it is not in the container's file.
@@ -114,6 +117,11 @@ void Containers::connect_network(const net::NetworkRecord& network,
         show_ports(*container);
         save_network_state(*container);
         tell_parents_address(record);
+        try {
+            open_links(record);
+        } catch (const base::Error& error) {
+            base::log::warn("container {}: its links: {}", container->id, error.what());
+        }
         rewrite_resolv_conf(record);
         log_network_event(record, "connect", network.id, network.name, network.driver);
     } else {

@@ -176,6 +176,8 @@ private:
     [[nodiscard]] std::vector<std::pair<std::string, net::IpAddress>> linked_hosts(
         const store::ContainerRecord& record) const;
     void tell_parents_address(const store::ContainerRecord& record);
+    void open_links(const store::ContainerRecord& record);
+    void close_link(const LinkIndex::Link& link) noexcept;
     // mounts.cpp
     void give_back(const store::ContainerRecord& record, const store::MountPointRecord& replaced);
     void take_mounts_of_others(store::ContainerRecord& record, store::Batch& batch);

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <dockerd/base/log.hpp>
 #include <dockerd/model/namespace_mode.hpp>
 #include <dockerd/net/network.hpp>
@@ -17,6 +19,11 @@ using base::ErrorKind;
 const model::EndpointSettings* on_bridge(const ContainerSnapshot& container) {
     const auto found = container.network.networks.find("bridge");
     return found == container.network.networks.end() ? nullptr : &found->second;
+}
+
+std::optional<net::IpAddress> bridge_address(const ContainerSnapshot& container) {
+    const auto* const place = on_bridge(container);
+    return place == nullptr ? std::nullopt : net::IpAddress::parse(place->ip_address);
 }
 
 }  // namespace
@@ -88,6 +95,19 @@ void Containers::rename_links(const std::string& id, const std::string& name) {
     }
 }
 
+/// Other names of the same link may be left; then the way stays open.
+void Containers::close_link(const LinkIndex::Link& link) noexcept {
+    const auto same = [&](const LinkIndex::Link& other) { return other.child == link.child; };
+    if (std::ranges::any_of(links_.children(link.parent), same)) return;
+    const auto address_of = [&](const std::string& id) -> std::optional<net::IpAddress> {
+        const auto container = index_.find_id(id);
+        return container ? bridge_address(*container->snapshot()) : std::nullopt;
+    };
+    const auto parent = address_of(link.parent);
+    const auto child = address_of(link.child);
+    if (parent && child) parts_.networks.unlink(*parent, *child);
+}
+
 // Source: moby daemon/delete.go, rmLink.
 void Containers::remove_link(std::string_view reference) {
     std::string name(reference);
@@ -104,6 +124,7 @@ void Containers::remove_link(std::string_view reference) {
     }
     links_.remove(name);
     index_.release_name(name.substr(1), link->child);
+    close_link(*link);
     show_links_of(link->child);
 }
 
@@ -180,6 +201,31 @@ std::vector<std::pair<std::string, net::IpAddress>> Containers::linked_hosts(
         }
     }
     return out;
+}
+
+/// Lets the container and those that it is linked to, or that are linked to it, reach each other where
+/// --icc=false keeps all others apart.
+// Source: moby libnetwork/drivers/bridge/bridge_linux.go, link.
+void Containers::open_links(const store::ContainerRecord& record) {
+    const auto place = record.network.networks.find("bridge");
+    if (place == record.network.networks.end()) return;
+    const auto own = net::IpAddress::parse(place->second.settings.ip_address);
+    if (!own) return;
+    const auto running = [&](const std::string& id) -> ContainerPtr {
+        const auto container = index_.find_id(id);
+        auto snapshot = container ? container->snapshot() : nullptr;
+        return snapshot && snapshot->state.running ? snapshot : nullptr;
+    };
+    for (const auto& link : links_.children(record.id)) {
+        const auto child = running(link.child);
+        const auto address = child ? bridge_address(*child) : std::nullopt;
+        if (address) parts_.networks.link(*own, *address, exposed_ports(*child->config));
+    }
+    for (const auto& link : links_.parents(record.id)) {
+        const auto parent = running(link.parent);
+        const auto address = parent ? bridge_address(*parent) : std::nullopt;
+        if (address) parts_.networks.link(*address, *own, exposed_ports(record.config));
+    }
 }
 
 /// Tells running containers that are linked to this one its new address.

@@ -10,9 +10,9 @@
 
 namespace dockerd::engine {
 
-std::vector<std::string> exposed_ports(const store::ContainerRecord& record) {
+std::vector<std::string> exposed_ports(const model::ContainerConfig& config) {
     std::set<std::string> out;
-    for (const auto& [port, unused] : record.config.exposed_ports) {
+    for (const auto& [port, unused] : config.exposed_ports) {
         out.insert(port.find('/') == std::string::npos ? port + "/tcp" : port);
     }
     return {out.begin(), out.end()};

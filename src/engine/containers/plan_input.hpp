@@ -38,7 +38,7 @@ struct PlanSources {
 /// Ports to publish: PortBindings, and with PublishAllPorts every exposed one.
 std::vector<net::PortMapping> wanted_ports(const store::ContainerRecord& record);
 /// Keys of ExposedPorts, "80/tcp".
-std::vector<std::string> exposed_ports(const store::ContainerRecord& record);
+std::vector<std::string> exposed_ports(const model::ContainerConfig& config);
 
 /// /etc/hosts of a container with its own network, and of one on the host's.
 std::string container_hosts_text(const store::ContainerRecord& record,

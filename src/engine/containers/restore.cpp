@@ -160,6 +160,7 @@ void Containers::restore() {
         try {
             const base::Lock lock(container->operation);
             settle_network(container);
+            if (container->record.state.running) open_links(container->record);
         } catch (const base::Error& error) {
             base::log::error("container {}: its network: {}", container->id, error.what());
         }
@@ -277,7 +278,13 @@ void Containers::readopt_resources(Container& container, bool lives) {
 void Containers::settle_network(const ContainerRef& container) {
     auto& record = container->record;
     if (!container->sandbox || !record.state.running) return;
-    if (!parts_.networks.settle(*container->sandbox, wanted_ports(record))) return;
+    const auto left = parts_.networks.settle(*container->sandbox, wanted_ports(record));
+    if (left.empty()) return;
+    for (const net::EndpointInfo& endpoint : left) {
+        model::EndpointSettings settings;
+        endpoint.fill(settings);
+        edit_own_hosts(record, settings, /*add=*/false);
+    }
     show_network(*container);
     save_network_state(*container);
     save_relaxed(record);

@@ -180,6 +180,7 @@ void Containers::connect_networks(const ContainerRef& container) {
         request.settings = endpoint.settings;
         request.settings.mac_address = endpoint.desired_mac_address;
         request.ports = ports;
+        request.exposed_ports = exposed_ports(record.config);
         request.links = network_links(endpoint);
         if (!net::is_predefined_network(name)) request.dns = dns_settings(record, options_.dns);
         request.ipv6_disabled = switches_ipv6_off(record);
@@ -187,6 +188,7 @@ void Containers::connect_networks(const ContainerRef& container) {
                                            [&] { return parts_.networks.join(sandbox, request); });
         info.fill(endpoint.settings);
     }
+    base::in_context("failed to set up container networking", [&] { open_links(record); });
     show_ports(*container);
 }
 
@@ -200,7 +202,7 @@ void Containers::show_ports(Container& container) {
         reachable = reachable || endpoint.gateway || endpoint.ipv6_gateway;
     }
     record.network.ports =
-        net::port_map(published, reachable ? exposed_ports(record) : std::vector<std::string>());
+        net::port_map(published, reachable ? exposed_ports(record.config) : std::vector<std::string>());
     record.network.ports.given = true;
 }
 

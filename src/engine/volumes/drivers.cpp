@@ -1,14 +1,13 @@
 #include "volumes/drivers.hpp"
 
 #include <algorithm>
-#include <sstream>
-
-#include <nlohmann/json.hpp>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/model/json.hpp>
+
+#include "plugin_answer.hpp"
 
 namespace dockerd::engine {
 
@@ -24,67 +23,18 @@ constexpr std::chrono::minutes short_timeout{1};
 /// For those who can do without the answer.
 constexpr std::chrono::seconds brief_timeout{10};
 
-/// Sorted keys, as Go prints the maps that arrive in it.
-using Json = nlohmann::json;
-
-/// A field by its name in any case, as Go's decoder finds it.
-const Json* field(const Json& object, std::string_view name) {
-    if (!object.is_object()) return nullptr;
-    for (const auto& [key, value] : object.items()) {
-        if (base::iequals(key, name)) return &value;
-    }
-    return nullptr;
-}
-
-std::string text(const Json& object, std::string_view name) {
-    const auto* const found = field(object, name);
-    return found != nullptr && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-/// So much of a plugin's text goes into a message, and with that into a container's state.
-constexpr std::size_t told_limit = 4096;
-
-/// Deeper values are no answers, and would be written out again by recursion.
-bool is_deep(std::string_view body) {
-    constexpr int most = 128;
-    int depth = 0;
-    bool quoted = false;
-    for (std::size_t at = 0; at < body.size(); ++at) {
-        const char c = body[at];
-        if (quoted && c == '\\') ++at;  // what follows is part of the text
-        if (c == '"') quoted = !quoted;
-        if (quoted) continue;
-        if (c == '[' || c == '{') ++depth;
-        if (c == ']' || c == '}') --depth;
-        if (depth > most) return true;
-    }
-    return false;
-}
-
-/// What comes after the first value is not looked at.
-Json first_value(const std::string& body) {
-    std::istringstream in(body);
-    Json json;
-    try {
-        if (!is_deep(body)) in >> json;
-    } catch (const Json::exception&) {
-        json = Json::value_t::discarded;
-    }
-    if (!json.is_discarded() && !is_deep(body)) return json;
-    const bool nothing = base::trim(body).empty();
-    base::fail(ErrorKind::internal, nothing ? "EOF"
-                                            : "invalid answer of the plugin: " +
-                                                  base::quote(body.substr(0, told_limit)));
-}
+using plugin_answer::field;
+using plugin_answer::Json;
+using plugin_answer::text;
 
 /// Calls a method; what the plugin calls an error is thrown.
 Json ask(const plugins::Plugin& plugin, const char* method, const base::Json& request,
          std::chrono::milliseconds timeout, plugins::Effort effort = plugins::Effort::patient) {
     const std::string body = plugin.call(std::string(kind) + "." + method,
                                          model::to_html_safe_text(request) + "\n", timeout, effort);
-    Json answer = first_value(body);
-    if (const auto error = text(answer, "Err"); !error.empty()) {
-        base::fail(ErrorKind::internal, error.substr(0, told_limit));
+    Json answer = plugin_answer::first_value(body);
+    if (const auto error = plugin_answer::told_error(answer, "Err"); !error.empty()) {
+        base::fail(ErrorKind::internal, error);
     }
     return answer;
 }

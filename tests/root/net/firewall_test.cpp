@@ -3,6 +3,10 @@
 #include <linux/netfilter.h>
 #include <linux/netlink.h>
 
+#include <cstdio>
+#include <memory>
+#include <string>
+
 #include <gtest/gtest.h>
 
 #include <dockerd/base/error.hpp>
@@ -273,6 +277,76 @@ TEST_F(FirewallTest, ASecondDaemonLeavesTheFirstOnesRulesAlone) {
     second.reset();
     EXPECT_EQ(rules("docker-bridges-2", "dnat").size(), 0U);
     EXPECT_GT(rules("docker-bridges", "dnat").size(), 0U);
+}
+
+namespace {
+
+/// All rules, without counters and the contents of sets.
+std::string all_rules() {
+    const char* const command =
+        "for family in ip ip6; do nft -s -t list table $family filter; "
+        "nft -s -t list table $family docker-bridges; done";
+    std::string out;
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(::popen(command, "re"), &::pclose);
+    char part[4096];
+    while (pipe && std::fgets(part, sizeof part, pipe.get()) != nullptr) out += part;
+    return out;
+}
+
+FirewallNetwork dual_network(const std::string& bridge, int number) {
+    FirewallNetwork out;
+    out.id = out.bridge = bridge;
+    out.subnet4 = *IpPrefix::parse("10." + std::to_string(number) + ".0.0/24");
+    out.subnet6 = *IpPrefix::parse("fd00:" + std::to_string(number) + "::/64");
+    return out;
+}
+
+}  // namespace
+
+/// Networks come and go by what distinguishes the rules; their order is that of rules built at once.
+TEST_F(FirewallTest, ChangesOfNetworksComeToWhatARebuildMakes) {
+    FirewallNetwork apart = dual_network("br-apart", 1);
+    apart.icc = false;
+    FirewallNetwork plain = dual_network("br-plain", 2);
+    FirewallNetwork inner = dual_network("br-inner", 3);
+    inner.internal = true;
+    FirewallNetwork routed = dual_network("br-routed", 4);
+    routed.access4 = routed.access6 = Access::routed;
+    FirewallNetwork secret = dual_network("br-secret", 5);
+    secret.internal = true;
+    for (const bool hairpin : {false, true}) {
+        Firewall firewall(FirewallOptions{.hairpin = hairpin});
+        const auto check = [&](const std::string& step) {
+            const std::string changed = all_rules();
+            firewall.rebuild();
+            EXPECT_EQ(changed, all_rules()) << step;
+        };
+        firewall.start({apart});
+        firewall.add(apart, "one", {ip("10.1.0.2")}, {});
+        firewall.add_link(apart, {ip("10.1.0.3"), ip("10.1.0.2"), Protocol::tcp, 80});
+        EXPECT_NE(all_rules().find("10.1.0.3"), std::string::npos);
+        for (const FirewallNetwork& network : {plain, inner, routed, secret}) {
+            firewall.add_network(network);
+            EXPECT_NE(all_rules().find(network.bridge), std::string::npos);
+            check("with " + network.id);
+        }
+        firewall.add(routed, "two", {ip("10.4.0.2")},
+                     {{Protocol::tcp, 80, ip("10.4.0.2"), ip("0.0.0.0"), 0}});
+        for (const FirewallNetwork& network : {plain, secret}) {
+            firewall.remove_network(network.id);
+            EXPECT_EQ(all_rules().find(network.bridge), std::string::npos);
+            check("without " + network.id);
+        }
+        firewall.add_network(plain);
+        firewall.add_network(secret);
+        check("again");
+        firewall.remove("one");
+        EXPECT_EQ(all_rules().find("10.1.0.3"), std::string::npos);
+        for (const FirewallNetwork& network : {apart, routed, inner, secret, plain}) {
+            firewall.remove_network(network.id);
+        }
+        check("without any");
+    }
 }
 
 TEST_F(FirewallTest, IptablesFalseTouchesNothing) {

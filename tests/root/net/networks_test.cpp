@@ -310,8 +310,8 @@ TEST_F(NetworksTest, WhatADeathCutOffIsTakenAway) {
     Networks after(options(), store_);
     auto web = after.restore(saved, std::string(64, 'a'), "web", {"bridge"});
     ASSERT_EQ(web->endpoints().size(), 1U);
-    EXPECT_TRUE(after.settle(*web, {tcp(80, 8080)}));
-    EXPECT_FALSE(after.settle(*web, {}));
+    EXPECT_FALSE(after.settle(*web, {tcp(80, 8080)}).empty());
+    EXPECT_TRUE(after.settle(*web, {}).empty());
     after.clean_stale();
 
     EXPECT_EQ(web->endpoints()[0].ports.size(), 2U);
@@ -354,7 +354,7 @@ TEST_F(NetworksTest, AContainerMayDeleteItsOwnLink) {
     auto web = after.restore(saved, std::string(64, 'a'), "web", {"bridge"});
     EXPECT_EQ(web->save(), saved);
     EXPECT_EQ(after.get("bridge").members.size(), 1U);
-    EXPECT_FALSE(after.settle(*web, {}));
+    EXPECT_TRUE(after.settle(*web, {}).empty());
     after.close(std::move(web));
 }
 
@@ -414,7 +414,7 @@ TEST_F(NetworksTest, ARouteByTheLinkItselfLeadsOutside) {
     change("\"leads_by_link\":false", "\"leads_by_link\":true");
     Networks after(options(), store_);
     auto web = after.restore(saved, std::string(64, 'a'), "web", {"bridge", "pair"});
-    EXPECT_TRUE(after.settle(*web, {tcp(80, 8080)}));
+    EXPECT_FALSE(after.settle(*web, {tcp(80, 8080)}).empty());
     EXPECT_TRUE(web->endpoints().at(0).ports.empty());  // the bridge does not lead
     after.leave(*web, "pair", {tcp(80, 8080)});
     EXPECT_EQ(web->endpoints().at(0).ports.size(), 2U);

@@ -56,11 +56,32 @@ TEST(NetworkRecords, ReadsDockersAndWritesItBack) {
 
 TEST(NetworkRecords, KeepsForeignDriversAsTheyAre) {
     const std::map<std::string, std::string> remote{
-        {"network/m1/", R"({"id":"m1","name":"lan","networkType":"weave","secret":1})"},
-        {"weave/m1/", R"({"Parent":"eth0"})"}};
+        {"network/m1/", R"({"id":"m1","name":"lan","networkType":"overlay","secret":1})"},
+        {"overlay/m1/", R"({"Parent":"eth0"})"}};
     const auto networks = decode_networks(remote);
     ASSERT_EQ(networks.size(), 1U);
     EXPECT_EQ(encode_network(networks[0]), remote);
+}
+
+TEST(NetworkRecords, PoolsOfAnIpamDriverKeepItsWords) {
+    Network network;
+    network.record.id = "m1";
+    network.record.name = "lan";
+    network.record.driver = "bridge";
+    network.record.ipam.driver = "theirs";
+    network.ipam_plugin = true;
+    network.space = "near";
+    network.v4.push_back({.subnet = *IpPrefix::parse("0.0.0.0/0"),
+                          .gateway = *IpAddress::parse("10.0.0.1"),
+                          .gateway_bits = 24,
+                          .pool_id = "pool 7"});
+    const auto read = decode_networks(encode_network(network));
+    ASSERT_EQ(read.size(), 1U);
+    EXPECT_TRUE(read[0].ipam_plugin);
+    EXPECT_EQ(read[0].space, "near");
+    ASSERT_EQ(read[0].v4.size(), 1U);
+    EXPECT_EQ(read[0].v4[0].pool_id, "pool 7");
+    EXPECT_EQ(read[0].v4[0].gateway_prefix().str(), "10.0.0.1/24");
 }
 
 TEST(NetworkRecords, MacvlanHasTheDriversOwnRecord) {

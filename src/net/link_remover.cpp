@@ -1,0 +1,116 @@
+#include "link_remover.hpp"
+
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <thread>
+#include <vector>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/fd.hpp>
+#include <dockerd/base/log.hpp>
+#include <dockerd/base/mutex.hpp>
+#include <dockerd/base/thread.hpp>
+#include <dockerd/sys/netlink.hpp>
+
+#include "link.hpp"
+
+namespace dockerd::net {
+
+namespace {
+
+constexpr std::chrono::milliseconds last_patience{2000};
+
+/// Whether the notices that have arrived say that the link is gone.
+bool tells_removal(const sys::NetlinkSocket& socket, std::vector<char>& buffer, int index) {
+    bool gone = false;
+    bool lost = false;  // then the end of the call tells
+    while (sys::receive_notices(socket, buffer, lost, [&](const sys::NetlinkNotice& notice) {
+        const auto head = sys::attribute_value<ifinfomsg>(notice.payload);
+        // A bridge tells of ports that leave it in the same words, with a family of its own.
+        gone = gone || (notice.type == RTM_DELLINK && head.ifi_family == AF_UNSPEC &&
+                        head.ifi_index == index);
+    })) {
+    }
+    return gone;
+}
+
+}  // namespace
+
+/// The threads that have not ended.
+struct LinkRemover::Threads {
+    base::Mutex mutex;
+    std::condition_variable_any ended;
+    int count DOCKERD_GUARDED_BY(mutex) = 0;
+};
+
+namespace {
+
+/// One removal, of the thread that does it and of who asked.
+struct Call {
+    Links links;
+    base::Fd done{::eventfd(0, EFD_CLOEXEC)};
+    std::exception_ptr failure;  ///< to be read when `done` is readable
+};
+
+void run(Call& call, int index) {
+    try {
+        call.links.remove(index);
+    } catch (...) {  // it is thrown again by who asked
+        call.failure = std::current_exception();
+    }
+    const std::uint64_t one = 1;
+    (void)!::write(call.done.get(), &one, sizeof one);  // cannot fail: it is 0
+}
+
+}  // namespace
+
+LinkRemover::LinkRemover() : threads_(std::make_shared<Threads>()) {}
+
+void LinkRemover::remove(int index) {
+    sys::NetlinkSocket notices(NETLINK_ROUTE);
+    notices.join_group(RTNLGRP_LINK);
+    auto call = std::make_shared<Call>();
+    if (!call->done) base::throw_errno(errno, "delete link");
+    {
+        const base::Lock lock(threads_->mutex);
+        base::start_quiet_thread([call, index, threads = threads_]() mutable {
+            run(*call, index);
+            call.reset();  // with its descriptors, before anybody is told of the end
+            const base::Lock ended(threads->mutex);
+            --threads->count;
+            threads->ended.notify_all();
+        }).detach();
+        ++threads_->count;
+    }
+    std::vector<char> buffer;
+    for (;;) {
+        std::array<pollfd, 2> polled{pollfd{notices.fd().get(), POLLIN, 0},
+                                     pollfd{call->done.get(), POLLIN, 0}};
+        (void)::poll(polled.data(), polled.size(), -1);  // interrupted: looked at below
+        if (polled[1].revents != 0) break;
+        if (tells_removal(notices, buffer, index)) return;
+    }
+    if (call->failure) std::rethrow_exception(call->failure);
+}
+
+LinkRemover::~LinkRemover() {
+    base::Lock lock(threads_->mutex);
+    const auto deadline = std::chrono::steady_clock::now() + last_patience;
+    while (threads_->count > 0) {
+        if (threads_->ended.wait_until(lock, deadline) == std::cv_status::timeout) {
+            base::log::warn("a network link is still being removed by the kernel");
+            return;
+        }
+    }
+}
+
+}  // namespace dockerd::net
