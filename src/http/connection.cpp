@@ -5,6 +5,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -27,6 +28,23 @@ std::optional<PeerCredentials> peer_of(int fd, int family) {
     socklen_t size = sizeof peer;
     if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
     return PeerCredentials{.pid = peer.pid, .uid = peer.uid, .gid = peer.gid};
+}
+
+/// What is wrong with the Host header, in Go's words; "" when nothing is.
+/// Source: Go net/http server.go, readRequest; golang.org/x/net/http/httpguts, ValidHostHeader.
+std::string_view host_fault(const Request& request) {
+    const std::string* host = nullptr;
+    for (const Header& header : request.headers.all()) {
+        if (!base::iequals(header.name, "Host")) continue;
+        if (host != nullptr) return "too many Host headers";
+        host = &header.value;
+    }
+    if (host == nullptr) return request.http10 ? "" : "missing required Host header";
+    const auto valid = [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               std::string_view("!$%&'()*+,-.:;=[]_~").find(c) != std::string_view::npos;
+    };
+    return std::ranges::all_of(*host, valid) ? "" : "malformed Host header";
 }
 
 bool expects_continue(const Request& request) {
@@ -243,6 +261,13 @@ Task<bool> Connection::serve_one() {
         }
     }
     Request request = std::move(parser.request());
+    if (const auto fault = host_fault(request); !fault.empty()) {
+        // Go keeps the last one of these to itself.
+        const bool told = fault != "too many Host headers";
+        std::string text = "400 Bad Request";
+        if (told) text += fmt::format(": {}", fault);
+        co_return co_await refuse(400, std::move(text), told);
+    }
     request.peer = peer_;
     request.from_network = from_network_;
     co_return co_await dispatch(parser, std::move(request));
@@ -315,11 +340,13 @@ Task<Connection::BodyResult> Connection::read_body(RequestParser& parser, const 
 }
 
 /// An answer outside the API, after which the connection ends. Source: Go net/http, serve.
-Task<bool> Connection::refuse(int status, std::string text) {
+Task<bool> Connection::refuse(int status, std::string text, bool in_status_line) {
+    const std::string line =
+        in_status_line ? text : fmt::format("{} {}", status, status_text(status));
     const std::string head = fmt::format(
-        "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        "HTTP/1.1 {}\r\nContent-Type: text/plain; charset=utf-8\r\n"
         "Connection: close\r\n\r\n{}",
-        status, status_text(status), text);
+        line, text);
     linger_ = true;
     co_await write_all(head);
     co_return false;

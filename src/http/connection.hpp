@@ -48,7 +48,7 @@ private:
     Task<bool> answer_call(RequestParser& parser, Request& request, const Endpoint& endpoint);
     Task<bool> answer_session(RequestParser& parser, Request request, const Endpoint& endpoint);
     Task<bool> answer_transfer(RequestParser& parser, Request& request, const Endpoint& endpoint);
-    Task<bool> refuse(int status, std::string text);
+    Task<bool> refuse(int status, std::string text, bool in_status_line = false);
     Task<bool> send(const Request& request, const Endpoint& endpoint, const Response& response,
                     bool keep);
     Task<void> linger();

@@ -226,6 +226,22 @@ class Tls(FlagsCase):
             self.assertIn(why, str(caught.exception))
 
 
+class HostHeader(FlagsCase):
+    def test_is_there_once_and_well_formed(self):
+        daemon = self.daemon().start()
+        bad = b"400 Bad Request"
+        for headers, status, body in ((b"", bad + b": missing required Host header", bad + b": missing required Host header"),
+                                      (b"Host: a\r\nHost: a\r\n", bad, bad),
+                                      (b"Host: a b\r\n", bad + b": malformed Host header", bad + b": malformed Host header"),
+                                      (b"Host: a/b\r\n", bad + b": malformed Host header", bad + b": malformed Host header"),
+                                      (b"Host: \xff\r\n", bad + b": malformed Host header", bad + b": malformed Host header"),
+                                      (b"Host:\r\n", b"200 OK", b"OK"), (b"hoST: [::1]:2375\r\n", b"200 OK", b"OK")):
+            with rawhttp.connect(daemon.host) as client:
+                client.sendall(b"GET /_ping HTTP/1.1\r\n" + headers + b"Connection: close\r\n\r\n")
+                answer = b"".join(iter(lambda: client.recv(4096), b""))
+            self.assertEqual((answer.split(b"\r\n")[0], answer.split(b"\r\n\r\n", 1)[1]), (b"HTTP/1.1 " + status, body), headers)
+
+
 @unittest.skipIf(ORACLE, "Docker's engine answers web pages")
 class WebPages(FlagsCase):
     def test_are_refused_over_the_network(self):

@@ -35,9 +35,9 @@ TEST_F(HttpServer, AnswersPipelinedRequestsInOrder) {
     serve();
     RawHttp client(path);
     client.send(
-        "POST /echo HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
-        "GET /hello HTTP/1.1\r\n\r\n"
-        "POST /echo HTTP/1.1\r\nContent-Length: 1\r\n\r\nz");
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+        "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nz");
     EXPECT_EQ(client.read_response(), ok("abc"));
     EXPECT_EQ(client.read_response(), ok("hello"));
     EXPECT_EQ(client.read_response(), ok("z"));
@@ -46,23 +46,23 @@ TEST_F(HttpServer, AnswersPipelinedRequestsInOrder) {
 TEST_F(HttpServer, ReadsAHeadByteByByte) {
     serve();
     RawHttp client(path);
-    for (const char c : std::string("GET /hello HTTP/1.1\r\nA: b\r\n\r\n")) client.send({&c, 1});
+    for (const char c : std::string("GET /hello HTTP/1.1\r\nHost: x\r\nA: b\r\n\r\n")) client.send({&c, 1});
     EXPECT_EQ(client.read_response(), ok("hello"));
 }
 
 TEST_F(HttpServer, DecodesChunkedBodies) {
     serve();
     RawHttp client(path);
-    EXPECT_EQ(client.ask("POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    EXPECT_EQ(client.ask("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
                          "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n"),
               ok("abcdefg"));
-    EXPECT_EQ(client.ask("GET /hello HTTP/1.1\r\n\r\n"), ok("hello"));
+    EXPECT_EQ(client.ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
 }
 
 TEST_F(HttpServer, AnswersExpectContinueBeforeTheBody) {
     serve();
     RawHttp client(path);
-    client.send("POST /echo HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     EXPECT_EQ(client.read_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
     EXPECT_EQ(client.ask("xyz"), ok("xyz"));
 }
@@ -70,7 +70,7 @@ TEST_F(HttpServer, AnswersExpectContinueBeforeTheBody) {
 TEST_F(HttpServer, RefusesOtherExpectations) {
     serve();
     RawHttp client(path);
-    client.send("POST /echo HTTP/1.1\r\nContent-Length: 3\r\nExpect: tea\r\n\r\n");
+    client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: tea\r\n\r\n");
     EXPECT_EQ(client.read_to_end(),
               "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
 }
@@ -79,7 +79,7 @@ TEST_F(HttpServer, LeavesOutTheBodyOfHead) {
     on_inline("/four", [](const Request&) { return Response::text(200, "four"); });
     serve();
     RawHttp client(path);
-    client.send("HEAD /four HTTP/1.1\r\n\r\nGET /hello HTTP/1.1\r\n\r\n");
+    client.send("HEAD /four HTTP/1.1\r\nHost: x\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_EQ(RawHttp::without_date(client.read_until("\r\n\r\n")),
               "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
               "Content-Length: 4\r\n\r\n");
@@ -90,7 +90,7 @@ TEST_F(HttpServer, SendsNoLengthWith204) {
     on_call("/none", [](const Request&) { return Response::empty(204); });
     serve();
     RawHttp client(path);
-    EXPECT_EQ(client.ask("POST /none HTTP/1.1\r\n\r\n"), "HTTP/1.1 204 No Content\r\n\r\n");
+    EXPECT_EQ(client.ask("POST /none HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 204 No Content\r\n\r\n");
 }
 
 TEST_F(HttpServer, ClosesAfterHttp10AndConnectionClose) {
@@ -101,7 +101,7 @@ TEST_F(HttpServer, ClosesAfterHttp10AndConnectionClose) {
               "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\n"
               "Connection: close\r\n\r\nhello");
     RawHttp closing(path);
-    closing.send("GET /hello HTTP/1.1\r\nConnection: close\r\n\r\n");
+    closing.send("GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     EXPECT_NE(closing.read_to_end().find("Connection: close\r\n\r\nhello"), std::string::npos);
 }
 
@@ -111,7 +111,7 @@ TEST_F(HttpServer, TurnsExceptionsIntoAnswers) {
     });
     serve();
     RawHttp client(path);
-    EXPECT_EQ(client.ask("GET /bad HTTP/1.1\r\n\r\n"),
+    EXPECT_EQ(client.ask("GET /bad HTTP/1.1\r\nHost: x\r\n\r\n"),
               "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n"
               "Content-Length: 8\r\n\r\nit broke");
 }
@@ -134,22 +134,22 @@ INSTANTIATE_TEST_SUITE_P(
     Requests, Malformed,
     ::testing::Values(
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /hello HTTP/9.9\r\n\r\n", "nonsense\r\n\r\n",
-        "GET /hello\r\n\r\n", "GET /hello HTTP/1.1\r\nBad Header: x\r\n\r\n",
-        "GET /hello HTTP/1.1\r\nName : x\r\n\r\n", "GET /hello HTTP/1.1\r\nA: b\x01\r\n\r\n",
+        "GET /hello\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\nBad Header: x\r\n\r\n",
+        "GET /hello HTTP/1.1\r\nHost: x\r\nName : x\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\x01\r\n\r\n",
         "GET /a b HTTP/1.1\r\n\r\n",
-        "POST /hello HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "POST /hello HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-        "POST /hello HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhelloX",
-        "POST /hello HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        "POST /hello HTTP/1.1\r\nContent-Length: 18446744073709551616\r\n\r\n",
-        "POST /hello HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        "POST /hello HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
-        "POST /hello HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"));
+        "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /hello HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhelloX",
+        "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551616\r\n\r\n",
+        "POST /hello HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /hello HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+        "POST /hello HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"));
 
 TEST_F(HttpServer, RefusesAHugeHead) {
     serve();
     RawHttp client(path);
-    client.send("GET /hello HTTP/1.1\r\nA: " + std::string(2 << 20, 'a') + "\r\n\r\n");
+    client.send("GET /hello HTTP/1.1\r\nHost: x\r\nA: " + std::string(2 << 20, 'a') + "\r\n\r\n");
     const std::string answer = client.read_to_end();
     EXPECT_EQ(answer.substr(0, answer.find("\r\n")),
               "HTTP/1.1 431 Request Header Fields Too Large");
@@ -158,14 +158,14 @@ TEST_F(HttpServer, RefusesAHugeHead) {
 TEST_F(HttpServer, AcceptsAHeadOf900KiB) {
     serve();
     RawHttp client(path);
-    client.send("GET /hello HTTP/1.1\r\nA: " + std::string(900 << 10, 'a') + "\r\n\r\n");
+    client.send("GET /hello HTTP/1.1\r\nHost: x\r\nA: " + std::string(900 << 10, 'a') + "\r\n\r\n");
     EXPECT_EQ(client.read_response(), ok("hello"));
 }
 
 TEST_F(HttpServer, RefusesABodyBeyondTheLimitWithoutReadingIt) {
     serve();
     RawHttp client(path);
-    client.send("POST /echo HTTP/1.1\r\nContent-Length: 104857600\r\n\r\nabc");
+    client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\nabc");
     const std::string answer = client.read_to_end();
     EXPECT_EQ(answer.substr(0, answer.find("\r\n")), "HTTP/1.1 413 Request Entity Too Large");
 }
@@ -184,12 +184,12 @@ TEST_F(HttpServer, ServesOthersWhileSlowClientsDribble) {
     std::vector<std::unique_ptr<RawHttp>> slow;
     for (int i = 0; i < 200; ++i) {
         slow.push_back(std::make_unique<RawHttp>(path));
-        slow.back()->send(i % 2 ? "GET /hello HTTP/1.1\r\nA: "
-                                : "POST /echo HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc");
+        slow.back()->send(i % 2 ? "GET /hello HTTP/1.1\r\nHost: x\r\nA: "
+                                : "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
     }
     RawHttp client(path);
     for (int i = 0; i < 100; ++i) {
-        ASSERT_EQ(client.ask("POST /echo HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"), ok("hi"));
+        ASSERT_EQ(client.ask("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"), ok("hi"));
     }
 }
 
@@ -198,9 +198,9 @@ TEST_F(HttpServer, ServesAmongAThousandIdleConnections) {
     std::vector<std::unique_ptr<RawHttp>> idle;
     for (int i = 0; i < 1000; ++i) idle.push_back(std::make_unique<RawHttp>(path));
     RawHttp client(path);
-    EXPECT_EQ(client.ask("GET /hello HTTP/1.1\r\n\r\n"), ok("hello"));
+    EXPECT_EQ(client.ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
     EXPECT_EQ(server->connections(), 1001u);
-    EXPECT_EQ(idle.front()->ask("GET /hello HTTP/1.1\r\n\r\n"), ok("hello"));
+    EXPECT_EQ(idle.front()->ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
 }
 
 TEST_F(HttpServer, EndsTheLongestIdleWhenFull) {
@@ -210,12 +210,12 @@ TEST_F(HttpServer, EndsTheLongestIdleWhenFull) {
     std::vector<std::unique_ptr<RawHttp>> idle;
     for (int i = 0; i < 4; ++i) {
         idle.push_back(std::make_unique<RawHttp>(path));
-        ASSERT_EQ(idle.back()->ask("GET /hello HTTP/1.1\r\n\r\n"), ok("hello"));
+        ASSERT_EQ(idle.back()->ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
     }
     RawHttp client(path);
-    EXPECT_EQ(client.ask("GET /hello HTTP/1.1\r\n\r\n"), ok("hello"));
+    EXPECT_EQ(client.ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
     EXPECT_EQ(idle[0]->read_to_end(), "");
-    EXPECT_EQ(idle[3]->ask("GET /hello HTTP/1.1\r\n\r\n"), ok("hello"));
+    EXPECT_EQ(idle[3]->ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
 }
 
 TEST_F(HttpServer, RunsBlockingCallsSideBySide) {
@@ -228,10 +228,10 @@ TEST_F(HttpServer, RunsBlockingCallsSideBySide) {
     std::vector<std::unique_ptr<RawHttp>> waiting;
     for (int i = 0; i < 20; ++i) {
         waiting.push_back(std::make_unique<RawHttp>(path));
-        waiting.back()->send("GET /wait HTTP/1.1\r\n\r\n");
+        waiting.back()->send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
     }
     RawHttp client(path);
-    EXPECT_EQ(client.ask("POST /echo HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"), ok("hi"));
+    EXPECT_EQ(client.ask("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"), ok("hi"));
     gate.open();
     for (const auto& one : waiting) EXPECT_EQ(one->read_response(), ok("done"));
 }
@@ -241,9 +241,9 @@ TEST_F(HttpServer, SendsALargeAnswerToASlowReader) {
     on_call("/large", [&](const Request&) { return Response::text(200, large); });
     serve();
     RawHttp slow(path);
-    slow.send("GET /large HTTP/1.1\r\n\r\n");
+    slow.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
     RawHttp client(path);
-    EXPECT_EQ(client.ask("GET /hello HTTP/1.1\r\n\r\n"), ok("hello"));
+    EXPECT_EQ(client.ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
     EXPECT_EQ(slow.read_response(), ok(large));
 }
 
@@ -253,7 +253,7 @@ TEST_F(HttpServer, KnowsWhoIsAsking) {
     });
     serve();
     RawHttp client(path);
-    EXPECT_EQ(client.ask("GET /who HTTP/1.1\r\n\r\n"), ok(std::to_string(::getpid())));
+    EXPECT_EQ(client.ask("GET /who HTTP/1.1\r\nHost: x\r\n\r\n"), ok(std::to_string(::getpid())));
 }
 
 TEST_F(HttpServer, StopsWithinTheGraceWhileACallRuns) {
@@ -266,7 +266,7 @@ TEST_F(HttpServer, StopsWithinTheGraceWhileACallRuns) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /wait HTTP/1.1\r\n\r\n");
+    client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
     ASSERT_TRUE(started.wait());
     std::thread opener([&] { gate.open(); });
     server->stop(std::chrono::seconds(10));

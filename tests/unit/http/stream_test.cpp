@@ -44,7 +44,7 @@ protected:
 TEST_F(HttpStream, UpgradesWithHalfCloseAndEarlyBytes) {
     serve_echo({.content_type = "application/vnd.docker.multiplexed-stream"});
     RawHttp client(path);
-    client.send("POST /attach HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nfirst");
+    client.send("POST /attach HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nfirst");
     EXPECT_EQ(client.read_until("\r\n\r\n"),
               "HTTP/1.1 101 UPGRADED\r\n"
               "Content-Type: application/vnd.docker.multiplexed-stream\r\n"
@@ -59,7 +59,7 @@ TEST_F(HttpStream, UpgradesWithHalfCloseAndEarlyBytes) {
 TEST_F(HttpStream, AddsTheApiHeadersForExec) {
     serve_echo({.api_headers = true});
     RawHttp client(path);
-    client.send("POST /attach HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+    client.send("POST /attach HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
     EXPECT_EQ(client.read_until("\r\n\r\n"),
               "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n"
               "Connection: Upgrade\r\nUpgrade: tcp\r\nApi: yes\r\n\r\n");
@@ -68,7 +68,7 @@ TEST_F(HttpStream, AddsTheApiHeadersForExec) {
 TEST_F(HttpStream, HijacksWithoutUpgrade) {
     serve_echo({.content_type = "application/vnd.docker.multiplexed-stream"});
     RawHttp client(path);
-    client.send("POST /attach HTTP/1.1\r\n\r\n");
+    client.send("POST /attach HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_EQ(client.read_until("\r\n\r\n"),
               "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n");
     client.half_close();
@@ -78,7 +78,7 @@ TEST_F(HttpStream, HijacksWithoutUpgrade) {
 TEST_F(HttpStream, TakesADeclaredBodyAsBodyNotAsInput) {
     serve_echo({});
     RawHttp client(path);
-    client.send("POST /attach HTTP/1.1\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}input");
+    client.send("POST /attach HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}input");
     (void)client.read_until("\r\n\r\n");
     EXPECT_EQ(client.read_until(";"), "early:input;");
 }
@@ -86,7 +86,7 @@ TEST_F(HttpStream, TakesADeclaredBodyAsBodyNotAsInput) {
 TEST_F(HttpStream, UpgradesBeforeAChunkedBodyEnds) {
     serve_echo({});
     RawHttp client(path);
-    client.send("POST /attach HTTP/1.1\r\nUpgrade: tcp\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("POST /attach HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\nTransfer-Encoding: chunked\r\n\r\n");
     EXPECT_NE(client.read_until("\r\n\r\n").find("101 UPGRADED"), std::string::npos);
 }
 
@@ -100,7 +100,7 @@ TEST_F(HttpStream, WritesAttachErrorsBare) {
         /*bare=*/true);
     serve();
     RawHttp client(path);
-    client.send("POST /attach HTTP/1.1\r\nUpgrade: tcp\r\n\r\n");
+    client.send("POST /attach HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n\r\n");
     EXPECT_EQ(client.read_to_end(),
               "HTTP/1.1 500 Internal Server Error\r\n"
               "Content-Type: application/vnd.docker.raw-stream\r\n\r\nNo such container: x\r\n");
@@ -114,7 +114,7 @@ TEST_F(HttpStream, SendsTheHeadBeforeAnythingHappens) {
     });
     serve();
     RawHttp client(path);
-    client.send("POST /wait HTTP/1.1\r\n\r\n");
+    client.send("POST /wait HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_EQ(RawHttp::without_date(client.read_until("\r\n\r\n")),
               "HTTP/1.1 200 OK\r\nApi: yes\r\nContent-Type: application/json\r\n"
               "Transfer-Encoding: chunked\r\n\r\n");
@@ -132,7 +132,7 @@ TEST_F(HttpStream, WakesForNotificationsOfOtherThreads) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /events HTTP/1.1\r\n\r\n");
+    client.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_NE(client.read_until("0\r\n\r\n").find("4\r\nseen\r\n0\r\n\r\n"), std::string::npos);
 }
 
@@ -148,7 +148,7 @@ TEST_F(HttpStream, TakesNotificationsAfterTheServersEnd) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /events HTTP/1.1\r\n\r\n");
+    client.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
     ASSERT_TRUE(waits.wait());
     server.reset();
     kept->notify();
@@ -166,7 +166,7 @@ TEST_F(HttpStream, RemembersANotificationBeforeTheWait) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /events HTTP/1.1\r\n\r\n");
+    client.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
     (void)client.read_until("0\r\n\r\n");
 }
 
@@ -183,7 +183,7 @@ TEST_F(HttpStream, WakesWhenADescriptorIsReadable) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /logs HTTP/1.1\r\n\r\n");
+    client.send("GET /logs HTTP/1.1\r\nHost: x\r\n\r\n");
     (void)client.read_until("go\r\n");
     ASSERT_EQ(::write(out.get(), "x", 1), 1);
     EXPECT_EQ(client.read_until("0\r\n\r\n"), "2\r\non\r\n0\r\n\r\n");
@@ -201,7 +201,7 @@ TEST_F(HttpStream, SeesTheClientLeave) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /events HTTP/1.1\r\n\r\n");
+    client.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
     (void)client.read_until("\r\n\r\n");
     client.close();
     EXPECT_TRUE(seen.wait());
@@ -215,13 +215,13 @@ TEST_F(HttpStream, ServesTheRequestThatCameDuringAStream) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /stats HTTP/1.1\r\n\r\nGET /next HTTP/1.1\r\n\r\n");
+    client.send("GET /stats HTTP/1.1\r\nHost: x\r\n\r\nGET /next HTTP/1.1\r\nHost: x\r\n\r\n");
     (void)client.read_until("0\r\n\r\n");
     EXPECT_NE(client.read_response().find("\r\n\r\nnext"), std::string::npos);
     // And again after the wait of the stream was cancelled.
-    client.send("GET /stats HTTP/1.1\r\n\r\n");
+    client.send("GET /stats HTTP/1.1\r\nHost: x\r\n\r\n");
     (void)client.read_until("0\r\n\r\n");
-    EXPECT_NE(client.ask("GET /next HTTP/1.1\r\n\r\n").find("\r\n\r\nnext"), std::string::npos);
+    EXPECT_NE(client.ask("GET /next HTTP/1.1\r\nHost: x\r\n\r\n").find("\r\n\r\nnext"), std::string::npos);
 }
 
 TEST_F(HttpStream, BreaksOffWhenTheHandlerFailsLate) {
@@ -231,7 +231,7 @@ TEST_F(HttpStream, BreaksOffWhenTheHandlerFailsLate) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /logs HTTP/1.1\r\n\r\n");
+    client.send("GET /logs HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_TRUE(client.read_to_end().ends_with("1\r\na\r\n"));
 }
 
@@ -242,7 +242,7 @@ TEST_F(HttpStream, AnswersAnEarlyFailureOfTheHandler) {
     });
     serve();
     RawHttp client(path);
-    EXPECT_EQ(client.ask("GET /logs HTTP/1.1\r\n\r\n"),
+    EXPECT_EQ(client.ask("GET /logs HTTP/1.1\r\nHost: x\r\n\r\n"),
               "HTTP/1.1 500 Internal Server Error\r\nApi: yes\r\n"
               "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 7\r\n\r\nnot now");
 }
@@ -254,7 +254,7 @@ TEST_F(HttpStream, EndsSessionsWhenTheServerStops) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /events HTTP/1.1\r\n\r\n");
+    client.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
     (void)client.read_until("\r\n\r\n");
     server->stop(10s);
     EXPECT_EQ(client.read_to_end(), "");

@@ -31,8 +31,8 @@ TEST_F(HttpTransfer, GivesAShortAnswerALength) {
     RawHttp client(path);
     const std::string answer =
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nContent-Length: 3\r\n\r\nabc";
-    EXPECT_EQ(client.ask("POST /copy HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"), answer);
-    EXPECT_EQ(client.ask("POST /copy HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    EXPECT_EQ(client.ask("POST /copy HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"), answer);
+    EXPECT_EQ(client.ask("POST /copy HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
                          "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"),
               answer);
 }
@@ -66,7 +66,7 @@ TEST_F(HttpTransfer, SendsEachFlushAsAChunk) {
     });
     serve();
     RawHttp client(path);
-    client.send("POST /progress HTTP/1.1\r\n\r\n");
+    client.send("POST /progress HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_EQ(RawHttp::without_date(client.read_until("\r\n\r\n")),
               "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
               "Transfer-Encoding: chunked\r\n\r\n");
@@ -81,14 +81,14 @@ TEST_F(HttpTransfer, AnswersAnErrorAndKeepsAfterASmallBody) {
     const std::string answer =
         "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n"
         "Content-Length: 13\r\n\r\nno such thing";
-    EXPECT_EQ(client.ask("POST /refuse HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"), answer);
-    EXPECT_EQ(client.ask("POST /refuse HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"), answer);
+    EXPECT_EQ(client.ask("POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"), answer);
+    EXPECT_EQ(client.ask("POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"), answer);
 }
 
 TEST_F(HttpTransfer, AnswersAnErrorAndClosesBeforeALargeBody) {
     serve();
     RawHttp client(path);
-    client.send("POST /refuse HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n");
+    client.send("POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
     (void)client.send(std::string(300'000, 'x'));
     const std::string answer = client.read_to_end();
     EXPECT_NE(answer.find("Connection: close\r\n\r\nno such thing"), std::string::npos) << answer;
@@ -97,12 +97,12 @@ TEST_F(HttpTransfer, AnswersAnErrorAndClosesBeforeALargeBody) {
 TEST_F(HttpTransfer, AsksForTheBodyOnlyWhenItReads) {
     serve();
     RawHttp reading(path);
-    reading.send("POST /copy HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    reading.send("POST /copy HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
     EXPECT_EQ(reading.read_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
     EXPECT_NE(reading.ask("hi").find("\r\n\r\nhi"), std::string::npos);
 
     RawHttp refused(path);
-    refused.send("POST /refuse HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    refused.send("POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
     const std::string answer = refused.read_to_end();
     EXPECT_EQ(answer.substr(0, answer.find("\r\n")), "HTTP/1.1 500 Internal Server Error");
 }
@@ -121,7 +121,7 @@ TEST_F(HttpTransfer, TellsTheReaderOfABrokenUpload) {
     });
     serve();
     RawHttp client(path);
-    client.send("POST /upload HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc");
+    client.send("POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
     client.close();
     ASSERT_TRUE(seen.wait());
     EXPECT_EQ(why, "unexpected EOF");
@@ -139,7 +139,7 @@ TEST_F(HttpTransfer, NoticesThatTheClientIsGone) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /slow HTTP/1.1\r\n\r\n");
+    client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_NE(client.read_until("start").find("5\r\nstart"), std::string::npos);
     client.close();
     EXPECT_TRUE(seen.wait());
@@ -163,7 +163,7 @@ TEST_F(HttpTransfer, ThrowsWhenWritingToAClientThatIsGone) {
     });
     serve();
     RawHttp client(path);
-    client.send("GET /slow HTTP/1.1\r\n\r\n");
+    client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
     client.close();
     gone.open();
     ASSERT_TRUE(seen.wait());
