@@ -28,6 +28,7 @@
 #include <dockerd/http/server.hpp>
 
 #include "config_file.hpp"
+#include "engine/system/host.hpp"
 #include "flags.hpp"
 #include "listeners.hpp"
 #include "metrics_server.hpp"
@@ -66,11 +67,23 @@ void configure_log(const Config& config) {
 }
 
 /// Puts the configured proxies where every client of the process looks for them.
+// Source: moby cmd/dockerd/daemon.go, overrideProxyEnv.
 void set_proxy_environment(const Config& config) {
-    const auto set = [](const char* upper, const char* lower, const std::string& value) {
+    const auto set_one = [](const char* name, const std::string& value) {
+        const char* const before = ::getenv(name);
+        if (before && *before && before != value) {
+            const std::string old_value = engine::mask_credentials(before);
+            const std::string new_value = engine::mask_credentials(value);
+            base::log::write(base::log::Level::warn,
+                             "overriding existing proxy variable with value from configuration",
+                             {{"name", name}, {"old-value", old_value}, {"new-value", new_value}});
+        }
+        (void)::setenv(name, value.c_str(), 1);
+    };
+    const auto set = [&](const char* upper, const char* lower, const std::string& value) {
         if (value.empty()) return;
-        (void)::setenv(upper, value.c_str(), 1);
-        (void)::setenv(lower, value.c_str(), 1);
+        set_one(upper, value);
+        set_one(lower, value);
     };
     set("HTTP_PROXY", "http_proxy", config.http_proxy);
     set("HTTPS_PROXY", "https_proxy", config.https_proxy);

@@ -264,6 +264,8 @@ class Containers(FlagsCase):
         self.assertEqual([info[key] for key in ("HttpProxy", "HttpsProxy", "NoProxy", "ExperimentalBuild")],
                          ["http://three.test", "http://xxxxx:xxxxx@one.test", "two.test", True])
         self.assertIn("Running with experimental features enabled", self.log(daemon))
+        self.assertIn('level=warning msg="overriding existing proxy variable with value from configuration" name=NO_PROXY '
+                      "new-value=two.test old-value=four.test\n", self.log(daemon))
 
 
 class Deprecated(FlagsCase):
