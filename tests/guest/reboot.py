@@ -70,7 +70,13 @@ def service(checks):
     checks.equal("kill -9: the service comes back, containers never went",
                  "kill -9 $(systemctl show -p MainPID --value docker.service); sleep 0.2; " + READY + " && " + PIDS +
                  " | diff - /root/pids && systemctl show -p NRestarts --value docker.service", "1")
+    checks.equal("SIGQUIT: the same", "systemctl kill -s QUIT --kill-who=main docker.service; sleep 0.2; " + READY + " && " + PIDS +
+                 " | diff - /root/pids && systemctl show -p NRestarts --value docker.service", "2")
     checks.works("reload", "systemctl reload docker.service && docker version -f x")
+    checks.equal("restart with live-restore: containers stay",
+                 "mkdir -p /etc/docker; echo '{\"live-restore\": true}' >/etc/docker/daemon.json; systemctl reload docker.service; "
+                 "systemctl restart docker.service && " + READY + " && " + PIDS + " | diff - /root/pids && rm /etc/docker/daemon.json && "
+                 "systemctl restart docker.service && docker info -f '{{.LiveRestoreEnabled}}'", "false")
     checks.equal("restart: policies", "systemctl restart docker.service && " + until('[ "$(%s)" = "%s" ]' % (RUNNING, BACK)) +
                  " && docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' plain", "exited 143")
     checks.machine.check("docker start plain && docker run -d --name gone --rm kit /payload pause && "
