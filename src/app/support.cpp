@@ -121,8 +121,8 @@ std::vector<std::string> ineffective_options(const Config& config) {
          "swarm is not implemented");
     note(!config.swarm_default_advertise_addr.empty(), "--swarm-default-advertise-addr",
          "swarm is not implemented");
-    note(config.from_file.contains("builder"), "builder", "the builder is not implemented");
-    note(enabled(config, "buildkit"), "--feature buildkit", "the builder is not implemented");
+    note(config.from_file.contains("builder"), "builder", "there is no BuildKit");
+    note(enabled(config, "buildkit"), "--feature buildkit", "there is no BuildKit");
     for (const auto& [name, runtime] : runtimes_of(config).configured) {
         note(!engine::runs_here(runtime), fmt::format("--add-runtime {}", name),
              "no other OCI runtime is executed; containers that name it are refused");
