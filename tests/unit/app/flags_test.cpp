@@ -6,6 +6,7 @@
 
 #include <dockerd/base/error.hpp>
 
+#include "app/manual.hpp"
 #include "app/options.hpp"
 
 namespace dockerd::app {
@@ -28,6 +29,24 @@ TEST(Options, AreSortedAndNamedOnce) {
     const auto table = options();
     EXPECT_TRUE(std::ranges::is_sorted(table, {}, &Option::name));
     EXPECT_EQ(std::ranges::adjacent_find(table, {}, &Option::name), table.end());
+}
+
+TEST(Options, AreInHelpManualAndCompletion) {
+    const std::string help = usage_text();
+    const std::string manual = manual_page();
+    const std::string completion = bash_completion();
+    for (const Option& option : options()) {
+        const bool shown = option.visibility == Visibility::shown;
+        const std::string flag = "--" + std::string(option.name);
+        std::string escaped;
+        for (const char c : flag) escaped += c == '-' ? std::string("\\-") : std::string(1, c);
+        EXPECT_EQ(help.find("  " + flag + " ") != std::string::npos ||
+                      help.find(", " + flag + " ") != std::string::npos,
+                  shown)
+            << flag;
+        EXPECT_EQ(manual.find("\\fB" + escaped + "\\fR") != std::string::npos, shown) << flag;
+        EXPECT_EQ(completion.find(flag) != std::string::npos, shown) << flag;
+    }
 }
 
 TEST(Flags, HaveDockersDefaults) {
