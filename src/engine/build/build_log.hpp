@@ -21,6 +21,11 @@ public:
     void error(const std::string& text) { out("\x1b[91m" + text + "\x1b[0m"); }
     /// The id of a stage's image.
     void image(const std::string& id) { pass({.aux_json = "{\"ID\":\"" + id + "\"}"}); }
+    /// How far a download is.
+    void bytes(const std::string& id, const std::string& status, std::int64_t current,
+               std::int64_t total) {
+        board_.bytes(id, status, current, total);
+    }
     void pass(Progress progress) { board_.pass(std::move(progress), *cancellation_); }
 
     [[nodiscard]] const base::CancellationPtr& cancellation() const { return cancellation_; }

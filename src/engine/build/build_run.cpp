@@ -78,8 +78,15 @@ void BuildRun::announce(const std::string& code) {
 }
 
 std::string BuildRun::run(const std::string& dockerfile_text, const std::string& dockerfile_name) {
-    const auto dockerfile = base::in_context(
-        "failed to parse " + dockerfile_name, [&] { return build::parse_dockerfile(dockerfile_text); });
+    const auto dockerfile = [&] {
+        try {
+            return build::parse_dockerfile(dockerfile_text);
+        } catch (const base::Error& error) {
+            // One that was fetched has no name.
+            if (dockerfile_name.empty()) throw;
+            throw error.with_context("failed to parse " + dockerfile_name);
+        }
+    }();
     escape_ = dockerfile.escape;
     program_ = build::read_program(dockerfile);
     select_target();

@@ -15,6 +15,7 @@
 #include "build/cache.hpp"
 #include "build/context.hpp"
 #include "build/copy_target.hpp"
+#include "build/download.hpp"
 #include "images/platform.hpp"
 
 namespace dockerd::engine::builds {
@@ -112,8 +113,9 @@ private:
     void copy_files(StageState& stage, const build::Copy& copy);
     SourceTree& source_tree(const std::string& from, std::optional<ImageFiles>& files);
     [[nodiscard]] CopyItem inline_item(const StageState& stage, const build::Heredoc& file) const;
+    using Downloads = std::vector<std::unique_ptr<DownloadedFile>>;
     void add_download(std::vector<CopyItem>& items, const build::Copy& copy,
-                      const std::string& url);
+                      const std::string& url, Downloads& downloads);
 
     BuildParts& parts_;
     const BuildOptions& options_;

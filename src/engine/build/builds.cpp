@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <exception>
-#include <optional>
+#include <memory>
 
 #include <fmt/format.h>
 
@@ -13,6 +13,7 @@
 #include "build/build_log.hpp"
 #include "build/build_run.hpp"
 #include "build/context.hpp"
+#include "build/download.hpp"
 #include "images/progress_board.hpp"
 
 namespace dockerd::engine {
@@ -53,18 +54,24 @@ std::string Builds::build(const BuildOptions& options, const ByteReader& context
                           const ProgressSink& progress) {
     const auto tags = checked_tags(options.tags);
     if (!options.platform.empty()) (void)Platform::parse(options.platform);
-    if (!options.remote.empty()) {
-        base::fail(ErrorKind::not_implemented,
-                   "building from a remote context is not supported by this daemon yet");
-    }
-    builds::Context files(work_folder(parts_), parts_.store.layers().unpacker(), context);
+    std::unique_ptr<builds::Context> files;
+    std::string text;
     std::string name = options.dockerfile;
-    const std::string dockerfile = files.take_dockerfile(name);
+    if (options.remote.empty()) {
+        files = std::make_unique<builds::Context>(work_folder(parts_),
+                                                  parts_.store.layers().unpacker(), context);
+        text = files->take_dockerfile(name);
+    }
     const auto cancellation = std::make_shared<base::Cancellation>();
     std::string id;
     run_watched(options.caller.connection, progress, cancellation, [&](ProgressBoard& board) {
         builds::BuildLog log(board, cancellation);
-        id = builds::BuildRun(parts_, options, log, &files).run(dockerfile, name);
+        if (!options.remote.empty()) {
+            auto remote = builds::fetch_context(parts_, options, log);
+            files = std::move(remote.files);
+            text = files ? files->take_dockerfile(name) : std::move(remote.dockerfile);
+        }
+        id = builds::BuildRun(parts_, options, log, files.get()).run(text, files ? name : "");
         log.out(fmt::format("Successfully built {}\n", base::short_id(id)));
         for (const auto& tag : tags) {
             tag_image(parts_.store, parts_.events, id, tag);

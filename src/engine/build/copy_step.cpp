@@ -94,14 +94,18 @@ void BuildRun::copy_files(StageState& stage, const build::Copy& copy) {
                           "this daemon yet");
     }
     std::optional<ImageFiles> files;
+    Downloads downloads;
     std::vector<CopyItem> items;
+    if (!copy.checksum.empty() && (copy.sources.size() != 1 || !is_url(copy.sources.front()))) {
+        base::fail(ErrorKind::internal, "checksum can't be specified for non-HTTP(S) sources");
+    }
     if (!copy.sources.empty()) {
         SourceTree* tree = nullptr;
         if (!copy.from.empty()) tree = &source_tree(copy.from, files);
         base::in_context(name + " failed", [&] {
             for (const std::string& source : copy.sources) {
                 if (is_url(source)) {
-                    add_download(items, copy, source);
+                    add_download(items, copy, source, downloads);
                     continue;
                 }
                 if (tree == nullptr) tree = &source_tree("", files);
@@ -160,10 +164,20 @@ CopyItem BuildRun::inline_item(const StageState& stage, const build::Heredoc& fi
     return item;
 }
 
-void BuildRun::add_download(std::vector<CopyItem>& /*items*/, const build::Copy& copy,
-                            const std::string& /*url*/) {
+// Source: moby builder/dockerfile/copy.go, getCopyInfoForSourcePath.
+void BuildRun::add_download(std::vector<CopyItem>& items, const build::Copy& copy,
+                            const std::string& url, Downloads& downloads) {
     if (!copy.is_add) base::fail(ErrorKind::internal, "source can't be a URL for COPY");
-    base::fail(ErrorKind::not_implemented, "ADD of a URL is not supported by this daemon yet");
+    auto file = std::make_unique<DownloadedFile>(parts_, options_.caller, log_, url, copy.checksum);
+    if (file->name().empty() && copy.destination.ends_with('/')) {
+        base::fail(ErrorKind::internal, "cannot determine filename for source " + url);
+    }
+    const std::string hash = file->files().hash(file->file());
+    items.push_back({.tree = &file->files(),
+                     .path = file->file(),
+                     .hash = hash.substr(hash.find(':') + 1),
+                     .no_unpack = true});
+    downloads.push_back(std::move(file));
 }
 
 }  // namespace dockerd::engine::builds

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -36,6 +37,15 @@ struct RegistryParts {
     Slots uploads;
 };
 
+/// What lies behind a URL, read as it comes.
+struct Download {
+    std::string content_type;
+    std::string disposition;    ///< the header Content-Disposition
+    std::string last_modified;  ///< the header of that name
+    std::int64_t size = -1;     ///< -1: the server does not say
+    ByteReader read;
+};
+
 /// Images between the daemon and registries.
 ///
 /// Source: moby distribution/, registry/.
@@ -58,6 +68,11 @@ public:
                                    const RegistryCaller& caller) override;
     void import(const std::string& url, const ImportOptions& options, const RegistryCaller& caller,
                 const ProgressSink& progress) override;
+
+    /// Asks for any URL; `use` reads the answer. Throws: as registry::Service::get_url.
+    void fetch(const std::string& url, const RegistryCaller& caller,
+               const base::CancellationPtr& cancellation,
+               const std::function<void(const Download&)>& use);
 
 private:
     Images& images_;

@@ -75,4 +75,16 @@ void Registries::import(const std::string& url, const ImportOptions& options,
     });
 }
 
+void Registries::fetch(const std::string& url, const RegistryCaller& caller,
+                       const base::CancellationPtr& cancellation,
+                       const std::function<void(const Download&)>& use) {
+    auto answer = parts_.service.get_url(url, registry_caller(caller, cancellation));
+    const auto& headers = answer.headers();
+    use({.content_type = std::string(headers.get("Content-Type")),
+         .disposition = std::string(headers.get("Content-Disposition")),
+         .last_modified = std::string(headers.get("Last-Modified")),
+         .size = answer.content_length(),
+         .read = [&](std::span<char> buffer) { return answer.read(buffer); }});
+}
+
 }  // namespace dockerd::engine
