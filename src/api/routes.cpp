@@ -92,7 +92,7 @@ void Api::add_image_routes() {
 
 void Api::add_build_routes() {
     add(post, "/build", {1, 24}, transfer(builds_, &B::build));
-    add(post, "/build/prune", {1, 31}, call(absent_, &A::build_prune));
+    add(post, "/build/prune", {1, 31}, call(builds_, &B::prune));
     add(post, "/build/cancel", {1, 31}, call(absent_, &A::build_cancel));
     add(post, "/session", {1, 31}, call(absent_, &A::session));
     add(post, "/grpc", {1, 39}, call(absent_, &A::grpc));

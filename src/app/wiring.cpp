@@ -73,11 +73,13 @@ public:
           network_manager_(networks_, events_),
           images_(image_files_, events_),
           registries_(config.data_root, image_files_, images_, events_, registry_settings(config)),
+          build_caches_(config.data_root + "/build-cache"),
           builds_({.containers = containers_,
                    .images = images_,
                    .store = image_files_,
                    .registries = registries_,
                    .events = events_,
+                   .caches = build_caches_,
                    .data_root = config.data_root}),
           system_(system_options(config, cdi_), {.containers = containers_,
                                            .images = images_,
@@ -189,6 +191,7 @@ private:
     engine::NetworkManager network_manager_;
     engine::Images images_;
     engine::Registries registries_;
+    engine::builds::CacheMounts build_caches_;
     engine::Builds builds_;
     engine::System system_;
     engine::Services services_;

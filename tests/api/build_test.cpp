@@ -125,5 +125,22 @@ TEST_F(BuildRoute, RefusesWhatItCannotRead) {
     expect("version=2", 501, "building with BuildKit is not supported by this daemon yet");
 }
 
+TEST_F(BuildRoute, CachesAreListedAndPruned) {
+    auto& builds = api.fakes.builds;
+    builds.entries = {{.id = "a1", .description = "/k", .size = 5, .in_use = true,
+                       .created = base::WallTime(1, 0), .last_used = base::WallTime(2, 0)}};
+    EXPECT_EQ(api.ask("GET /v1.50/system/df?type=build-cache").body,
+              "{\"LayersSize\":0,\"Images\":null,\"Containers\":null,\"Volumes\":null,\"BuildCache\":"
+              "[{\"ID\":\"a1\",\"Type\":\"exec.cachemount\",\"Description\":\"/k\",\"InUse\":true,"
+              "\"Shared\":false,\"Size\":5,\"CreatedAt\":\"1970-01-01T00:00:01Z\","
+              "\"LastUsedAt\":\"1970-01-01T00:00:02Z\",\"UsageCount\":1}]}\n");
+    EXPECT_EQ(api.ask("POST /v1.50/build/prune?reserved-space=7&filters=%7B%22until%22:%5B%221h%22%5D%7D").body,
+              "{\"CachesDeleted\":[\"a1\"],\"SpaceReclaimed\":5}\n");
+    EXPECT_EQ(builds.pruned.reserved, 7);
+    EXPECT_EQ(builds.pruned.unused_for, std::chrono::hours(1));
+    EXPECT_EQ(api.ask("POST /v1.50/build/prune").body,
+              "{\"CachesDeleted\":null,\"SpaceReclaimed\":0}\n");
+}
+
 }  // namespace
 }  // namespace dockerd::test

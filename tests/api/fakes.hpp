@@ -7,6 +7,8 @@
 #include <vector>
 
 #include <dockerd/base/error.hpp>
+#include <utility>
+
 #include <dockerd/engine/services.hpp>
 
 /// Engine services that record what they were asked and answer what the test sets. An operation
@@ -242,8 +244,16 @@ public:
                               const engine::ProgressSink&)>
         on_build;
 
+    std::vector<engine::BuildCacheEntry> entries;  ///< all go with a prune
+    engine::BuildPrune pruned;
+
     std::string build(const engine::BuildOptions& options, const engine::ByteReader& context,
                       const engine::ProgressSink& progress) override;
+    std::vector<engine::BuildCacheEntry> caches() override { return entries; }
+    std::vector<engine::BuildCacheEntry> prune(const engine::BuildPrune& what) override {
+        pruned = what;
+        return std::exchange(entries, {});
+    }
 };
 
 struct Fakes {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/base/time.hpp>
 #include <dockerd/engine/images.hpp>
 #include <dockerd/engine/registries.hpp>
 #include <dockerd/model/container.hpp>
@@ -47,6 +49,23 @@ private:
     std::int64_t code_;
 };
 
+/// A folder of RUN --mount=type=cache. Source: API document, BuildCache.
+struct BuildCacheEntry {
+    std::string id;
+    std::string description;
+    std::int64_t size = 0;  ///< bytes
+    bool in_use = false;
+    base::WallTime created;
+    base::WallTime last_used;
+};
+
+/// Which of them a prune takes.
+struct BuildPrune {
+    std::vector<std::string> ids;                  ///< empty: any
+    std::optional<std::chrono::nanoseconds> unused_for;
+    std::int64_t reserved = 0;  ///< bytes that may stay
+};
+
 /// Everything the API asks of the builder.
 class BuildService {
 public:
@@ -59,6 +78,11 @@ public:
     ///         each step says in Docker's words.
     virtual std::string build(const BuildOptions& options, const ByteReader& context,
                               const ProgressSink& progress) = 0;
+
+    /// The folders there are; images of steps are images.
+    virtual std::vector<BuildCacheEntry> caches() = 0;
+    /// Deletes those that are not in use, least recently used first; returns what went.
+    virtual std::vector<BuildCacheEntry> prune(const BuildPrune& what) = 0;
 };
 
 }  // namespace dockerd::engine

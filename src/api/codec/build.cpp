@@ -4,6 +4,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/time.hpp>
 #include <dockerd/model/go_syntax.hpp>
 #include <dockerd/model/json.hpp>
 
@@ -170,6 +171,82 @@ engine::BuildOptions decode_build(const http::Request& request, int connection) 
         fail(ErrorKind::invalid_argument, "squash is only supported with experimental mode");
     }
     return out;
+}
+
+namespace {
+
+std::int64_t bytes_param(const http::Request& request, const char* name) {
+    try {
+        return int_param(request, name, 0);
+    } catch (const base::Error& error) {
+        fail(ErrorKind::invalid_argument,
+             std::string(name) + " is in bytes and expects an integer, got " +
+                 request.param(name, "") + ": " + error.what());
+    }
+}
+
+std::chrono::nanoseconds duration_of(const std::string& text) {
+    const auto duration = base::parse_duration(text);
+    if (!duration) {
+        fail(ErrorKind::internal, "failed to parse duration: time: invalid duration " +
+                                      base::quote(text));
+    }
+    return *duration;
+}
+
+}  // namespace
+
+engine::BuildPrune decode_build_prune(const http::Request& request) {
+    const auto filters = filters_param(request);
+    engine::BuildPrune out;
+    if (request.version >= http::ApiVersion{1, 48}) {
+        out.reserved = bytes_param(request, "reserved-space");
+        if (out.reserved == 0) out.reserved = bytes_param(request, "keep-storage");
+        (void)bytes_param(request, "max-used-space");
+        (void)bytes_param(request, "min-free-space");
+    } else {
+        out.reserved = bytes_param(request, "keep-storage");
+    }
+    base::in_context("failed to prune build cache", [&] {
+        filters.validate({"unused-for", "until", "label", "label!", "id", "parent", "type",
+                          "description", "inuse", "shared", "private"});
+        for (const char* name : {"until", "unused-for"}) {
+            for (const std::string& text : filters.get(name)) out.unused_for = duration_of(text);
+        }
+    });
+    for (const std::string& id : filters.get("id")) out.ids.push_back(id);
+    // What is not a folder of a cache mount is not there, and nobody asks for these by the rest.
+    bool none = false;
+    for (const std::string& type : filters.get("type")) none = none || type != "exec.cachemount";
+    for (const char* name : {"label", "parent", "description", "inuse", "shared", "private"}) {
+        none = none || filters.contains(name);
+    }
+    if (none) out.ids = {"none"};
+    return out;
+}
+
+std::string encode_build_prune(const std::vector<engine::BuildCacheEntry>& gone) {
+    std::vector<std::string> ids;
+    std::int64_t reclaimed = 0;
+    for (const auto& entry : gone) {
+        ids.push_back(entry.id);
+        reclaimed += entry.size;
+    }
+    Text out;
+    Object{out}("CachesDeleted", NullWhenEmpty{ids})("SpaceReclaimed", reclaimed);
+    return out.take_line();
+}
+
+void put_build_caches(Text& out, const std::vector<engine::BuildCacheEntry>& caches) {
+    out.raw('[');
+    for (const auto& entry : caches) {
+        if (&entry != &caches.front()) out.raw(',');
+        Object object(out);
+        object("ID", entry.id)("Type", "exec.cachemount")("Description", entry.description);
+        object("InUse", entry.in_use)("Shared", false)("Size", entry.size);
+        object("CreatedAt", entry.created)("LastUsedAt", entry.last_used)("UsageCount", 1);
+    }
+    out.raw(']');
 }
 
 }  // namespace dockerd::api::codec

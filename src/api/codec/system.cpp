@@ -7,6 +7,7 @@
 #include <dockerd/model/json.hpp>
 
 #include "../params.hpp"
+#include "build.hpp"
 #include "containers.hpp"
 #include "images.hpp"
 #include "timestamp.hpp"
@@ -297,8 +298,9 @@ DiskUsageCall decode_disk_usage(const http::Request& request) {
     return call;
 }
 
-std::string encode_disk_usage(const engine::DiskUsage& usage, const DiskUsageCall& call,
-                              ApiVersion version) {
+std::string encode_disk_usage(const engine::DiskUsage& usage,
+                              const std::vector<engine::BuildCacheEntry>& caches,
+                              const DiskUsageCall& call, ApiVersion version) {
     Text out;
     {
         Object object(out);
@@ -319,7 +321,11 @@ std::string encode_disk_usage(const engine::DiskUsage& usage, const DiskUsageCal
         } else {
             object("Volumes", nullptr);
         }
-        object("BuildCache", Raw{call.build_cache ? "[]" : "null"});
+        if (call.build_cache) {
+            put_build_caches(object.key("BuildCache"), caches);
+        } else {
+            object("BuildCache", nullptr);
+        }
     }
     return out.take_line();
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <dockerd/engine/events.hpp>
+#include <dockerd/engine/build.hpp>
 #include <dockerd/engine/system.hpp>
 #include <dockerd/http/message.hpp>
 
@@ -30,8 +31,9 @@ struct DiskUsageCall {
 };
 /// Throws: invalid_argument, "unknown object type: x".
 DiskUsageCall decode_disk_usage(const http::Request& request);
-std::string encode_disk_usage(const engine::DiskUsage& usage, const DiskUsageCall& call,
-                              ApiVersion version);
+std::string encode_disk_usage(const engine::DiskUsage& usage,
+                              const std::vector<engine::BuildCacheEntry>& caches,
+                              const DiskUsageCall& call, ApiVersion version);
 
 struct EventsCall {
     engine::EventQuery query;

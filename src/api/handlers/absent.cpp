@@ -43,18 +43,6 @@ void check_object_version(const Request& request, std::string_view what) {
                      base::quote(text), too_large ? "value out of range" : "invalid syntax"));
 }
 
-/// A number of bytes that is looked at and not used.
-/// Source: moby api/server/router/build/build_routes.go, postPrune.
-std::int64_t check_bytes(const Request& request, const char* name) {
-    try {
-        return int_param(request, name, 0);
-    } catch (const base::Error& error) {
-        fail(ErrorKind::invalid_argument,
-             fmt::format("{} is in bytes and expects an integer, got {}: {}", name,
-                         request.param(name, ""), error.what()));
-    }
-}
-
 /// Source: moby api/server/router/plugin/plugin_routes.go, parseRemoteRef.
 void check_remote(const Request& request) {
     try {
@@ -225,24 +213,6 @@ Response AbsentHandlers::grpc(const Request& request) {
         fail(ErrorKind::internal, fmt::format("protocol {} not supported", protocol));
     }
     not_supported("BuildKit's gRPC service");
-}
-
-// POST /build/prune: there is no cache, so nothing to prune.
-Response AbsentHandlers::build_prune(const Request& request) {
-    const auto filters = filters_param(request);
-    if (request.version >= http::ApiVersion{1, 48}) {
-        if (check_bytes(request, "reserved-space") == 0) check_bytes(request, "keep-storage");
-        check_bytes(request, "max-used-space");
-        check_bytes(request, "min-free-space");
-    } else {
-        check_bytes(request, "keep-storage");
-    }
-    base::in_context("failed to prune build cache", [&] {
-        // Source: moby builder/builder-next/builder.go, cacheFields and Prune.
-        filters.validate({"unused-for", "until", "label", "label!", "id", "parent", "type",
-                          "description", "inuse", "shared", "private"});
-    });
-    return Response::json(200, R"({"CachesDeleted":null,"SpaceReclaimed":0})");
 }
 
 // POST /build/cancel

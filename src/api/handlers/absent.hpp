@@ -33,7 +33,6 @@ public:
     http::Response checkpoints(const http::Request& request);
     http::Response session(const http::Request& request);
     http::Response grpc(const http::Request& request);
-    http::Response build_prune(const http::Request& request);
     http::Response build_cancel(const http::Request& request);
 };
 

@@ -53,4 +53,10 @@ void BuildHandlers::build(Request& request, BodyReader& in, ResponseWriter& out)
     }
 }
 
+// POST /build/prune
+http::Response BuildHandlers::prune(const Request& request) {
+    const auto gone = builds_.prune(codec::decode_build_prune(request));
+    return http::Response::json(200, codec::encode_build_prune(gone));
+}
+
 }  // namespace dockerd::api

@@ -12,6 +12,7 @@ public:
     explicit BuildHandlers(const engine::Services& services) : builds_(services.builds) {}
 
     void build(http::Request& request, http::BodyReader& in, http::ResponseWriter& out);
+    http::Response prune(const http::Request& request);
 
 private:
     engine::BuildService& builds_;

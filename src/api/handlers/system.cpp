@@ -48,7 +48,9 @@ Response SystemHandlers::disk_usage(const Request& request) {
     const auto call = codec::decode_disk_usage(request);
     const bool any = call.containers || call.images || call.volumes;
     const auto usage = any ? system_.disk_usage() : engine::DiskUsage{};
-    return Response::json(200, codec::encode_disk_usage(usage, call, request.version));
+    const auto caches =
+        call.build_cache ? builds_.caches() : std::vector<engine::BuildCacheEntry>{};
+    return Response::json(200, codec::encode_disk_usage(usage, caches, call, request.version));
 }
 
 }  // namespace dockerd::api

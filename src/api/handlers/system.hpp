@@ -13,7 +13,7 @@ namespace dockerd::api {
 class SystemHandlers {
 public:
     SystemHandlers(const engine::Services& services, const ApiOptions& options)
-        : system_(services.system), options_(options) {}
+        : system_(services.system), builds_(services.builds), options_(options) {}
 
     http::Response ping(const http::Request& request);
     http::Response version(const http::Request& request);
@@ -22,6 +22,7 @@ public:
 
 private:
     engine::SystemService& system_;
+    engine::BuildService& builds_;
     ApiOptions options_;
     std::once_flag version_made_;
     std::string version_text_;

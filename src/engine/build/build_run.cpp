@@ -288,7 +288,7 @@ void BuildRun::commit_config(StageState& stage, const std::string& comment) {
     config.cmd = {};
     config.cmd.assign(command.begin(), command.end());
     if (find_cached(stage, config)) return;
-    const std::string container = create_container(stage, config, /*runs=*/false);
+    const std::string container = create_container(stage, config, nullptr);
     commit(stage, config, container, std::nullopt);
 }
 
@@ -312,7 +312,7 @@ void BuildRun::change_directory(StageState& stage, const std::string& comment) {
             base::fail(ErrorKind::internal, "Cannot mkdir: " + path + " is not a directory");
         }
     }
-    const std::string container = create_container(stage, config, /*runs=*/false);
+    const std::string container = create_container(stage, config, nullptr);
     commit(stage, config, container, layer.stage());
 }
 

@@ -9,6 +9,7 @@
 #include <dockerd/build/args.hpp>
 #include <dockerd/build/dockerfile.hpp>
 #include <dockerd/build/instruction.hpp>
+#include <dockerd/build/run_mount.hpp>
 
 #include "build/build_log.hpp"
 #include "build/builds.hpp"
@@ -105,8 +106,22 @@ private:
                                                           const std::string& container_id) const;
     // run_step.cpp
     void run_command(StageState& stage, const build::Run& run);
+    // run_mounts.cpp
+    struct StepMount {
+        build::RunMount mount;
+        std::string key;    ///< what the cache knows it by
+        std::string image;  ///< of a bind: the image it is of; none: of the context
+        std::string path;   ///< of a bind, without links
+    };
+    [[nodiscard]] std::vector<StepMount> read_mounts(const StageState& stage,
+                                                     const build::Run& run);
+    void find_bind(StepMount& step);
+    [[nodiscard]] std::vector<model::Mount> take_mounts(
+        const std::vector<StepMount>& steps,
+        std::vector<std::unique_ptr<CacheMounts::Lease>>& leases);
+    // run_step.cpp, continued
     std::string create_container(const StageState& stage, model::ContainerConfig& config,
-                                 bool runs);
+                                 const model::HostConfig* runs);
     void run_container(const std::string& id, const std::vector<std::string>& command);
     void remove_containers(bool failed);
     // copy_step.cpp

@@ -81,4 +81,12 @@ std::string Builds::build(const BuildOptions& options, const ByteReader& context
     return id;
 }
 
+std::vector<BuildCacheEntry> Builds::prune(const BuildPrune& what) {
+    auto gone = parts_.caches.prune(what);
+    std::int64_t reclaimed = 0;
+    for (const auto& entry : gone) reclaimed += entry.size;
+    parts_.events.pruned("builder", reclaimed);
+    return gone;
+}
+
 }  // namespace dockerd::engine

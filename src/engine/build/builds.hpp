@@ -7,6 +7,7 @@
 #include <dockerd/engine/containers.hpp>
 #include <dockerd/store/images.hpp>
 
+#include "build/cache_mounts.hpp"
 #include "events/events.hpp"
 #include "images/images.hpp"
 #include "images/registries.hpp"
@@ -20,6 +21,7 @@ struct BuildParts {
     store::Images& store;
     Registries& registries;
     Events& events;
+    builds::CacheMounts& caches;
     std::string data_root;
 };
 
@@ -32,6 +34,8 @@ public:
 
     std::string build(const BuildOptions& options, const ByteReader& context,
                       const ProgressSink& progress) override;
+    std::vector<BuildCacheEntry> caches() override { return parts_.caches.list(); }
+    std::vector<BuildCacheEntry> prune(const BuildPrune& what) override;
 
 private:
     BuildParts parts_;

@@ -35,15 +35,16 @@ base::Fd open_parent(const std::string& path) {
 }  // namespace
 
 WorkFolder::WorkFolder(const std::string& parent)
-    : parent_(open_parent(parent)), name_(prefix + base::random_hex(8)) {
-    if (::mkdirat(parent_.get(), name_.c_str(), 0700) != 0) {
-        base::throw_errno(errno, "mkdir " + parent + "/" + name_);
+    : parent_(open_parent(parent)), name_(prefix + base::random_hex(8)), path_(parent + "/" + name_) {
+    // The parent keeps others out; a container that is shown this may run as anybody.
+    if (::mkdirat(parent_.get(), name_.c_str(), 0755) != 0) {
+        base::throw_errno(errno, "mkdir " + path_);
     }
     folder_.reset(::openat(parent_.get(), name_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder_) {
         const int why = errno;
         (void)archive::remove_all(parent_.get(), name_.c_str());
-        base::throw_errno(why, "open " + parent + "/" + name_);
+        base::throw_errno(why, "open " + path_);
     }
 }
 

@@ -20,6 +20,8 @@ public:
     ~WorkFolder();
 
     [[nodiscard]] int fd() const { return folder_.get(); }
+    /// On the host.
+    [[nodiscard]] const std::string& path() const { return path_; }
 
     /// Deletes what a killed daemon left in `parent`.
     static void sweep(const std::string& parent) noexcept;
@@ -27,6 +29,7 @@ public:
 private:
     base::Fd parent_;
     std::string name_;
+    std::string path_;
     base::Fd folder_;
 };
 
@@ -38,6 +41,8 @@ public:
             const archive::ByteSource& packed);
 
     [[nodiscard]] SourceTree& files() { return files_; }
+    /// On the host. What lies below is the client's: only paths without links may follow.
+    [[nodiscard]] const std::string& path() const { return folder_.path(); }
     /// The text of the Dockerfile. Source: moby builder/remotecontext/detect.go.
     /// Throws: internal, "Cannot locate specified Dockerfile: x"; invalid_argument, "the
     ///         Dockerfile (x) cannot be empty". Then deletes it if .dockerignore says so.

@@ -27,13 +27,14 @@ void assign(model::StrSlice& list, const std::vector<std::string>& words) {
     list.given = true;
 }
 
-/// The command with the arguments in front that it was run with.
+/// The command with the arguments and mounts in front that it was run with.
 // Source: moby builder/dockerfile/dispatchers.go, prependEnvOnCmd.
 std::vector<std::string> with_arguments(const build::Args& args,
                                         const std::vector<std::string>& arguments,
+                                        const std::vector<std::string>& mounts,
                                         const std::vector<std::string>& command) {
-    if (arguments.empty()) return command;
-    std::vector<std::string> shown;
+    if (arguments.empty() && mounts.empty()) return command;
+    std::vector<std::string> shown = mounts;
     for (const std::string& argument : arguments) {
         if (args.is_in_history(argument.substr(0, argument.find('=')))) shown.push_back(argument);
     }
@@ -123,14 +124,14 @@ bool read_output(int fd, BuildLog& log) {
 /// A step's container. One that would change no file, and be removed at once, is not made.
 // Differs from Docker: it makes them all.
 std::string BuildRun::create_container(const StageState& stage, model::ContainerConfig& config,
-                                       bool runs) {
-    const bool real = runs || !(options_.remove || options_.force_remove);
+                                       const model::HostConfig* runs) {
+    const bool real = runs != nullptr || !(options_.remove || options_.force_remove);
     std::string id;
     if (real) {
         model::ContainerCreate request;
         request.has_config = true;
         request.config = config;
-        request.host_config = host_;
+        request.host_config = runs != nullptr ? *runs : host_;
         auto made = parts_.containers.create("", "", std::move(request));
         id = std::move(made.id);
         containers_.push_back({.id = id, .exists = true});
@@ -142,7 +143,7 @@ std::string BuildRun::create_container(const StageState& stage, model::Container
         containers_.push_back({.id = id, .exists = false});
     }
     log_.out(fmt::format(" ---> Running in {}\n", base::short_id(id)));
-    if (!runs) config = container_config(stage, config, id);
+    if (runs == nullptr) config = container_config(stage, config, id);
     return id;
 }
 
@@ -200,9 +201,6 @@ void BuildRun::run_container(const std::string& id, const std::vector<std::strin
 
 // Source: moby builder/dockerfile/dispatchers.go, dispatchRun.
 void BuildRun::run_command(StageState& stage, const build::Run& run) {
-    if (!run.mounts.empty()) {
-        base::fail(ErrorKind::not_implemented, "RUN --mount is not supported by this daemon yet");
-    }
     if (run.security == "insecure") {
         base::fail(ErrorKind::permission_denied,
                    "granting entitlement security.insecure is not allowed by build daemon "
@@ -211,7 +209,10 @@ void BuildRun::run_command(StageState& stage, const build::Run& run) {
     const auto& config = stage.state.config;
     const auto command = build::with_shell(with_heredocs(run), config);
     const auto arguments = stage.args.of_stage(config.env);
-    const auto shown = with_arguments(stage.args, arguments, command);
+    const auto mounts = read_mounts(stage, run);
+    std::vector<std::string> keys;
+    for (const StepMount& mount : mounts) keys.push_back(mount.key);
+    const auto shown = with_arguments(stage.args, arguments, keys, command);
 
     model::ContainerConfig probed = config;
     assign(probed.cmd, shown);
@@ -224,7 +225,12 @@ void BuildRun::run_command(StageState& stage, const build::Run& run) {
     if (!shown.empty()) assign(executed.entrypoint, {""});
     executed.healthcheck.emplace();
     executed.healthcheck->test.push_back("NONE");
-    const std::string id = create_container(stage, executed, /*runs=*/true);
+    std::vector<std::unique_ptr<CacheMounts::Lease>> leases;
+    model::HostConfig host = host_;
+    if (run.network != "default") host.network_mode = run.network;
+    for (auto& mount : take_mounts(mounts, leases)) host.mounts.push_back(std::move(mount));
+    host.mounts.given = !host.mounts.empty();
+    const std::string id = create_container(stage, executed, &host);
     run_container(id, command);
     commit(stage, probed, id, parts_.store.layers().stage_rw(id));
 }

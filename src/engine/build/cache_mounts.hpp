@@ -1,0 +1,61 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <dockerd/base/cancellation.hpp>
+#include <dockerd/base/fd.hpp>
+#include <dockerd/base/mutex.hpp>
+#include <dockerd/build/run_mount.hpp>
+#include <dockerd/engine/build.hpp>
+
+namespace dockerd::engine::builds {
+
+/// Folders of `RUN --mount=type=cache`, which outlive builds: `<data-root>/build-cache/<name>/`
+/// with `data`, what the commands see, and `id`, what it is called.
+///
+/// Thread: any.
+class CacheMounts {
+public:
+    explicit CacheMounts(std::string folder);
+
+    /// A folder in use. Gives it back on destruction.
+    class Lease {
+    public:
+        Lease(CacheMounts& owner, std::string name) : owner_(owner), name_(std::move(name)) {}
+        Lease(const Lease&) = delete;
+        Lease& operator=(const Lease&) = delete;
+        ~Lease();
+        [[nodiscard]] std::string path() const;
+
+    private:
+        CacheMounts& owner_;
+        std::string name_;
+    };
+
+    /// Takes the folder of `id`, made if it is missing. By the mount's sharing a folder in use is
+    /// shared, waited for, or another one is taken.
+    /// Throws: internal, "mkdir <path>: <errno text>"; unavailable, "context canceled".
+    std::unique_ptr<Lease> take(const std::string& id, const build::RunMount& mount,
+                                const base::Cancellation& cancellation);
+
+    [[nodiscard]] std::vector<BuildCacheEntry> list();
+    std::vector<BuildCacheEntry> prune(const BuildPrune& what);
+
+private:
+    void make(const std::string& name, const std::string& id, const build::RunMount& mount) const;
+    void give_back(const std::string& name);
+    [[nodiscard]] base::Fd open_folder() const;
+    [[nodiscard]] std::vector<BuildCacheEntry> read_entries() const DOCKERD_REQUIRES(mutex_);
+
+    const std::string folder_;
+    base::Mutex mutex_;
+    std::condition_variable_any freed_;
+    std::map<std::string, int> users_ DOCKERD_GUARDED_BY(mutex_);
+};
+
+}  // namespace dockerd::engine::builds
