@@ -110,6 +110,7 @@ public:
         network_manager_.set_usage([this] { return containers_.used_networks(); });
         base::log::info("Loading containers: start.");
         containers_.restore();
+        builds_.recover();
         base::log::info("Loading containers: done.");
     }
 

@@ -2,6 +2,7 @@
 
 Every text was compared with that of Docker 28.2.2.
 """
+import concurrent.futures
 import io
 import os
 import shutil
@@ -291,6 +292,38 @@ WORKDIR b
                 wait_for(lambda: connection.get("/containers/json"), what="the step's container")
         with self.daemon.client() as connection:
             wait_for(lambda: not connection.get("/containers/json?all=1"), what="the container's end")
+
+    @unittest.skipIf(os.environ.get("DOCKERD_ORACLE"), "Docker's engine keeps the container, ended")
+    def test_killed_daemon_leaves_nothing_of_a_build(self):
+        body = context({"Dockerfile": "FROM kit\nRUN sleep 1000\n"})
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(self.daemon.socket)
+            client.sendall(b"POST /build?nocache=1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-tar\r\n"
+                           b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            with self.daemon.client() as connection:
+                wait_for(lambda: connection.get("/containers/json"), what="the step's container")
+            self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(os.listdir(self.daemon.root + "/tmp"), [])
+        with self.daemon.client() as connection:
+            self.assertEqual(connection.get("/containers/json?all=1"), [])
+
+    def test_stage_without_steps(self):
+        built = self.build("FROM scratch AS nothing\nFROM nothing\nCOPY a /a\n", {"a": "1"})
+        self.assertEqual(built.error, None)
+
+    def test_builds_side_by_side(self):
+        """What is built at once, of files that are partly the same, is what is built alone."""
+        def one(number):
+            tree = {"d": None, "d/same": "same", "d/own": str(number // 2)}
+            built = self.build("FROM kit\nRUN echo %d > /n\nCOPY d /d\nRUN cat /n /d/* > /all\n" % (number // 3), tree,
+                               t="side%d" % number)
+            return built.error
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            self.assertEqual(list(pool.map(one, range(8))), [None] * 8)
+        for number in range(8):
+            done = self.cli("run", "--rm", "--entrypoint", "cat", "side%d" % number, "/all")
+            self.assertEqual(done.stdout.decode(), "%d\n%dsame" % (number // 3, number // 2))
 
     @unittest.skipIf(os.environ.get("DOCKERD_ORACLE"), "Docker's classic builder leaves heredocs to the shell")
     def test_heredocs(self):

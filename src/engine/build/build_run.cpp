@@ -138,7 +138,8 @@ StageState BuildRun::begin_stage(const build::Stage& stage) {
                    .image_id = {},
                    .cache = ImageCache(parts_.store, options_.cache_from)};
     const FinishedStage* const earlier = finished_stage(base);
-    if (earlier == nullptr && base == "scratch") {
+    // A stage without steps on top of nothing is nothing.
+    if (earlier != nullptr ? earlier->image_id.empty() : base == "scratch") {
         if (!platform.empty()) out.os = Platform::parse(platform).os;
     } else {
         const auto image = get_image(earlier != nullptr ? earlier->image_id : base, platform,

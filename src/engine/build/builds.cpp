@@ -8,6 +8,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
+#include <dockerd/base/log.hpp>
 #include <dockerd/model/reference.hpp>
 
 #include "build/build_log.hpp"
@@ -48,6 +49,16 @@ std::string work_folder(const BuildParts& parts) { return parts.data_root + "/tm
 
 Builds::Builds(BuildParts parts) : parts_(std::move(parts)) {
     builds::WorkFolder::sweep(work_folder(parts_));
+}
+
+void Builds::recover() {
+    for (const std::string& id : builds::StepNote::take_all(work_folder(parts_))) {
+        try {
+            parts_.containers.remove(id, {.volumes = true, .force = true});
+        } catch (const base::Error& error) {
+            base::log::warn("container {} of a build: {}", id, error.what());
+        }
+    }
 }
 
 std::string Builds::build(const BuildOptions& options, const ByteReader& context,

@@ -31,6 +31,8 @@ struct BuildParts {
 class Builds final : public BuildService {
 public:
     explicit Builds(BuildParts parts);
+    /// Removes the containers of builds that a killed daemon was at. After Containers::restore().
+    void recover();
 
     std::string build(const BuildOptions& options, const ByteReader& context,
                       const ProgressSink& progress) override;

@@ -25,6 +25,19 @@ constexpr const char* default_name = "Dockerfile";
 /// Of files that are read as a whole. Docker has no bound.
 constexpr std::size_t max_dockerfile = 16UL << 20U;
 
+constexpr const char* note_prefix = "build-step-";
+
+std::vector<std::string> names_in(const std::string& folder, std::string_view beginning) {
+    std::vector<std::string> names;
+    DIR* const stream = ::opendir(folder.c_str());
+    if (stream == nullptr) return names;
+    while (const dirent* item = ::readdir(stream)) {
+        if (std::string_view(item->d_name).starts_with(beginning)) names.emplace_back(item->d_name);
+    }
+    ::closedir(stream);
+    return names;
+}
+
 base::Fd open_parent(const std::string& path) {
     sys::make_directories(path, 0700);
     base::Fd folder{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -56,14 +69,27 @@ WorkFolder::~WorkFolder() {
 
 void WorkFolder::sweep(const std::string& parent) noexcept {
     const base::Fd folder{::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    DIR* const stream = folder ? ::fdopendir(::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)) : nullptr;
-    if (stream == nullptr) return;
-    while (const dirent* item = ::readdir(stream)) {
-        if (std::string_view(item->d_name).starts_with(prefix)) {
-            (void)archive::remove_all(folder.get(), item->d_name);
-        }
+    for (const std::string& name : names_in(parent, prefix)) {
+        (void)archive::remove_all(folder.get(), name.c_str());
     }
-    ::closedir(stream);
+}
+
+StepNote::StepNote(const std::string& parent, const std::string& container_id)
+    : path_(parent + "/" + note_prefix + container_id) {
+    sys::make_directories(parent, 0700);
+    const base::Fd note{::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)};
+    if (!note) base::throw_errno(errno, "open " + path_);
+}
+
+StepNote::~StepNote() { (void)::unlink(path_.c_str()); }
+
+std::vector<std::string> StepNote::take_all(const std::string& parent) {
+    std::vector<std::string> ids;
+    for (const std::string& name : names_in(parent, note_prefix)) {
+        ids.push_back(name.substr(std::string_view(note_prefix).size()));
+        (void)::unlink((parent + "/" + name).c_str());
+    }
+    return ids;
 }
 
 Context::Context(const std::string& parent, const archive::Unpacker& unpacker,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/archive/unpacker.hpp>
@@ -31,6 +32,23 @@ private:
     std::string name_;
     std::string path_;
     base::Fd folder_;
+};
+
+/// A note below `<data-root>/tmp` that a container belongs to a build, gone with this: containers
+/// outlive a killed daemon, builds do not.
+class StepNote {
+public:
+    /// Throws: internal, "open <path>: <errno text>".
+    StepNote(const std::string& parent, const std::string& container_id);
+    StepNote(const StepNote&) = delete;
+    StepNote& operator=(const StepNote&) = delete;
+    ~StepNote();
+
+    /// Ids in notes that a killed daemon left. The notes are deleted.
+    static std::vector<std::string> take_all(const std::string& parent);
+
+private:
+    std::string path_;
 };
 
 /// The files a client sends with its build.

@@ -231,6 +231,7 @@ void BuildRun::run_command(StageState& stage, const build::Run& run) {
     for (auto& mount : take_mounts(mounts, leases)) host.mounts.push_back(std::move(mount));
     host.mounts.given = !host.mounts.empty();
     const std::string id = create_container(stage, executed, &host);
+    const StepNote note(parts_.data_root + "/tmp", id);
     run_container(id, command);
     commit(stage, probed, id, parts_.store.layers().stage_rw(id));
 }
