@@ -47,10 +47,7 @@ class Base(DaemonTestCase):
 
     def tearDown(self):
         self.daemon.remove_containers()
-        with self.daemon.client("1.50") as client:
-            for network in client.get("/networks"):
-                if network["Name"] not in ("bridge", "host", "none"):
-                    client.delete("/networks/" + network["Id"])
+        self.daemon.remove_networks()
         super().tearDown()
 
     def call(self, method, path, body=None):

@@ -10,11 +10,7 @@ IPAM = {"Driver": "default", "Config": [{"Subnet": "10.81.0.0/24", "IPRange": "1
 class ConfigurationNetworks(DaemonTestCase):
     def tearDown(self):
         self.daemon.remove_containers()
-        with self.daemon.client("1.50") as client:
-            for last in (False, True):
-                for network in client.get("/networks"):
-                    if network["Name"] not in ("bridge", "host", "none") and network["ConfigOnly"] == last:
-                        client.delete("/networks/" + network["Id"])
+        self.daemon.remove_networks()
         super().tearDown()
 
     def create(self, name, **more):

@@ -26,23 +26,10 @@ class NetworkPlugins(PluginTestCase):
         self.plugin.held = set()
         self.plugin.release.set()
         self.daemon.remove_containers()
-        with self.daemon.client("1.50") as client:
-            for network in client.get("/networks"):
-                if network["Name"] not in ("bridge", "host", "none"):
-                    client.request("DELETE", "/networks/" + network["Id"])
+        self.daemon.remove_networks()
         self.plugin.stop()
         self.assertEqual(self.plugin.links(), [])
         super().tearDown()
-
-    def call(self, method, path, body=None):
-        with self.daemon.client("1.50", timeout=120) as client:
-            return client.call(method, path, body)
-
-    def status(self, method, path, body=None):
-        """The status and message of a refused call."""
-        with self.daemon.client("1.50", timeout=120) as client:
-            answer = client.request(method, path, body)
-        return answer.status, answer.message() if answer.status >= 400 else ""
 
     def network(self, name="plugged", **more):
         request = {"Name": name, "Driver": self.driver, "IPAM": {"Config": [SUBNET]}, **more}

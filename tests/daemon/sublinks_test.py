@@ -27,10 +27,7 @@ class Sublinks(DaemonTestCase):
 
     def tearDown(self):
         self.daemon.remove_containers()
-        with self.daemon.client("1.50") as client:
-            for network in client.get("/networks"):
-                if network["Name"] not in ("bridge", "host", "none"):
-                    client.delete("/networks/" + network["Id"])
+        self.daemon.remove_networks()
         super().tearDown()
 
     def make(self, name, driver="macvlan", subnet="10.79.0.0/24", **options):

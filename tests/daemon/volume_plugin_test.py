@@ -39,16 +39,6 @@ class VolumePlugins(PluginTestCase):
         self.plugin.stop()
         super().tearDown()
 
-    def call(self, method, path, body=None):
-        with self.daemon.client("1.50", timeout=120) as client:
-            return client.call(method, path, body)
-
-    def status(self, method, path, body=None):
-        """The status and message of a refused call."""
-        with self.daemon.client("1.50", timeout=120) as client:
-            answer = client.request(method, path, body)
-        return answer.status, answer.message()
-
     def volume(self, name="data", **options):
         return self.call("POST", "/volumes/create", {"Name": name, "Driver": self.driver, "DriverOpts": options})
 

@@ -192,6 +192,13 @@ class Daemon:
             for container in connection.get("/containers/json?all=1"):
                 connection.request("DELETE", "/containers/%s?force=1&v=1" % container["Id"])
 
+    def remove_networks(self):
+        """The users' networks; those that others are made after come last."""
+        with self.client("1.50") as client:
+            made = [network for network in client.get("/networks") if network["Name"] not in ("bridge", "host", "none")]
+            for network in sorted(made, key=lambda network: network["ConfigOnly"]):
+                client.call("DELETE", "/networks/" + network["Id"])
+
     # -- the end ----------------------------------------------------------
     def log_tail(self, lines=60):
         try:

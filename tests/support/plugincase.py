@@ -27,3 +27,13 @@ class PluginTestCase(DaemonTestCase):
     def plugin_name(self, kind):
         """A name of its own for each test: the daemon remembers plugins."""
         return kind + self.id().rsplit(".", 1)[-1][5:].replace("_", "-")
+
+    def call(self, method, path, body=None):
+        with self.daemon.client("1.50", timeout=120) as client:
+            return client.call(method, path, body)
+
+    def status(self, method, path, body=None):
+        """The status and message of a refused call."""
+        with self.daemon.client("1.50", timeout=120) as client:
+            answer = client.request(method, path, body)
+        return answer.status, answer.message() if answer.status >= 400 else ""
