@@ -75,7 +75,7 @@ void run(Call& call, int index) {
 
 LinkRemover::LinkRemover() : threads_(std::make_shared<Threads>()) {}
 
-void LinkRemover::remove(int index) {
+void LinkRemover::remove(int index, const std::function<void()>& meanwhile) {
     sys::NetlinkSocket notices(NETLINK_ROUTE);
     notices.join_group(RTNLGRP_LINK);
     auto call = std::make_shared<Call>();
@@ -91,6 +91,7 @@ void LinkRemover::remove(int index) {
         }).detach();
         ++threads_->count;
     }
+    if (meanwhile) meanwhile();
     std::vector<char> buffer;
     for (;;) {
         std::array<pollfd, 2> polled{pollfd{notices.fd().get(), POLLIN, 0},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 
 namespace dockerd::net {
@@ -18,9 +19,10 @@ public:
     /// Waits for what is under way, but not for a link that the kernel never lets go of.
     ~LinkRemover();
 
-    /// Nobody sees the link any more on return.
+    /// Nobody sees the link any more on return. `meanwhile` is what the caller has to do anyway, and is done
+    /// while the kernel works; it does not throw.
     /// Throws: internal, "delete link: <errno text>".
-    void remove(int index);
+    void remove(int index, const std::function<void()>& meanwhile = {});
 
 private:
     struct Threads;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -368,11 +369,21 @@ void NetworksImpl::set_up_device(Network& network) {
     }
 }
 
+namespace {
+
+/// Whether there is a bridge that the daemon made.
+bool has_own_bridge(const Network& network) {
+    return network.record.driver == "bridge" && network.bridge.creator == 1 &&
+           network.bridge_index != 0;
+}
+
+}  // namespace
+
 /// Takes away what the daemon made.
 void NetworksImpl::remove_device(const Network& network) {
     if (network.sublink) return release_parent(network);
     if (network.plugin) return delete_at_driver(network.record);
-    if (network.bridge.creator != 1 || network.bridge_index == 0) return;
+    if (!has_own_bridge(network)) return;
     remover_.remove(network.bridge_index);
 }
 
@@ -412,18 +423,25 @@ void NetworksImpl::remove(std::string_view reference) {
     }
     if (network->record.config_only) return;  // it had nothing but its record
     if (network->plugin) change.unlock();     // a driver may take its time
-    try {
-        if (firewall_ && network->record.driver == "bridge" && firewall_started_) {
+    bool fenced = firewall_ && network->record.driver == "bridge" && firewall_started_;
+    const auto unfence = [&]() noexcept {
+        if (!std::exchange(fenced, false)) return;
+        try {
             firewall_->remove_network(network->record.id);
+        } catch (const std::exception& error) {
+            log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
+        }
+    };
+    try {
+        if (has_own_bridge(*network)) {
+            remover_.remove(network->bridge_index, unfence);
+        } else {
+            remove_device(*network);
         }
     } catch (const base::Error& error) {
         log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
     }
-    try {
-        remove_device(*network);
-    } catch (const base::Error& error) {
-        log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
-    }
+    unfence();
     if (!network->plugin) change.unlock();  // as may who gave the addresses
     give_subnets_back(*network);
 }
