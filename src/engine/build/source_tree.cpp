@@ -79,10 +79,12 @@ std::string header(const std::string& name, const struct stat& info, const std::
     return out;
 }
 
-void hash_bytes(int node, const std::string& path, archive::Sha256& sum) {
+void hash_bytes(int node, const std::string& path, off_t size, archive::Sha256& sum) {
     const base::Fd file{::open(archive::fd_path(node).c_str(), O_RDONLY | O_CLOEXEC)};
     if (!file) base::throw_errno(errno, "open " + path);
-    std::vector<char> buffer(256 * 1024);
+    // Most files are small, and a large buffer costs more than they do.
+    constexpr off_t largest = 256L * 1024;
+    std::vector<char> buffer(static_cast<std::size_t>(std::clamp(size + 1, off_t{512}, largest)));
     while (true) {
         const ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
         if (n < 0 && errno == EINTR) continue;
@@ -107,7 +109,7 @@ std::string sum_of(const std::string& path, int node, const struct stat& info) {
     }
     archive::Sha256 sum;
     sum.update(header(path, info, link, capability));
-    if (S_ISREG(info.st_mode)) hash_bytes(node, path, sum);
+    if (S_ISREG(info.st_mode)) hash_bytes(node, path, info.st_size, sum);
     return sum.hex();
 }
 
