@@ -78,8 +78,12 @@ int status_of(base::ErrorKind kind) {
             return 403;
         case base::ErrorKind::not_found:
             return 404;
+        case base::ErrorKind::not_allowed:
+            return 405;
         case base::ErrorKind::conflict:
             return 409;
+        case base::ErrorKind::too_many_requests:
+            return 429;
         case base::ErrorKind::internal:
             return 500;
         case base::ErrorKind::not_implemented:

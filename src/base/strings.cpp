@@ -89,7 +89,17 @@ std::string base64_encode(std::string_view bytes, bool url_safe) {
                              : "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     std::string out;
     out.reserve((bytes.size() + 2) / 3 * 4);
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::size_t i = 0;
+    for (; i + 3 <= bytes.size(); i += 3) {
+        const auto byte = [&](std::size_t at) {
+            return static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i + at]));
+        };
+        const std::uint32_t group = byte(0) << 16U | byte(1) << 8U | byte(2);
+        const char four[4] = {digits[group >> 18U], digits[group >> 12U & 63U],
+                              digits[group >> 6U & 63U], digits[group & 63U]};
+        out.append(four, sizeof four);
+    }
+    if (i < bytes.size()) {
         std::uint32_t group = 0;
         const std::size_t have = std::min<std::size_t>(3, bytes.size() - i);
         for (std::size_t k = 0; k < 3; ++k) {
@@ -103,7 +113,8 @@ std::string base64_encode(std::string_view bytes, bool url_safe) {
 }
 
 namespace {
-int base64_digit(char c) {
+
+constexpr int base64_digit(char c) {
     if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= 'a' && c <= 'z') return c - 'a' + 26;
     if (c >= '0' && c <= '9') return c - '0' + 52;
@@ -111,25 +122,43 @@ int base64_digit(char c) {
     if (c == '/' || c == '_') return 63;
     return -1;
 }
+
+constexpr std::uint32_t not_base64 = 1U << 31U;
+
+/// The digit of each byte; layers keep their headers in base64, so this is looked at often.
+constexpr std::array<std::uint32_t, 256> base64_digits = [] {
+    std::array<std::uint32_t, 256> out{};
+    for (unsigned i = 0; i < out.size(); ++i) {
+        const int digit = base64_digit(static_cast<char>(static_cast<unsigned char>(i)));
+        out[i] = digit < 0 ? not_base64 : static_cast<std::uint32_t>(digit);
+    }
+    return out;
+}();
+
 }  // namespace
 
 std::optional<std::string> base64_decode(std::string_view text) {
     for (int i = 0; i < 2 && !text.empty() && text.back() == '='; ++i) text.remove_suffix(1);
     if (text.size() % 4 == 1) return std::nullopt;
-    std::string out;
-    out.reserve(text.size() * 3 / 4);
-    std::uint32_t bits = 0;
-    unsigned count = 0;
-    for (const char c : text) {
-        const int digit = base64_digit(c);
-        if (digit < 0) return std::nullopt;
-        bits = bits << 6U | static_cast<std::uint32_t>(digit);
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            out.push_back(static_cast<char>(bits >> count & 255U));
-        }
+    const auto digit = [&](std::size_t at) {
+        return at < text.size() ? base64_digits[static_cast<unsigned char>(text[at])] : 0;
+    };
+    std::string out(text.size() / 4 * 3 + 3, '\0');
+    std::uint32_t wrong = 0;
+    std::size_t to = 0;
+    for (std::size_t at = 0; at < text.size(); at += 4) {
+        const std::uint32_t a = digit(at);
+        const std::uint32_t b = digit(at + 1);
+        const std::uint32_t c = digit(at + 2);
+        const std::uint32_t d = digit(at + 3);
+        wrong |= a | b | c | d;
+        const std::uint32_t group = a << 18U | b << 12U | c << 6U | d;
+        out[to++] = static_cast<char>(group >> 16U & 255U);
+        out[to++] = static_cast<char>(group >> 8U & 255U);
+        out[to++] = static_cast<char>(group & 255U);
     }
+    if ((wrong & not_base64) != 0) return std::nullopt;
+    out.resize(text.size() * 3 / 4);
     return out;
 }
 

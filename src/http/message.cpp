@@ -205,6 +205,8 @@ std::string_view status_text(int status) {
             return "Forbidden";
         case 404:
             return "Not Found";
+        case 405:
+            return "Method Not Allowed";
         case 406:
             return "Not Acceptable";
         case 408:

@@ -48,7 +48,16 @@ class Faults(RegistryTestCase):
     def test_too_many_requests(self):
         self.registry.rule("*", "/manifests/", lambda handler: double.error(
             handler, 429, "TOOMANYREQUESTS", "You have reached your pull rate limit.", detail=[]))
-        self.assertRefused("toomanyrequests: You have reached your pull rate limit.", status=429 if ORACLE else 500)
+        self.assertRefused("toomanyrequests: You have reached your pull rate limit.", status=429)
+
+    def test_statuses_of_codes(self):
+        """Each code of the protocol is answered with the status the protocol gives it, whatever the registry's was."""
+        for code, status in (("UNSUPPORTED", 405), ("UNAUTHORIZED", 401), ("UNAVAILABLE", 503), ("NAME_INVALID", 400),
+                             ("MANIFEST_INVALID", 400), ("BLOB_UNKNOWN", 404), ("UNKNOWN", 500), ("OTHER", 500)):
+            self.registry.rules.clear()
+            self.registry.rule("*", "/manifests/", lambda handler: double.error(handler, 400, code, "why", detail=[]))
+            known = "unknown" if code == "OTHER" else code.lower().replace("_", " ")
+            self.assertRefused("%s: why" % known, status=status)
 
     def test_error_that_is_no_document(self):
         for body, headers, message in (

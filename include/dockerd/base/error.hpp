@@ -14,7 +14,9 @@ enum class ErrorKind {
     unauthenticated,    // 401
     permission_denied,  // 403
     not_found,          // 404
+    not_allowed,        // 405
     conflict,           // 409
+    too_many_requests,  // 429
     internal,           // 500
     not_implemented,    // 501
     unavailable,        // 503

@@ -1,6 +1,8 @@
 #include <nlohmann/json.hpp>
 
+#include <map>
 #include <optional>
+#include <string_view>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
@@ -95,15 +97,32 @@ DistributionInfo Registries::distribution(std::string_view name, const RegistryC
     throw base::Error(*last);
 }
 
-// Source: moby api/server/httpstatus/status.go, statusCodeFromDistributionError.
+// Source: moby api/server/httpstatus/status.go, statusCodeFromDistributionError; the statuses
+// are those of docker/distribution registry/api/errcode/register.go, registry/api/v2/errors.go.
 base::ErrorKind distribution_kind(const registry::Failure& failure) {
     using base::ErrorKind;
-    if (failure.code() == "UNAUTHORIZED") return ErrorKind::unauthenticated;
-    if (failure.code() == "DENIED") return ErrorKind::permission_denied;
-    if (failure.code() == "MANIFEST_UNKNOWN" || failure.code() == "NAME_UNKNOWN") {
-        return ErrorKind::not_found;
-    }
-    return ErrorKind::internal;
+    static const std::map<std::string_view, ErrorKind> kinds{
+        {"UNSUPPORTED", ErrorKind::not_allowed},
+        {"UNAUTHORIZED", ErrorKind::unauthenticated},
+        {"DENIED", ErrorKind::permission_denied},
+        {"UNAVAILABLE", ErrorKind::unavailable},
+        {"TOOMANYREQUESTS", ErrorKind::too_many_requests},
+        {"DIGEST_INVALID", ErrorKind::invalid_argument},
+        {"SIZE_INVALID", ErrorKind::invalid_argument},
+        {"NAME_INVALID", ErrorKind::invalid_argument},
+        {"TAG_INVALID", ErrorKind::invalid_argument},
+        {"NAME_UNKNOWN", ErrorKind::not_found},
+        {"MANIFEST_UNKNOWN", ErrorKind::not_found},
+        {"MANIFEST_INVALID", ErrorKind::invalid_argument},
+        {"MANIFEST_UNVERIFIED", ErrorKind::invalid_argument},
+        {"MANIFEST_BLOB_UNKNOWN", ErrorKind::invalid_argument},
+        {"BLOB_UNKNOWN", ErrorKind::not_found},
+        {"BLOB_UPLOAD_UNKNOWN", ErrorKind::not_found},
+        {"BLOB_UPLOAD_INVALID", ErrorKind::not_found},
+        {"PAGINATION_NUMBER_INVALID", ErrorKind::invalid_argument},
+    };
+    const auto found = kinds.find(failure.code());
+    return found == kinds.end() ? ErrorKind::internal : found->second;
 }
 
 }  // namespace dockerd::engine
