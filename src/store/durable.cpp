@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <fstream>
 #include <memory>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -178,13 +179,20 @@ void Batch::flush_data() {
     files_.clear();
 }
 
-void flush_tree(int directory) {
-    // syncfs orders the writes best, but it also waits for everybody else's data.
-    if (!has_sequential_journal(directory) || dirty_bytes() < patience) {
+void flush_trees(const std::vector<int>& directories) {
+    const bool patient = dirty_bytes() < patience;
+    std::set<dev_t> flushed;
+    for (const int directory : directories) {
+        // syncfs orders the writes best, but it also waits for everybody else's data.
+        if (!patient && has_sequential_journal(directory)) {
+            flush_files(directory);
+            continue;
+        }
+        struct stat info {};
+        if (::fstat(directory, &info) != 0) base::throw_errno(errno, "stat");
+        if (!flushed.insert(info.st_dev).second) continue;
         if (::syncfs(directory) != 0) base::throw_errno(errno, "syncfs");
-        return;
     }
-    flush_files(directory);
 }
 
 void Batch::commit(int directory) {

@@ -109,52 +109,6 @@ StagedLayer Layers::stage(archive::ByteSource tar) {
     return staged;
 }
 
-LayerInfo Layers::commit(StagedLayer staged, const std::string& parent_chain) {
-    Impl& self = *impl_;
-    StagedLayer::State& it = *staged.state_;
-    const std::string chain_id = chain_id_of(parent_chain, it.diff_id);
-    const base::Lock commit_lock(self.commit_mutex);
-    std::optional<OverlayDir> parent;
-    int depth = 1;
-    {
-        const base::Lock lock(self.mutex);
-        if (!parent_chain.empty()) {
-            RoLayer& below = self.require(parent_chain);
-            if (below.depth >= max_layers) {
-                base::fail(base::ErrorKind::internal, "max depth exceeded");
-            }
-            depth = below.depth + 1;
-            parent = self.overlay_of(below);
-        }
-        if (const auto found = self.layers.find(chain_id); found != self.layers.end()) {
-            ++found->second.holds;
-            return found->second.info;
-        }
-        if (!parent_chain.empty()) ++self.require(parent_chain).holds;
-    }
-    try {
-        if (parent) self.overlay.add_parent(it.overlay, *parent);
-        if (parent) self.overlay.mark_committed(parent->id);
-        self.publish(it, parent_chain, chain_id);
-    } catch (...) {
-        if (!parent_chain.empty()) (void)release(parent_chain);
-        throw;
-    }
-    it.committed = true;
-    RoLayer layer;
-    layer.info = {chain_id, it.diff_id, parent_chain, it.size};
-    layer.cache_id = it.overlay.id;
-    layer.overlay = it.overlay;
-    layer.depth = depth;
-    layer.holds = 1;
-    const base::Lock lock(self.mutex);
-    return self.layers.emplace(chain_id, std::move(layer)).first->second.info;
-}
-
-LayerInfo Layers::apply(const std::string& parent_chain, archive::ByteSource tar) {
-    return commit(stage(std::move(tar)), parent_chain);
-}
-
 RoLayer& Layers::Impl::require(const std::string& chain_id) {
     const auto found = layers.find(chain_id);
     if (found == layers.end()) no_such_layer();

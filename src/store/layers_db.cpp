@@ -163,29 +163,6 @@ void Layers::Impl::sweep_transaction(const std::string& name) {
     remove_tree(tmp_fd.get(), name);
 }
 
-/// The layer's files are on the disk before its name is: a layer that survives a power cut is
-/// whole, and one that does not is unpacked again.
-void Layers::Impl::publish(const StagedLayer::State& staged, const std::string& parent,
-                           const std::string& chain_id) {
-    const base::Fd folder{
-        ::openat(tmp_fd.get(), staged.transaction.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (!folder) base::throw_errno(errno, "open layer transaction");
-    Batch batch;
-    batch.write_new(folder.get(), "diff", staged.diff_id);
-    batch.write_new(folder.get(), "size", std::to_string(staged.size));
-    if (!parent.empty()) batch.write_new(folder.get(), "parent", parent);
-    flush_tree(folder.get());  // tar-split and cache-id too
-    const base::Fd layer{
-        ::openat(overlay.fd(), staged.overlay.id.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (!layer) base::throw_errno(errno, "open layer");
-    flush_tree(layer.get());
-    const std::string name = chain_id.substr(chain_id.find(':') + 1);
-    if (::renameat(tmp_fd.get(), staged.transaction.c_str(), chains_fd.get(), name.c_str()) != 0) {
-        base::throw_errno(errno, fmt::format("store layer {}", chain_id));
-    }
-    batch.commit(chains_fd.get());
-}
-
 void Layers::Impl::discard(StagedLayer::State& staged) noexcept {
     try {
         reaper.post([this, id = staged.overlay.id, name = staged.transaction] {

@@ -60,8 +60,6 @@ struct Layers::Impl {
     void load_rw(const std::string& container_id);
     void finish_removals();
     void sweep_transaction(const std::string& name);
-    void publish(const StagedLayer::State& staged, const std::string& parent,
-                 const std::string& chain_id);
     void discard(StagedLayer::State& staged) noexcept;
 
     // layers.cpp: holds

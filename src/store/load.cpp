@@ -56,8 +56,6 @@ public:
 
 private:
     std::optional<LoadedImage> load(const ArchivedImage& image);
-    void place_layers(const ArchivedImage& image, const ImageConfig& config,
-                      std::vector<LayerHold>& holds);
     void set_tag(const std::string& text, LoadedImage& loaded);
     void link_parent(const std::vector<ArchivedImage>& found,
                      const std::vector<LoadedImage>& loaded, std::size_t at);
@@ -83,24 +81,11 @@ std::optional<LoadedImage> Loader::load(const ArchivedImage& image) {
         invalid(fmt::format("invalid manifest, layers length mismatch: expected {}, got {}",
                             image.layers.size(), config.diff_ids.size()));
     }
-    std::vector<LayerHold> holds;
-    holds.reserve(image.layers.size());
-    place_layers(image, config, holds);
+    const std::vector<LayerHold> holds = contents_.place(image.layers, config.diff_ids);
     LoadedImage loaded;
     loaded.id = images_.create(json);
     for (const std::string& tag : image.tags) set_tag(tag, loaded);
     return loaded;
-}
-
-void Loader::place_layers(const ArchivedImage& image, const ImageConfig& config,
-                          std::vector<LayerHold>& holds) {
-    std::string parent;
-    for (std::size_t i = 0; i < image.layers.size(); ++i) {
-        const LayerInfo layer = contents_.place(image.layers[i].path, parent, config.diff_ids[i],
-                                                image.layers[i].digest, i);
-        holds.emplace_back(images_.layers(), layer.chain_id);
-        parent = layer.chain_id;
-    }
 }
 
 void Loader::set_tag(const std::string& text, LoadedImage& loaded) {

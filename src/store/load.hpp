@@ -24,10 +24,14 @@ public:
     [[nodiscard]] const std::string& document(const std::string& path) const;
     [[nodiscard]] bool has_document(const std::string& path) const;
 
-    /// Puts the layer stored under `path` on top of `parent`, checking that it is `diff_id`.
-    /// `blob_digest`: what the stored bytes must hash to, or empty. The caller holds the layer.
-    LayerInfo place(const std::string& path, const std::string& parent, const std::string& diff_id,
-                    const std::string& blob_digest, std::size_t number);
+    /// One layer of an image.
+    struct Layer {
+        std::string path;
+        std::string digest;  ///< of the bytes as stored; empty: not claimed
+    };
+    /// Puts the layers on each other, checking that they are `diff_ids`. Returns a hold of each.
+    std::vector<LayerHold> place(const std::vector<Layer>& layers,
+                                 const std::vector<std::string>& diff_ids);
 
 private:
     struct Blob {
@@ -36,6 +40,8 @@ private:
         std::string blob_digest;  ///< of the bytes as stored, when the name claims one
     };
 
+    Blob& checked(const Layer& layer, const std::string& diff_id, std::size_t number);
+    LayerInfo copied(const Layer& layer, const std::string& diff_id, const std::string& parent);
     void member(archive::TarReader& reader, const archive::TarEntry& entry);
     void layer(archive::TarReader& reader, const archive::TarEntry& entry, const std::string& path,
                std::string head);
@@ -55,11 +61,7 @@ private:
 struct ArchivedImage {
     std::string config_path;
     std::string config_digest;  ///< empty: not claimed
-    struct Layer {
-        std::string path;
-        std::string digest;
-    };
-    std::vector<Layer> layers;
+    std::vector<ArchiveContents::Layer> layers;
     std::vector<std::string> tags;
     std::string parent;
 };

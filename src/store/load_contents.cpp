@@ -168,13 +168,11 @@ const std::string& ArchiveContents::document(const std::string& path) const {
     return found->second;
 }
 
-LayerInfo ArchiveContents::place(const std::string& path, const std::string& parent,
-                                 const std::string& diff_id, const std::string& blob_digest,
-                                 std::size_t number) {
-    const std::string chain_id = chain_id_of(parent, diff_id);
-    if (layers_.find(chain_id)) return layers_.acquire(chain_id);
-    const auto found = blobs_.find(resolve(path));
-    if (found == blobs_.end()) missing(path);
+/// What the archive has under the layer's path, which must be that layer.
+ArchiveContents::Blob& ArchiveContents::checked(const Layer& layer, const std::string& diff_id,
+                                                std::size_t number) {
+    const auto found = blobs_.find(resolve(layer.path));
+    if (found == blobs_.end()) missing(layer.path);
     Blob& blob = found->second;
     if (blob.diff_id != diff_id) {
         // Source: moby image/tarexport/load.go.
@@ -182,19 +180,55 @@ LayerInfo ArchiveContents::place(const std::string& path, const std::string& par
                    fmt::format("invalid diffID for layer {}: expected {}, got {}", number,
                                base::quote(diff_id), base::quote(blob.diff_id)));
     }
-    if (!blob_digest.empty() && !blob.blob_digest.empty() && blob.blob_digest != blob_digest) {
+    if (!layer.digest.empty() && !blob.blob_digest.empty() && blob.blob_digest != layer.digest) {
         base::fail(base::ErrorKind::invalid_argument,
-                   fmt::format("invalid digest of {}: expected {}, got {}", path, blob_digest,
-                               blob.blob_digest));
+                   fmt::format("invalid digest of {}: expected {}, got {}", layer.path,
+                               layer.digest, blob.blob_digest));
     }
-    if (blob.staged) {
-        StagedLayer staged = std::move(*blob.staged);
-        blob.staged.reset();
-        return layers_.commit(std::move(staged), parent);
+    return blob;
+}
+
+std::vector<LayerHold> ArchiveContents::place(const std::vector<Layer>& layers,
+                                              const std::vector<std::string>& diff_ids) {
+    std::vector<LayerHold> holds;
+    holds.reserve(layers.size());
+    std::vector<StagedLayer> staged;  // on top of `below`, not in the store yet
+    std::string below;
+    std::string top;
+    const auto put = [&](const LayerInfo& info) {
+        holds.emplace_back(layers_, info.chain_id);
+        below = info.chain_id;
+    };
+    const auto commit_staged = [&] {
+        if (staged.empty()) return;
+        for (const LayerInfo& info : layers_.commit(std::move(staged), below)) put(info);
+        staged.clear();
+    };
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        top = chain_id_of(top, diff_ids[i]);
+        if (layers_.find(top)) {
+            commit_staged();
+            put(layers_.acquire(top));
+            continue;
+        }
+        Blob& blob = checked(layers[i], diff_ids[i], i);
+        if (blob.staged) {
+            staged.push_back(std::move(*blob.staged));
+            blob.staged.reset();
+            continue;
+        }
+        commit_staged();
+        put(copied(layers[i], diff_ids[i], below));
     }
-    // Its bytes stand on another parent already, from this archive or from before.
+    commit_staged();
+    return holds;
+}
+
+/// A layer whose bytes stand on another parent already, from this archive or from before.
+LayerInfo ArchiveContents::copied(const Layer& layer, const std::string& diff_id,
+                                  const std::string& parent) {
     const auto twin = layers_.find_by_diff(diff_id);
-    if (!twin) missing(path);
+    if (!twin) missing(layer.path);
     (void)layers_.acquire(twin->chain_id);
     const LayerHold hold(layers_, twin->chain_id);
     return layers_.apply(parent, layers_.open_tar(twin->chain_id));

@@ -46,10 +46,10 @@ private:
     std::vector<base::Fd> files_;
 };
 
-/// Writes the data of every file below `directory`; a Batch's commit after it makes the tree
-/// durable. This is syncfs, or file by file where so much else is dirty that waiting for it would
-/// hurt.
-void flush_tree(int directory);
+/// Writes the data of every file below the directories; a Batch's commit after it makes the trees
+/// durable. This is one syncfs, or file by file where so much else is dirty that waiting for it
+/// would hurt.
+void flush_trees(const std::vector<int>& directories);
 
 /// Removes temporary files (".tmp-*") that a crash left in `directory`.
 void sweep_temporaries(int directory);

@@ -104,6 +104,9 @@ public:
     /// used instead. The caller holds the layer once; durable on return.
     /// Throws: not_found, "layer does not exist"; "max depth exceeded" beyond 125 layers.
     LayerInfo commit(StagedLayer staged, const std::string& parent_chain);
+    /// Puts several layers on each other, the first one on `parent_chain`: all of them or none, with
+    /// one wait for the disk. Returns them in their order; the caller holds each once.
+    std::vector<LayerInfo> commit(std::vector<StagedLayer> staged, const std::string& parent_chain);
     /// stage and commit.
     LayerInfo apply(const std::string& parent_chain, archive::ByteSource tar);
 

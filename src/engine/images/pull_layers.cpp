@@ -122,9 +122,9 @@ void LayerPull::finish(const std::vector<std::string>& diff_ids) {
         layer.chain_id = chain = store::chain_id_of(chain, diff_ids[i]);
     }
     start_workers();
-    for (std::size_t i = present_; i < layers_.size(); ++i) {
-        wait_for(layers_[i]);
-        place(layers_[i]);
+    for (std::size_t at = present_; at < layers_.size();) {
+        wait_for(layers_[at]);
+        at = place_from(at);
     }
 }
 
@@ -226,29 +226,51 @@ archive::ByteSource LayerPull::watched(Layer& layer) {
     };
 }
 
-void LayerPull::place(Layer& layer) {
+/// Puts the layer on what is below it, and with it all above that are ready as well: one wait for
+/// the disk does for all of them. Returns the place behind them.
+std::size_t LayerPull::place_from(std::size_t first) {
+    if (!layers_[first].staged) {
+        holds_.push_back(*std::move(layers_[first].hold));
+        layers_[first].hold.reset();
+        placed(layers_[first]);
+        return first + 1;
+    }
+    std::vector<store::StagedLayer> staged;
+    std::size_t end = first;
+    for (; end < layers_.size() && is_ready(layers_[end]) && layers_[end].staged; ++end) {
+        staged.push_back(*std::move(layers_[end].staged));
+        layers_[end].staged.reset();
+    }
     store::Layers& store = parts_.images.layers();
-    if (layer.staged) {
-        try {
-            const auto info = store.commit(*std::move(layer.staged), layer.parent);
+    try {
+        for (const auto& info : store.commit(std::move(staged), layers_[first].parent)) {
             holds_.emplace_back(store, info.chain_id);
-        } catch (const base::Error& error) {
-            base::fail(base::ErrorKind::internal,
-                       fmt::format("failed to register layer: {}", error.what()));
         }
-        layer.staged.reset();
+    } catch (const base::Error& error) {
+        base::fail(base::ErrorKind::internal,
+                   fmt::format("failed to register layer: {}", error.what()));
+    }
+    for (std::size_t i = first; i < end; ++i) {
+        Layer& layer = layers_[i];
         // Noted of what was unpacked here alone: of a layer that was here nobody has seen that this
         // blob unpacks to it.
         parts_.blobs.add(layer.diff_id, {.digest = layer.blob.digest,
                                          .repository = repository_name_,
                                          .hmac = {}});
-    } else {
-        holds_.push_back(*std::move(layer.hold));
-        layer.hold.reset();
+        placed(layer);
     }
+    return end;
+}
+
+void LayerPull::placed(Layer& layer) {
     layer.claim.reset();
     layer.ticket.reset();
     if (!layer.repeated) board_.action(layer.id, "Pull complete");
+}
+
+bool LayerPull::is_ready(const Layer& layer) {
+    const base::Lock lock(mutex_);
+    return layer.ready;
 }
 
 }  // namespace dockerd::engine

@@ -57,7 +57,9 @@ private:
     void prepare(Layer& layer);
     void stage(Layer& layer);
     [[nodiscard]] archive::ByteSource watched(Layer& layer);
-    void place(Layer& layer);
+    std::size_t place_from(std::size_t first);
+    void placed(Layer& layer);
+    bool is_ready(const Layer& layer);
     void fail(std::exception_ptr failure);
     void wait_for(const Layer& layer);
 

@@ -228,7 +228,7 @@ void copy_up(int source, int target) {
     if (!names_in(target).empty()) return;
     Copier(target).directory(source, target, "", 0);
     // It is copied once and never again: what a power cut took would be missed for good.
-    if (!names_in(target).empty()) store::flush_tree(target);
+    if (!names_in(target).empty()) store::flush_trees({target});
 }
 
 }  // namespace dockerd::engine
