@@ -19,6 +19,7 @@
 #include <dockerd/base/fd.hpp>
 #include <dockerd/base/json.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/model/go_kind.hpp>
 #include <dockerd/model/go_syntax.hpp>
 
 #include "engine/system/host.hpp"
@@ -83,14 +84,6 @@ std::string decode_text(std::string_view text) {
 
 // --- values --------------------------------------------------------------------------------
 
-std::string_view kind_of(const Json& json) {
-    if (json.is_object()) return "object";
-    if (json.is_array()) return "array";
-    if (json.is_string()) return "string";
-    if (json.is_boolean()) return "bool";
-    return "number";
-}
-
 /// As Go prints an interface{}: [a b], map[k:v].
 std::string go_text(const Json& json) {
     std::vector<std::string> parts;
@@ -118,7 +111,7 @@ struct SetJson {
 
     [[noreturn]] void wrong(const Json& value, std::string_view type) const {
         bad(fmt::format("json: cannot unmarshal {} into Go struct field Config.{}{} of type {}",
-                        kind_of(value), option.group, option.key, type));
+                        model::go_kind(value), option.group, option.key, type));
     }
     [[nodiscard]] std::string text(const Json& value, std::string_view type = "string") const {
         if (!value.is_string()) wrong(value, type);
@@ -326,7 +319,7 @@ std::vector<std::pair<std::string, Json>> parse_values(std::string_view raw) {
     if (file.is_discarded()) bad("invalid JSON");
     if (!file.is_object() && !file.is_null()) {
         bad(fmt::format("json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-                        kind_of(file)));
+                        model::go_kind(file)));
     }
     return flatten(file);
 }

@@ -13,19 +13,14 @@
 #include <dockerd/base/fd.hpp>
 #include <dockerd/http/client.hpp>
 
+#include "ssl_context.hpp"
+
 namespace dockerd::http {
 
 /// OpenSSL's context of a client.
-class ClientTls {
+class ClientTls : public SslContext {
 public:
-    explicit ClientTls(SSL_CTX* raw) : raw_(raw) {}
-    ClientTls(const ClientTls&) = delete;
-    ClientTls& operator=(const ClientTls&) = delete;
-    ~ClientTls() { ::SSL_CTX_free(raw_); }
-    [[nodiscard]] SSL_CTX* get() const { return raw_; }
-
-private:
-    SSL_CTX* raw_;
+    using SslContext::SslContext;
 };
 
 /// A moment after which a call gives up; none for never.

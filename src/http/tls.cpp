@@ -21,19 +21,13 @@
 #include <dockerd/base/strings.hpp>
 
 #include "core.hpp"
+#include "ssl_context.hpp"
 
 namespace dockerd::http {
 
-class TlsContext {
+class TlsContext : public SslContext {
 public:
-    explicit TlsContext(SSL_CTX* raw) : raw_(raw) {}
-    TlsContext(const TlsContext&) = delete;
-    TlsContext& operator=(const TlsContext&) = delete;
-    ~TlsContext() { ::SSL_CTX_free(raw_); }
-    [[nodiscard]] SSL_CTX* get() const { return raw_; }
-
-private:
-    SSL_CTX* raw_;
+    using SslContext::SslContext;
 };
 
 namespace {

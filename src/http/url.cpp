@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/base/query.hpp>
 #include <dockerd/base/strings.hpp>
 
 namespace dockerd::http {
@@ -171,17 +172,7 @@ bool Url::same_origin(const Url& other) const {
 
 std::string query_escape(std::string_view text) {
     std::string out;
-    for (const char c : text) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                           (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
-        if (plain) {
-            out += c;
-        } else if (c == ' ') {
-            out += '+';
-        } else {
-            out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-        }
-    }
+    base::append_query_escaped(out, text);
     return out;
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <dockerd/base/strings.hpp>
+#include <dockerd/model/go_kind.hpp>
 #include <dockerd/model/go_syntax.hpp>
 
 namespace dockerd::registry {
@@ -15,17 +16,9 @@ using Json = nlohmann::json;
     base::fail(base::ErrorKind::internal, text);
 }
 
-std::string_view kind_of(const Json& json) {
-    if (json.is_object()) return "object";
-    if (json.is_array()) return "array";
-    if (json.is_string()) return "string";
-    if (json.is_boolean()) return "bool";
-    return "number";
-}
-
 /// Source: Go encoding/json, UnmarshalTypeError.
 [[noreturn]] void wrong_type(const Json& json, std::string_view path, std::string_view type) {
-    std::string kind(kind_of(json));
+    std::string kind(model::go_kind(json));
     if (json.is_number_float() && type == "int64") kind += " " + json.dump();
     fail(fmt::format("json: cannot unmarshal {} into Go struct field {} of type {}", kind, path, type));
 }
@@ -163,7 +156,7 @@ Manifest parse_manifest(std::string_view content_type, std::string_view text) {
     const bool list = type == media::docker_list || type == media::oci_index;
     if (!image && !list) return Schema1Manifest{};
     if (!document.is_object()) {
-        fail(fmt::format("json: cannot unmarshal {} into Go value of type {}", kind_of(document),
+        fail(fmt::format("json: cannot unmarshal {} into Go value of type {}", model::go_kind(document),
                          image ? "ocischema.unknownDocument" : "manifestlist.unknownDocument"));
     }
     if (type == media::docker_manifest) return read_image(document, media::docker_manifest, false);

@@ -4,31 +4,14 @@
 #include <array>
 #include <cstring>
 
+#include <dockerd/base/query.hpp>
+
 namespace dockerd::engine::logs {
 
 namespace {
 
 constexpr std::size_t frame_head = 8;
 constexpr std::size_t slack = 32;  // unescaping writes ahead
-
-/// Source: Go net/url, QueryEscape.
-void append_query_escaped(std::string& out, std::string_view text) {
-    constexpr std::string_view hex = "0123456789ABCDEF";
-    for (const char c : text) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                           (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
-        if (plain) {
-            out += c;
-        } else if (c == ' ') {
-            out += '+';
-        } else {
-            const auto byte = static_cast<unsigned char>(c);
-            out += '%';
-            out += hex[byte >> 4U];
-            out += hex[byte & 15U];
-        }
-    }
-}
 
 /// RFC 3339 in UTC with nine digits, made from the text in the log where that is in UTC.
 void append_fixed_time(std::string& out, const Entry& entry) {
@@ -71,9 +54,9 @@ std::string render_attributes(std::string_view json_object) {
     std::string out;
     for (const auto& [key, value] : members) {
         if (!out.empty()) out += ',';
-        append_query_escaped(out, key);
+        base::append_query_escaped(out, key);
         out += '=';
-        append_query_escaped(out, value);
+        base::append_query_escaped(out, value);
     }
     return out;
 }
