@@ -5,10 +5,10 @@ build_packages=(
     g++ cmake ninja-build ccache mold pkg-config
     libboost1.81-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libcli11-dev libssl-dev
     libseccomp-dev libnl-3-dev libnl-route-3-dev libnftables-dev libnftnl-dev libmnl-dev
-    libarchive-dev zlib1g-dev libisal-dev libdeflate-dev libzstd-dev liblzma-dev libbz2-dev libre2-dev libyaml-dev libsystemd-dev
+    libarchive-dev zlib1g-dev libisal-dev libdeflate-dev libzstd-dev liblzma-dev libbz2-dev libre2-dev libyaml-dev libtomlplusplus-dev libsystemd-dev
 )
 run_packages=(curl ca-certificates iptables busybox-static)
-test_packages=(libgtest-dev libgmock-dev python3 docker-compose docker-registry zstd openssl iproute2 nftables procps util-linux e2fsprogs)
+test_packages=(libgtest-dev libgmock-dev python3 docker-compose docker-registry skopeo zstd openssl iproute2 nftables procps util-linux e2fsprogs)
 cli_packages=(docker.io)
 
 # Restarts the script $self with sudo unless it runs as root.

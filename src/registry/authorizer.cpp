@@ -39,27 +39,36 @@ std::string basic(const Credentials& credentials) {
     return "Basic " + base::base64_encode(credentials.username + ":" + credentials.password);
 }
 
+/// The caller as this endpoint may know them.
+Caller own_caller(const Endpoint& endpoint, const Caller& caller) {
+    Caller out = caller;
+    if (endpoint.is_foreign) out.credentials = {};
+    return out;
+}
+
 }  // namespace
 
 Authorizer::Authorizer(const Service& service, const Endpoint& endpoint, const Caller& caller,
                        Settings settings)
-    : caller_(caller), settings_(std::move(settings)), client_(service.client(endpoint, caller)) {
+    : caller_(own_caller(endpoint, caller)),
+      settings_(std::move(settings)),
+      client_(service.client(endpoint, caller)),
+      root_(endpoint.root()) {
     http::ClientRequest ping;
-    ping.url = endpoint.url;
-    while (ping.url.path.ends_with('/')) ping.url.path.pop_back();
-    ping.url.path += "/v2/";
+    ping.url = root_;
+    ping.url.path += "/";
     ping.headers = caller.meta;
     ping.timeout = small_request_timeout;
-    const http::ClientResponse answer = client_.fetch(ping);
+    const http::ClientResponse answer = client_.fetch(
+        ping, [&](http::ClientRequest& next) { endpoint.add_headers(next); });
     challenges_ = challenges_of(answer);
     origin_ = answer.url();
 }
 
 void Authorizer::authorize(http::ClientRequest& request) {
-    if (!request.url.same_origin(origin_) ||
-        request.url.path.find("/v2/") == std::string::npos) {
-        return;
-    }
+    const bool api = request.url.path.find("/v2/") != std::string::npos ||
+                     request.url.path.starts_with(root_.path + "/");
+    if (!request.url.same_origin(origin_) || !api) return;
     const Credentials& own = caller_.credentials;
     for (const Challenge& challenge : challenges_) {
         if (challenge.scheme != "bearer") continue;

@@ -53,6 +53,7 @@ private:
     const Caller caller_;
     const Settings settings_;
     const http::Client client_;
+    const http::Url root_;
     http::Url origin_;  ///< of the answer that brought the challenges
     std::vector<Challenge> challenges_;
 

@@ -32,13 +32,13 @@ std::string host_of(const std::string& server_address) {
 std::string login_at(const Service& service, const Endpoint& endpoint, const Caller& caller) {
     Authorizer authorizer(service, endpoint, caller, {.scope = {}, .offline_token = true});
     http::ClientRequest request;
-    request.url = endpoint.url;
-    while (request.url.path.ends_with('/')) request.url.path.pop_back();
-    request.url.path += "/v2/";
+    request.url = endpoint.root();
+    request.url.path += "/";
     request.timeout = timeout;
     const std::string shown = request.url.text();
     const auto response =
         service.client(endpoint, caller).fetch(request, [&](http::ClientRequest& next) {
+            endpoint.add_headers(next);
             try {
                 authorizer.authorize(next);
             } catch (const base::Error& error) {
@@ -63,6 +63,7 @@ std::string login_at(const Service& service, const Endpoint& endpoint, const Cal
 Service::Login Service::login(const Caller& caller) const {
     std::optional<base::Error> last;
     for (const Endpoint& endpoint : push_endpoints(host_of(caller.credentials.server_address), *caller.cancellation)) {
+        if (endpoint.mirror) continue;  // the credentials are not for it
         try {
             return {login_at(*this, endpoint, caller)};
         } catch (const base::Error& error) {

@@ -100,9 +100,8 @@ Repository::Impl::Impl(const Service& service, const Endpoint& where, std::strin
 http::ClientRequest Repository::Impl::request(std::string method, const std::string& rest) {
     http::ClientRequest out;
     out.method = std::move(method);
-    out.url = endpoint.url;
-    while (out.url.path.ends_with('/')) out.url.path.pop_back();
-    out.url.path += fmt::format("/v2/{}/{}", path, rest.substr(0, rest.find('?')));
+    out.url = endpoint.root();
+    out.url.path += fmt::format("/{}/{}", path, rest.substr(0, rest.find('?')));
     if (const std::size_t mark = rest.find('?'); mark != std::string::npos) {
         out.url.query = rest.substr(mark + 1);
     }
@@ -117,6 +116,7 @@ http::ClientResponse Repository::Impl::fetch(const http::ClientRequest& request)
             return fmt::format("{}{} {}: {}", next.method[0], base::to_lower(next.method.substr(1)),
                                base::quote(next.url.text()), error.what());
         };
+        endpoint.add_headers(next);
         try {
             authorizer.authorize(next);
         } catch (const Failure& failure) {

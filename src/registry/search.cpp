@@ -93,7 +93,8 @@ std::vector<FoundRepository> Service::search(const std::string& term, std::int64
     if (official) {
         if (remote.starts_with("library/")) remote = remote.substr(8);
         // Source: moby registry/config.go, IndexServer.
-        endpoint = {http::Url::parse("https://index.docker.io"), false, http::make_client_tls({})};
+        endpoint = {.url = http::Url::parse("https://index.docker.io"),
+                    .tls = http::make_client_tls({})};
     } else {
         endpoint = find_endpoint(*this, host, caller);
     }

@@ -14,6 +14,8 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
+#include "hosts_file.hpp"
+
 namespace dockerd::registry {
 namespace {
 
@@ -165,21 +167,42 @@ Endpoint Service::endpoint(http::Url url, bool secure, bool mirror) const {
     http::ClientTlsOptions tls;
     if (secure) tls = read_certs(options().certs_dir + "/" + folder_name(url.host));
     tls.verify = secure;
-    return {std::move(url), mirror, http::make_client_tls(tls)};
+    return {.url = std::move(url), .mirror = mirror, .tls = http::make_client_tls(tls)};
 }
 
-std::vector<Endpoint> Service::endpoints(const std::string& domain, bool mirrors,
-                                         const base::Cancellation& cancellation) const {
+namespace {
+
+/// One that a hosts.toml names, trusted as the file and its own folder of certs.d say.
+Endpoint listed_endpoint(const HostsFile::Host& host, const std::string& certs_dir, bool mirror) {
+    http::ClientTlsOptions tls;
+    if (host.tls.verify) tls = read_certs(certs_dir + "/" + folder_name(host.url.host));
+    tls.verify = host.tls.verify;
+    tls.ca_files.insert(tls.ca_files.end(), host.tls.ca_files.begin(), host.tls.ca_files.end());
+    tls.certificates.insert(tls.certificates.end(), host.tls.certificates.begin(),
+                            host.tls.certificates.end());
+    return {.url = host.url,
+            .mirror = mirror,
+            .tls = http::make_client_tls(tls),
+            .own_path = host.own_path,
+            .headers = host.headers,
+            .is_foreign = mirror};
+}
+
+}  // namespace
+
+std::vector<Endpoint> Service::usual_endpoints(const std::string& domain, Purpose purpose,
+                                               const base::Cancellation& cancellation) const {
     std::vector<Endpoint> out;
     if (domain == "docker.io" || domain == "index.docker.io") {
+        const bool mirrors = purpose == Purpose::pull;
         for (std::string mirror : mirrors ? options().mirrors : std::vector<std::string>()) {
             if (mirror.find("://") == std::string::npos) mirror = "https://" + mirror;
             const http::Url url = http::Url::parse(mirror);
             out.push_back(endpoint(url, is_secure(url.host, cancellation), /*mirror=*/true));
         }
         // Source: moby registry/config.go, DefaultV2Registry.
-        out.push_back({http::Url::parse("https://registry-1.docker.io"), false,
-                       http::make_client_tls({})});
+        out.push_back({.url = http::Url::parse("https://registry-1.docker.io"),
+                       .tls = http::make_client_tls({})});
         return out;
     }
     const bool secure = is_secure(domain, cancellation);
@@ -190,14 +213,47 @@ std::vector<Endpoint> Service::endpoints(const std::string& domain, bool mirrors
     return out;
 }
 
+/// What a hosts.toml lists comes first; the registry itself is the last resort.
+std::vector<Endpoint> Service::endpoints(const std::string& domain, Purpose purpose,
+                                         const base::Cancellation& cancellation) const {
+    const std::string certs_dir = options().certs_dir;
+    const auto file = read_hosts_file(certs_dir + "/" + folder_name(domain));
+    if (!file) return usual_endpoints(domain, purpose, cancellation);
+    std::vector<Endpoint> out;
+    for (const HostsFile::Host& host : file->hosts) {
+        const bool wanted = purpose == Purpose::pull ? host.pull : host.push;
+        if (wanted) out.push_back(listed_endpoint(host, certs_dir, host.url.host != domain));
+    }
+    if (file->server) {
+        out.push_back(listed_endpoint(*file->server, certs_dir, /*mirror=*/false));
+        return out;
+    }
+    for (Endpoint& usual : usual_endpoints(domain, purpose, cancellation)) {
+        out.push_back(std::move(usual));
+    }
+    return out;
+}
+
 std::vector<Endpoint> Service::pull_endpoints(const std::string& domain,
                                               const base::Cancellation& cancellation) const {
-    return endpoints(domain, /*mirrors=*/true, cancellation);
+    return endpoints(domain, Purpose::pull, cancellation);
 }
 
 std::vector<Endpoint> Service::push_endpoints(const std::string& domain,
                                               const base::Cancellation& cancellation) const {
-    return endpoints(domain, /*mirrors=*/false, cancellation);
+    return endpoints(domain, Purpose::push, cancellation);
+}
+
+http::Url Endpoint::root() const {
+    http::Url out = url;
+    while (out.path.ends_with('/')) out.path.pop_back();
+    if (!own_path) out.path += "/v2";
+    return out;
+}
+
+void Endpoint::add_headers(http::ClientRequest& request) const {
+    if (!request.url.same_origin(url)) return;
+    for (const auto& [name, value] : headers.all()) request.headers.set(name, value);
 }
 
 http::Client Service::client(const Endpoint& endpoint, const Caller& caller) const {

@@ -1,83 +1,29 @@
-"""Round trips with Debian's docker-registry: plain, with passwords, with TLS and client certificates."""
-import crypt
+"""Round trips with Debian's docker-registry: plain, with passwords, with TLS; and with other engines beside."""
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
+import unittest
 
-import support
+import support  # noqa: F401  (makes tests/support importable)
 
 import image as kit
 import registrydouble as double
-from daemon import wait_for
-from registrycase import RegistryTestCase, layers
+from daemon import Daemon
+from debregistry import Registry, certificate
+from registrycase import RegistryTestCase
 from testcase import main, require
 
 
-class Registry:
-    """One docker-registry on loopback of the daemon's network namespace."""
-
-    def __init__(self, daemon, password=None, tls=None, client_ca=None):
-        self.folder = tempfile.mkdtemp(prefix="registry-")
-        self.port = daemon.in_net(self.free_port)
-        self.name = "127.0.0.1:%d" % self.port
-        config = {"version": "0.1", "log": {"level": "error", "accesslog": {"disabled": True}},
-                  "storage": {"filesystem": {"rootdirectory": self.folder + "/data"}, "delete": {"enabled": True}},
-                  "http": {"addr": self.name}}
-        if password:
-            with open(self.folder + "/htpasswd", "w") as file:
-                file.write("alice:%s\n" % crypt.crypt(password, "$2y$05$" + "a" * 22))
-            config["auth"] = {"htpasswd": {"realm": "test", "path": self.folder + "/htpasswd"}}
-        if tls:
-            config["http"]["tls"] = {"certificate": tls + ".crt", "key": tls + ".key"}
-            if client_ca:
-                config["http"]["tls"]["clientcas"] = [client_ca]
-        with open(self.folder + "/config.json", "w") as file:
-            json.dump(config, file)  # YAML is a superset
-        with open(self.folder + "/log", "wb") as log:
-            self.process = subprocess.Popen(["docker-registry", "serve", self.folder + "/config.json"], stdout=log,
-                                            stderr=log, preexec_fn=daemon.enter_net, pass_fds=(daemon.net,))
-        wait_for(lambda: daemon.in_net(self.answers), what="docker-registry")
-
-    @staticmethod
-    def free_port():
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            return listener.getsockname()[1]
-
-    def answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-            return True
-        except OSError:
-            return False
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-        shutil.rmtree(self.folder)
+ORACLE = bool(os.environ.get("DOCKERD_ORACLE"))
+# Docker's own engine, of whatever version the machine has.
+PEER = os.environ.get("DOCKERD_PEER", "/usr/sbin/dockerd")
 
 
-def certificate(folder, name, authority=None, usage="serverAuth"):
-    """A key pair below `folder`, signed by itself or by `authority`; returns its path without the ending."""
-    path = folder + "/" + name
-    config = "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=%s\n" % usage if authority else "basicConstraints=CA:TRUE\n"
-    with open(path + ".ext", "w") as file:
-        file.write(config)
+class Served(RegistryTestCase):
+    """Tests with docker-registry beside the daemon."""
 
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key", "-out",
-            path + ".csr", "-subj", "/CN=" + name)
-    signer = ("-CA", authority + ".crt", "-CAkey", authority + ".key", "-CAcreateserial") if authority \
-        else ("-signkey", path + ".key")
-    openssl("x509", "-req", "-in", path + ".csr", "-out", path + ".crt", "-days", "2", "-extfile", path + ".ext", *signer)
-    return path
-
-
-class RoundTrip(RegistryTestCase):
     def setUp(self):
         require(shutil.which("docker-registry"), "no docker-registry")
         self.served = []
@@ -94,6 +40,8 @@ class RoundTrip(RegistryTestCase):
         shutil.rmtree(self.daemon.base + "/cli", ignore_errors=True)
         super().tearDown()
 
+
+class RoundTrip(Served):
     def round_trip(self, served):
         """By the CLI: push, remove, pull; image id and manifest digest stay."""
         name = served.name + "/tests/trip:v1"
@@ -138,6 +86,84 @@ class RoundTrip(RegistryTestCase):
         with tempfile.TemporaryDirectory() as folder:
             authority = certificate(folder, "authority")
             self.round_trip(self.serve(tls=certificate(folder, "server", authority)))
+
+
+
+class OtherEngines(Served):
+    """What ours pushed others read, and the other way round."""
+
+    def push(self, daemon, name):
+        """The image's id and digest."""
+        done = daemon.cli("tag", "kit", name)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = daemon.cli("push", "-q", name, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return self.known(daemon, name)
+
+    @staticmethod
+    def known(daemon, name):
+        with daemon.client() as api:
+            found = api.get("/images/%s/json" % name)
+        return found["Id"], [text.rpartition("@")[2] for text in found["RepoDigests"]
+                             if text.startswith(name.rpartition(":")[0] + "@")]
+
+    def assertPulls(self, daemon, name, known):
+        done = daemon.cli("pull", "-q", name, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.known(daemon, name), known)
+
+    @unittest.skipUnless(os.access(PEER, os.X_OK), "no other dockerd")
+    def test_dockers_engine(self):
+        with Daemon(binary=PEER) as peer:
+            peer.load_image()
+            served = self.serve()
+            beside = Registry(peer, shared=served)
+            self.addCleanup(beside.close)
+            ours, theirs = served.name + "/tests/ours:v1", served.name + "/tests/theirs:v1"
+            pushed = self.push(self.daemon, ours)
+            self.assertPulls(peer, ours, pushed)
+            pushed = self.push(peer, theirs)
+            self.assertPulls(self.daemon, theirs, pushed)
+            # And on: what was pulled has the digest it came with.
+            again = served.name + "/tests/again:v1"
+            self.assertCli(0, "tag", theirs, again)
+            self.assertCli(0, "push", "-q", again, timeout=120)
+            self.assertEqual(self.known(self.daemon, again)[1], pushed[1])
+            for name in (ours, theirs):
+                self.skopeo_reads(name, self.known(peer, name))
+
+    def skopeo(self, *arguments):
+        done = subprocess.run(["skopeo", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              preexec_fn=self.daemon.enter_net, pass_fds=(self.daemon.net,))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def skopeo_reads(self, name, known):
+        found = json.loads(self.skopeo("inspect", "--tls-verify=false", "docker://" + name))
+        self.assertEqual([found["Digest"]], known[1])
+        raw = self.skopeo("inspect", "--tls-verify=false", "--raw", "docker://" + name)
+        self.assertEqual(json.loads(raw)["config"]["digest"], known[0])
+
+    def test_skopeo(self):
+        require(shutil.which("skopeo"), "no skopeo")
+        name = self.serve().name + "/tests/kit:v1"
+        pushed = self.push(self.daemon, name)
+        self.skopeo_reads(name, pushed)
+        self.assertCli(0, "rmi", name)
+        with tempfile.TemporaryDirectory() as folder:
+            # Both kinds of archives it makes, and one it is given.
+            for kind in ("docker-archive",) if ORACLE else ("docker-archive", "oci-archive"):  # Docker 28 reads the first
+                archive = "%s/%s.tar" % (folder, kind)
+                self.skopeo("copy", "-q", "--src-tls-verify=false", "docker://" + name, "%s:%s:%s" % (kind, archive, name))
+                self.assertCli(0, "load", "-q", "-i", archive)
+                self.assertEqual(self.inspect(name)["RootFS"], self.inspect("kit")["RootFS"])
+                if kind == "docker-archive":  # for the other it writes the configuration anew
+                    self.assertEqual(self.known(self.daemon, name)[0], pushed[0])
+                self.assertCli(0, "rmi", name)
+            self.assertCli(0, "save", "-o", folder + "/saved.tar", "kit")
+            self.skopeo("copy", "-q", "--dest-tls-verify=false", "docker-archive:%s/saved.tar" % folder, "docker://" + name)
+            self.assertCli(0, "pull", "-q", name, timeout=120)
+            self.assertEqual(self.known(self.daemon, name)[0], pushed[0])
 
 
 if __name__ == "__main__":

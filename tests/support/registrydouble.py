@@ -89,12 +89,12 @@ class Repository:
 class Registry:
     """Serves on loopback of the network namespace it is made in; a context manager."""
 
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, port=0):
         self.repositories, self.requests, self.rules, self.uploads = {}, [], [], {}
         self.user = None       # ("name", "password"): who may come in
         self.realm = None      # tokens are to be had there; then `user` is for the token server
         self.tokens = {}       # token -> scopes
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=64)
         self.port = self.listener.getsockname()[1]
         self.name = "127.0.0.1:%d" % self.port
         self.tls = None

@@ -34,6 +34,15 @@ struct Endpoint {
     http::Url url;
     bool mirror = false;
     std::shared_ptr<const http::ClientTls> tls;
+    bool own_path = false;  ///< `url` has the whole path, "/v2" is not added
+    http::Headers headers;  ///< for requests to this origin alone
+    /// The caller's credentials are not for it: they are the registry's.
+    bool is_foreign = false;
+
+    /// The URL of the interface's root, without a slash at its end.
+    [[nodiscard]] http::Url root() const;
+    /// Puts `headers` into a request that goes there.
+    void add_headers(http::ClientRequest& request) const;
 };
 
 /// What a request is sent on behalf of.
@@ -56,6 +65,9 @@ struct FoundRepository {
 
 /// Finds the endpoints of registries by flags and certs.d.
 ///
+/// A hosts.toml there gives any registry mirrors (Docker's classic store has them for Docker Hub
+/// alone): pulls ask them first, without the caller's credentials.
+///
 /// Source: moby registry/service_v2.go, config.go.
 /// Thread: any.
 class Service {
@@ -66,12 +78,13 @@ public:
     void set_options(Options options);
     [[nodiscard]] Options options() const;
 
-    /// Where to pull from, in the order to be tried: mirrors of Docker Hub, https, http.
+    /// Where to pull from, in the order to be tried: the hosts of a hosts.toml, mirrors of Docker
+    /// Hub, https, http.
     /// Throws: invalid_argument, "missing key x.key for client certificate x.cert. CA certificates
-    ///         must use the extension .crt" and kin.
+    ///         must use the extension .crt" and kin; "<file>: line 3: ..." of a hosts.toml.
     [[nodiscard]] std::vector<Endpoint> pull_endpoints(const std::string& domain,
                                                        const base::Cancellation& cancellation) const;
-    /// The same without mirrors.
+    /// The same without mirrors; of a hosts.toml the hosts that may be pushed to.
     [[nodiscard]] std::vector<Endpoint> push_endpoints(const std::string& domain,
                                                        const base::Cancellation& cancellation) const;
     /// Whether https with a trusted certificate is asked for.
@@ -100,8 +113,11 @@ public:
     [[nodiscard]] http::ClientResponse get_url(const std::string& url, const Caller& caller) const;
 
 private:
-    [[nodiscard]] std::vector<Endpoint> endpoints(const std::string& domain, bool mirrors,
+    enum class Purpose { pull, push };
+    [[nodiscard]] std::vector<Endpoint> endpoints(const std::string& domain, Purpose purpose,
                                                   const base::Cancellation& cancellation) const;
+    [[nodiscard]] std::vector<Endpoint> usual_endpoints(
+        const std::string& domain, Purpose purpose, const base::Cancellation& cancellation) const;
     [[nodiscard]] Endpoint endpoint(http::Url url, bool secure, bool mirror) const;
 
     mutable base::Mutex mutex_;
