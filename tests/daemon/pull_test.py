@@ -98,6 +98,20 @@ class Pull(RegistryTestCase):
         self.assertEqual(self.inspect(image.id)["RootFS"]["Layers"], [double.digest(tar) for tar in (first, second, first)])
         self.assertEqual(self.registry.asked("GET", "/blobs/" + image.document["layers"][0]["digest"]), 1)
 
+    def test_notes_that_were_deleted(self):
+        """Users delete distribution/ so that blobs are fetched again; pulls and pushes go on as if it had been there."""
+        image = self.registry.add("tests/one", double.Image(layers(1)))
+        name = self.registry.name + "/tests/one"
+        for _ in range(2):
+            shutil.rmtree(self.daemon.root + "/image/overlay2/distribution")
+            self.assertIsNone(self.pull(name).message)
+            with self.daemon.client() as api:
+                api.post("/images/%s/tag?repo=%s/tests/other" % (name, self.registry.name))
+            shutil.rmtree(self.daemon.root + "/image/overlay2/distribution")
+            self.assertCli(0, "push", "-q", self.registry.name + "/tests/other")
+            self.assertEqual(self.inspect(name)["Id"], image.id)
+            self.forget()
+
     def test_tag_that_moves(self):
         name = self.registry.name + "/tests/moves"
         old = self.registry.add("tests/moves", double.Image(layers(1)))

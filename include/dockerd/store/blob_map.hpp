@@ -39,10 +39,12 @@ public:
 
 private:
     [[nodiscard]] std::vector<BlobSource> read_sources(const std::string& diff_id) const;
-    void write_sources(const std::string& diff_id, const std::vector<BlobSource>& sources) const;
+    void write_sources(const std::string& diff_id, const std::vector<BlobSource>& all) const;
 
-    base::Fd diff_ids_;  ///< diffid-by-digest/sha256/
-    base::Fd sources_;   ///< v2metadata-by-diffid/sha256/
+    [[nodiscard]] base::Fd diff_ids() const;
+    [[nodiscard]] base::Fd sources() const;
+
+    std::string root_;
     mutable base::Mutex mutex_;
 };
 

@@ -180,9 +180,7 @@ void Download::fetch() {
 
 /// Takes what an earlier download left of the same blob.
 void Download::adopt_file() {
-    file_ = base::Fd(::openat(owner_.folder_.get(), file_name().c_str(),
-                              O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file_) base::throw_errno(errno, "open layer file");
+    file_ = owner_.open_file(file_name());
     hash_ = std::make_unique<archive::Sha256>();
     struct stat info {};
     if (::fstat(file_.get(), &info) != 0) base::throw_errno(errno, "open layer file");

@@ -73,7 +73,8 @@ void DownloadTicket::wait(const base::CancellationPtr& cancellation) const {
 }
 
 Downloads::Downloads(const std::string& folder, Limits limits)
-    : folder_(store::open_or_make_directory(folder, 0700)),
+    : path_(folder),
+      folder_(store::open_or_make_directory(path_, 0700)),
       limits_(limits),
       pool_({.name = "download", .max_threads = 64}) {
     const base::Lock lock(mutex_);
@@ -90,6 +91,19 @@ Downloads::~Downloads() {
         }
     }
     for (const auto& download : all) download->stop();
+}
+
+base::Fd Downloads::open_file(const std::string& name) {
+    constexpr int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+    const base::Lock lock(mutex_);
+    base::Fd file(::openat(folder_.get(), name.c_str(), flags, 0600));
+    if (!file && errno == ENOENT) {
+        // Users delete the folder to have blobs fetched again.
+        folder_ = store::open_or_make_directory(path_, 0700);
+        file.reset(::openat(folder_.get(), name.c_str(), flags, 0600));
+    }
+    if (!file) base::throw_errno(errno, "open layer file");
+    return file;
 }
 
 /// Removes what is not gone on with. Pre: the mutex is held.

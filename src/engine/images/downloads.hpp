@@ -84,6 +84,8 @@ public:
 private:
     friend class Download;
     friend class DownloadTicket;
+    /// The file a blob goes into. Throws: internal, "open layer file: ...".
+    [[nodiscard]] base::Fd open_file(const std::string& name);
     void start_waiting();
     void finished(Download& download);
     void sweep();
@@ -91,6 +93,7 @@ private:
     static void leave(const std::shared_ptr<Download>& download, int client);
     void left(const std::shared_ptr<Download>& download, int client);
 
+    const std::string path_;
     base::Fd folder_;
     base::Mutex mutex_;
     Limits limits_;

@@ -39,6 +39,12 @@ TEST(BlobMap, RemembersBlobsInDockersForm) {
     map.forget(blob);
     EXPECT_EQ(map.diff_id_of(blob), std::nullopt);
     EXPECT_EQ(map.sources_of(diff).size(), 49U);
+    // Users delete the folder while the daemon runs.
+    std::filesystem::remove_all(dir + "/image/overlay2/distribution");
+    EXPECT_EQ(map.sources_of(diff).size(), 0U);
+    map.add(diff, {blob, "r", ""});
+    EXPECT_EQ(map.diff_id_of(blob), diff);
+    EXPECT_EQ(map.sources_of(diff).size(), 1U);
     std::filesystem::remove_all(dir);
 }
 
