@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/undo.hpp>
 
 namespace dockerd::store {
 namespace {
@@ -38,16 +40,22 @@ public:
            const Choice& wanted)
         : images_(images), contents_(contents), progress_(progress), wanted_(wanted) {}
 
+    /// All images of an archive come into being, or none: one that is wrong is found before the
+    /// first of them has a name.
+    // Differs from Docker: there the images before the wrong one stay.
     std::vector<LoadedImage> run(const std::vector<ArchivedImage>& all) {
-        std::vector<ArchivedImage> found;
-        std::vector<LoadedImage> out;
+        std::vector<Ready> ready;
         for (const ArchivedImage& image : all) {
-            auto loaded = load(image);
-            if (!loaded) continue;
-            found.push_back(image);
-            out.push_back(*std::move(loaded));
+            if (auto one = prepare(image)) ready.push_back(*std::move(one));
         }
-        for (std::size_t i = 0; i < found.size(); ++i) link_parent(found, out, i);
+        for (Ready& child : ready) find_parent(ready, child);
+        create(ready);
+        std::vector<LoadedImage> out;
+        for (const Ready& image : ready) {
+            if (!image.parent.empty()) images_.set_parent(image.id, image.parent);
+            out.push_back({.id = image.id, .names = {}});
+            for (const model::Reference& tag : image.tags) set_tag(tag, out.back());
+        }
         if (!out.empty() && out.back().names.empty()) {
             for (const LoadedImage& image : out) tell(progress_, "Loaded image ID: " + image.id);
         }
@@ -55,10 +63,19 @@ public:
     }
 
 private:
-    std::optional<LoadedImage> load(const ArchivedImage& image);
-    void set_tag(const std::string& text, LoadedImage& loaded);
-    void link_parent(const std::vector<ArchivedImage>& found,
-                     const std::vector<LoadedImage>& loaded, std::size_t at);
+    /// An image that only has to be written down.
+    struct Ready {
+        std::string id;
+        const std::string* json = nullptr;  ///< the archive's
+        ImageConfig config;
+        std::vector<model::Reference> tags;
+        std::string parent;
+        std::vector<LayerHold> holds;
+    };
+    std::optional<Ready> prepare(const ArchivedImage& image);
+    static void find_parent(const std::vector<Ready>& all, Ready& child);
+    void create(const std::vector<Ready>& all);
+    void set_tag(const model::Reference& reference, LoadedImage& loaded);
 
     Images& images_;
     ArchiveContents& contents_;
@@ -67,12 +84,18 @@ private:
 };
 
 /// Nothing when the image is not wanted.
-std::optional<LoadedImage> Loader::load(const ArchivedImage& image) {
+std::optional<Loader::Ready> Loader::prepare(const ArchivedImage& image) {
     const std::string& json = contents_.document(image.config_path);
-    if (!image.config_digest.empty() && archive::sha256_digest(json) != image.config_digest) {
+    Ready out{.id = archive::sha256_digest(json),
+              .json = &json,
+              .config = parse_image_config(json),
+              .tags = {},
+              .parent = image.parent,
+              .holds = {}};
+    if (!image.config_digest.empty() && out.id != image.config_digest) {
         invalid(fmt::format("failed to verify: {}", image.config_digest));
     }
-    const ImageConfig config = parse_image_config(json);
+    const ImageConfig& config = out.config;
     if (!config.os.empty() && !base::iequals(config.os, "linux")) {
         invalid(fmt::format("cannot load {} image on linux", config.os));
     }
@@ -81,16 +104,49 @@ std::optional<LoadedImage> Loader::load(const ArchivedImage& image) {
         invalid(fmt::format("invalid manifest, layers length mismatch: expected {}, got {}",
                             image.layers.size(), config.diff_ids.size()));
     }
-    const std::vector<LayerHold> holds = contents_.place(image.layers, config.diff_ids);
-    LoadedImage loaded;
-    loaded.id = images_.create(json);
-    for (const std::string& tag : image.tags) set_tag(tag, loaded);
-    return loaded;
+    for (const std::string& text : image.tags) {
+        out.tags.push_back(model::Reference::parse(text));
+        if (out.tags.back().tag().empty()) {
+            invalid(fmt::format("invalid tag {}", base::quote(text)));
+        }
+    }
+    out.holds = contents_.place(image.layers, config.diff_ids);
+    return out;
 }
 
-void Loader::set_tag(const std::string& text, LoadedImage& loaded) {
-    const model::Reference reference = model::Reference::parse(text);
-    if (reference.tag().empty()) invalid(fmt::format("invalid tag {}", base::quote(text)));
+/// Leaves the parent that is among the archive's images, and must be able to be one.
+void Loader::find_parent(const std::vector<Ready>& all, Ready& child) {
+    const auto parent = std::ranges::find_if(all, [&](const Ready& other) {
+        return other.id == child.parent && other.id != child.id;
+    });
+    if (parent == all.end()) {
+        child.parent.clear();
+    } else if (!can_be_parent(child.config, parent->config)) {
+        invalid(fmt::format("image {} is not a valid parent for {}", parent->id, child.id));
+    }
+}
+
+void Loader::create(const std::vector<Ready>& all) {
+    std::vector<std::string> made;
+    made.reserve(all.size());
+    base::Undo remove([&]() noexcept {
+        for (const std::string& id : made) {
+            try {
+                (void)images_.remove(id);
+            } catch (const base::Error& error) {
+                base::log::warn("remove image {}, ignoring: {}", id, error.what());
+            }
+        }
+    });
+    for (const Ready& image : all) {
+        const bool known = images_.find(image.id) != nullptr;
+        (void)images_.create(*image.json);
+        if (!known) made.push_back(image.id);
+    }
+    remove.dismiss();
+}
+
+void Loader::set_tag(const model::Reference& reference, LoadedImage& loaded) {
     const std::string name = reference.familiar();
     const std::optional<std::string> previous = images_.tag(reference, loaded.id);
     if (previous && *previous != loaded.id) {
@@ -101,22 +157,6 @@ void Loader::set_tag(const std::string& text, LoadedImage& loaded) {
     }
     tell(progress_, "Loaded image: " + name);
     loaded.names.push_back(name);
-}
-
-void Loader::link_parent(const std::vector<ArchivedImage>& found,
-                         const std::vector<LoadedImage>& loaded, std::size_t at) {
-    const std::string& parent_id = found[at].parent;
-    const bool is_here = std::ranges::any_of(loaded, [&](const LoadedImage& other) {
-        return other.id == parent_id && other.id != loaded[at].id;
-    });
-    if (parent_id.empty() || !is_here) return;
-    const ImagePtr child = images_.find(loaded[at].id);
-    const ImagePtr parent = images_.find(parent_id);
-    if (!child || !parent) return;
-    if (!can_be_parent(*child->config, *parent->config)) {
-        invalid(fmt::format("image {} is not a valid parent for {}", parent->id, child->id));
-    }
-    images_.set_parent(child->id, parent->id);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ import time
 
 import daemon
 import image
+import images
 import rawhttp
 
 IMAGE = "bench:latest"
@@ -342,7 +343,10 @@ def names(side):
     return result
 
 
-# Part -> (function, whether once is enough however many rounds are asked for).
+def of_images(side):
+    return images.measure(side, peer(side.host))
+
+
 def networks(side):
     """Networks made and removed, and containers with ten published ports."""
     made, removed, up, down = [], [], [], []
@@ -406,6 +410,7 @@ def listens(address, port):
         return False
 
 
+# Part -> (function, whether once is enough however many rounds are asked for).
 PARTS = {"idle": (idle, True), "start": (start, False), "exec": (execs, False), "networks": (networks, False), "published": (published, False), "cli": (cli, False),
          "burst": (burst, False), "density": (density, True), "names": (names, False),
-         "logs": (logs, False), "copies": (copies, False), "stats": (statistics_of_many, False)}
+         "logs": (logs, False), "copies": (copies, False), "stats": (statistics_of_many, False), "images": (of_images, False)}
