@@ -1,6 +1,7 @@
 #include "json_read.hpp"
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/model/go_syntax.hpp>
 
 namespace dockerd::store {
 
@@ -48,7 +49,10 @@ base::Json parse_json(std::string_view text) {
     try {
         return base::Json::parse(text);
     } catch (const nlohmann::json::exception& error) {
-        base::fail(base::ErrorKind::invalid_argument, std::string("invalid JSON: ") + error.what());
+        // Users know Go's words; the library's are for what it takes otherwise.
+        const std::string syntax = model::scan_go_json(text).error;
+        base::fail(base::ErrorKind::invalid_argument,
+                   "invalid JSON: " + (syntax.empty() ? error.what() : syntax));
     }
 }
 

@@ -121,8 +121,9 @@ class Images(RegistryTestCase):
         for second, message in (
                 ({**good, "Config": "nowhere.json"}, "open nowhere.json: no such file or directory"),
                 ({**good, "RepoTags": ["kit:latest", "fresh:"]}, "invalid reference format"),
+                ({**good, "Config": "half.json"}, "invalid JSON: unexpected EOF"),
                 ({**good, "Layers": []}, "invalid manifest, layers length mismatch: expected 0, got 1")):
-            refused = self.load({"0/layer.tar": tars[0], "config.json": image.config,
+            refused = self.load({"0/layer.tar": tars[0], "config.json": image.config, "half.json": image.config[:99],
                                  "manifest.json": json.dumps([good, second]).encode()})
             self.assertEqual(json.loads(refused.body.splitlines()[-1])["error"], message)
             self.assertEqual(self.images(), before)

@@ -111,6 +111,7 @@ class Pull(RegistryTestCase):
             self.assertCli(0, "push", "-q", self.registry.name + "/tests/other")
             self.assertEqual(self.inspect(name)["Id"], image.id)
             self.forget()
+        self.assertIsNone(self.pull(name).message)  # and all folders are there again
 
     def test_tag_that_moves(self):
         name = self.registry.name + "/tests/moves"

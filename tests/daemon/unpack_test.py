@@ -116,6 +116,7 @@ class UnpackTest(DaemonTestCase):
             upload = self.importing(body)
             os.kill(self.worker(), signal.SIGKILL)
             self.assertIn("unpack: killed by signal 9", upload.finish())
+            upload.client.close()  # kept by the daemon where it had read the whole body before it saw the end
             wait_for(lambda: self.layers() == before, what="the layer's removal")
             self.assertEqual(self.workers(), [])
         upload = self.importing()
