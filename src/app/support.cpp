@@ -1,5 +1,6 @@
 #include "support.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,9 +10,11 @@
 #include <string_view>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/base/fd.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/runtime/cgroup.hpp>
 #include <dockerd/runtime/sysinfo.hpp>
+#include <dockerd/store/durable.hpp>
 
 #include "engine_options.hpp"
 
@@ -55,11 +58,42 @@ void check_driver_name(const std::string& name) {
     if (!name.empty() && name != storage_driver) refuse("driver not supported: " + name);
 }
 
+/// True when a container says that its files lie in containerd's image store.
+bool has_containerd_containers(const std::string& root) {
+    std::error_code failure;
+    for (const auto& item : fs::directory_iterator(fs::path(root) / "containers", failure)) {
+        try {
+            const base::Fd folder{
+                ::open(item.path().c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+            if (!folder) continue;
+            // Within a text of the document the quotes would be escaped.
+            const std::string record = store::read_file(folder.get(), "config.v2.json");
+            if (record.find(R"("Driver":"overlayfs")") != std::string::npos) return true;
+        } catch (const base::Error&) {
+            // Damaged: said when containers are loaded.
+        }
+    }
+    return false;
+}
+
+[[noreturn]] void refuse_others_root(const std::string& root, const std::string& what) {
+    refuse(fmt::format("{}: it is what {} holds, and this daemon has overlay2 only. Go on with the "
+                       "engine that made it, or choose overlay2 explicitly (-s overlay2) to begin "
+                       "without its images and containers",
+                       what, root));
+}
+
 /// What other drivers left in the data root must not disappear without a word.
 void check_prior_drivers(const std::string& root) {
     std::vector<std::string> found;
-    for (const char* name : {"btrfs", "fuse-overlayfs", "overlay2", "zfs"}) {
+    for (const char* name :
+         {"aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "overlay2", "zfs"}) {
         if (has_content(fs::path(root) / name)) found.emplace_back(name);
+    }
+    // Docker leaves vfs, and containers of the other image store, out of account.
+    if (found.empty() && has_content(fs::path(root) / "vfs")) found.emplace_back("vfs");
+    if (found.empty() && has_containerd_containers(root)) {
+        refuse_others_root(root, "driver not supported: overlayfs (the containerd image store)");
     }
     if (found.size() > 1) {
         refuse(fmt::format("{} contains several valid graphdrivers: {}; cleanup or explicitly "
@@ -67,7 +101,7 @@ void check_prior_drivers(const std::string& root) {
                            root, base::join(found, ", ")));
     }
     if (found.size() == 1 && found.front() != storage_driver) {
-        refuse("driver not supported: " + found.front());
+        refuse_others_root(root, "driver not supported: " + found.front());
     }
 }
 

@@ -13,6 +13,7 @@
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
+#include <dockerd/base/log.hpp>
 #include <dockerd/store/durable.hpp>
 
 namespace dockerd::store {
@@ -32,12 +33,30 @@ bool is_current(int fd, const std::string& path) {
            held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
+bool is_regular(int fd) {
+    struct stat info {};
+    return ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+/// Opens the file, or makes it where there is none. A directory, link, FIFO or device in its place
+/// is set aside.
+base::Fd open_file(const std::string& path, mode_t mode) {
+    for (bool again = false;; again = true) {
+        base::Fd fd{::open(path.c_str(),
+                           O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode)};
+        if (fd && is_regular(fd.get())) return fd;
+        const bool other = fd || errno == EISDIR || errno == ELOOP || errno == ENXIO;
+        if (!other || again) base::throw_errno(fd ? EINVAL : errno, fmt::format("open {}", path));
+        const std::string name = set_aside(path);
+        base::log::error("{} is not a file; it is kept as {}", path, name);
+    }
+}
+
 /// Opens and locks the file that bears the name now: its holder may replace it meanwhile.
 base::Fd open_locked(const std::string& path, mode_t mode, std::chrono::milliseconds timeout) {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     for (;;) {
-        base::Fd fd{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, mode)};
-        if (!fd) base::throw_errno(errno, fmt::format("open {}", path));
+        base::Fd fd = open_file(path, mode);
         if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
             if (is_current(fd.get(), path)) return fd;
             continue;
@@ -46,9 +65,10 @@ base::Fd open_locked(const std::string& path, mode_t mode, std::chrono::millisec
             base::throw_errno(errno, fmt::format("lock {}", path));
         }
         if (std::chrono::steady_clock::now() >= deadline) {
-            // Source: bbolt errors.go, ErrTimeout.
-            throw base::Error(base::ErrorKind::unavailable, fmt::format("{}: timeout", path),
-                              EWOULDBLOCK);
+            throw base::Error(
+                base::ErrorKind::unavailable,
+                fmt::format("{} is locked: another engine is running on this data root", path),
+                EWOULDBLOCK);
         }
         // flock(2) has no deadline of its own.
         std::this_thread::sleep_for(lock_retry);
@@ -61,13 +81,32 @@ BoltFile::BoltFile(const std::string& path, std::chrono::milliseconds timeout, m
     : path_(path), mode_(mode), file_(open_locked(path, mode, timeout)) {
     const base::Fd folder{::open(parent_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (folder) sweep_temporaries(folder.get());
+    struct stat info {};
+    if (::fstat(file_.get(), &info) != 0) base::throw_errno(errno, fmt::format("stat {}", path));
+    page_size_ = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
+    if (static_cast<std::size_t>(info.st_size) > max_size) {
+        recover({}, "file too large");
+        return;
+    }
     const std::string bytes = read_file(AT_FDCWD, path, max_size);
     if (bytes.empty()) {
-        page_size_ = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
         save({});
         return;
     }
-    root_ = parse_bolt(bytes, &transaction_, &page_size_);
+    try {
+        root_ = parse_bolt(bytes, &transaction_, &page_size_);
+    } catch (const base::Error& error) {
+        recover(bytes, error.what());
+    }
+}
+
+/// Goes on with what can be read of the file's bytes, and keeps the file for a human.
+void BoltFile::recover(const std::string& bytes, const char* reason) {
+    const std::string name = set_aside(path_);
+    damaged_ = std::move(file_);
+    base::log::error("{}: {}; it is kept as {}, and what can be read of it is used", path_, reason,
+                     name);
+    save(salvage_bolt(bytes));
 }
 
 void BoltFile::save(BoltBucket root) {

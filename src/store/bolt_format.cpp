@@ -91,17 +91,33 @@ Meta choose_meta(std::string_view file) {
 
 class Reader {
 public:
-    Reader(std::string_view file, const Meta& meta)
-        : file_(file), meta_(meta), budget_(file.size() / meta.page_size + 1) {}
+    enum class Damage { is_error, is_left_out };
+
+    Reader(std::string_view file, const Meta& meta, Damage damage = Damage::is_error)
+        : file_(file),
+          meta_(meta),
+          leaves_out_(damage == Damage::is_left_out),
+          budget_(file.size() / meta.page_size + 1) {}
 
     void bucket(std::uint64_t root, BoltBucket& out, int depth) {
         if (depth > max_depth) invalid("too deep");
         page(page_at(root), out, depth);
     }
 
+    /// Takes buckets from every page that looks like a leaf, when nothing says which one is the root.
+    void every_page(BoltBucket& out) {
+        for (std::uint64_t id = 0; id < meta_.high_water; ++id) {
+            const std::size_t at = static_cast<std::size_t>(id) * meta_.page_size;
+            if (get<std::uint64_t>(file_, at) != id) continue;
+            if (get<std::uint16_t>(file_, at + 8) == leaf_flag) bucket(id, out, 0);
+        }
+        out.values.clear();  // those of other buckets: the root has none of its own
+    }
+
 private:
     std::string_view page_at(std::uint64_t id) {
-        if (budget_-- == 0) invalid("page cycle");
+        if (budget_ == 0) invalid("page cycle");
+        --budget_;
         if (id >= meta_.high_water) invalid("page number");
         const std::size_t at = static_cast<std::size_t>(id) * meta_.page_size;
         const std::uint64_t overflow = get<std::uint32_t>(file_, at + 12);
@@ -114,14 +130,22 @@ private:
         const auto flags = get<std::uint16_t>(page, 8);
         const std::size_t count = get<std::uint16_t>(page, 10);
         for (std::size_t i = 0; i < count; ++i) {
-            const std::size_t at = page_header + i * element_size;
-            if ((flags & branch_flag) != 0) {
-                bucket(get<std::uint64_t>(page, at + 8), out, depth + 1);
-            } else if ((flags & leaf_flag) != 0) {
-                leaf(page, at, out, depth);
-            } else {
-                invalid("page type");
+            try {
+                element(page, flags, page_header + i * element_size, out, depth);
+            } catch (const base::Error&) {
+                if (!leaves_out_) throw;
             }
+        }
+    }
+
+    void element(std::string_view page, std::uint16_t flags, std::size_t at, BoltBucket& out,
+                 int depth) {
+        if ((flags & branch_flag) != 0) {
+            bucket(get<std::uint64_t>(page, at + 8), out, depth + 1);
+        } else if ((flags & leaf_flag) != 0) {
+            leaf(page, at, out, depth);
+        } else {
+            invalid("page type");
         }
     }
 
@@ -153,6 +177,7 @@ private:
 
     std::string_view file_;
     Meta meta_;
+    bool leaves_out_;
     std::size_t budget_;
 };
 
@@ -332,6 +357,26 @@ BoltBucket parse_bolt(std::string_view file, std::uint64_t* transaction, std::ui
     BoltBucket root;
     root.sequence = meta.sequence;
     Reader(file, meta).bucket(meta.root, root, 0);
+    return root;
+}
+
+BoltBucket salvage_bolt(std::string_view file) {
+    Meta meta;
+    meta.page_size = 4096;
+    BoltBucket root;
+    try {
+        meta = choose_meta(file);
+        Reader(file, meta, Reader::Damage::is_left_out).bucket(meta.root, root, 0);
+        if (!root.buckets.empty()) return root;
+    } catch (const base::Error&) {
+        // No way in: all pages are looked at.
+    }
+    meta.high_water = file.size() / meta.page_size;
+    try {
+        Reader(file, meta, Reader::Damage::is_left_out).every_page(root);
+    } catch (const base::Error&) {
+        root.values.clear();
+    }
     return root;
 }
 

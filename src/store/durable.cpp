@@ -21,6 +21,7 @@
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/undo.hpp>
+#include <dockerd/sys/paths.hpp>
 
 namespace dockerd::store {
 namespace {
@@ -234,14 +235,34 @@ void remove_tree(int directory, const std::string& name) {
     if (error != 0) base::throw_errno(error, fmt::format("remove {}", name));
 }
 
-std::string read_file(int directory, const std::string& name, std::size_t limit) {
-    const base::Fd fd{::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC)};
+base::Fd open_regular(int directory, const std::string& name, int flags) {
+    // Without O_NONBLOCK a FIFO in the file's place would keep us for ever.
+    flags |= O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    base::Fd fd = directory == AT_FDCWD
+                      ? base::Fd{::openat(directory, name.c_str(), flags)}
+                      : sys::try_open_without_links(directory, name, flags);
     if (!fd) {
         if (errno == ENOENT) {
             throw base::Error(base::ErrorKind::not_found,
                               fmt::format("read {}: {}", name, base::errno_text(ENOENT)), ENOENT);
         }
         base::throw_errno(errno, fmt::format("read {}", name));
+    }
+    struct stat info {};
+    if (::fstat(fd.get(), &info) != 0) base::throw_errno(errno, fmt::format("read {}", name));
+    if (S_ISDIR(info.st_mode)) base::throw_errno(EISDIR, fmt::format("read {}", name));
+    if (!S_ISREG(info.st_mode)) {
+        base::fail(base::ErrorKind::internal, fmt::format("read {}: not a regular file", name));
+    }
+    return fd;
+}
+
+std::string read_file(int directory, const std::string& name, std::size_t limit) {
+    const base::Fd fd = open_regular(directory, name, O_RDONLY);
+    struct stat info {};
+    if (::fstat(fd.get(), &info) == 0 && info.st_size > 0 &&
+        static_cast<std::size_t>(info.st_size) > limit) {
+        base::fail(base::ErrorKind::internal, fmt::format("read {}: file too large", name));
     }
     std::string out;
     std::array<char, 8192> buffer;
@@ -255,6 +276,14 @@ std::string read_file(int directory, const std::string& name, std::size_t limit)
             base::fail(base::ErrorKind::internal, fmt::format("read {}: file too large", name));
         }
     }
+}
+
+std::string set_aside(const std::string& path) {
+    std::string name = fmt::format("{}.damaged-{}", path, base::random_hex(4));
+    if (::rename(path.c_str(), name.c_str()) != 0) {
+        base::throw_errno(errno, fmt::format("rename {}", path));
+    }
+    return name;
 }
 
 base::Fd open_or_make_directory(const std::string& path, mode_t mode) {

@@ -217,15 +217,13 @@ archive::ByteSource Layers::open_tar(const std::string& chain_id) const {
         cache_id = impl_->require(chain_id).cache_id;
     }
     const std::string name = hex_of(chain_id) + "/tar-split.json.gz";
-    base::Fd split{::openat(impl_->chains_fd.get(), name.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!split) base::throw_errno(errno, fmt::format("open {}", name));
+    base::Fd split = open_regular(impl_->chains_fd.get(), name, O_RDONLY);
     return assemble_tar(archive::fd_source(std::move(split)), impl_->overlay.open_diff(cache_id));
 }
 
 std::int64_t Layers::tar_size(const std::string& chain_id) const {
     const std::string name = hex_of(chain_id) + "/tar-split.json.gz";
-    base::Fd split{::openat(impl_->chains_fd.get(), name.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!split) base::throw_errno(errno, fmt::format("open {}", name));
+    base::Fd split = open_regular(impl_->chains_fd.get(), name, O_RDONLY);
     return assembled_size(archive::fd_source(std::move(split)));
 }
 

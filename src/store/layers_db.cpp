@@ -107,7 +107,9 @@ void Layers::Impl::load_layer(const std::string& hex) {
     const auto size = base::parse_int(read_trimmed(chains_fd.get(), hex + "/size"));
     const bool sane = model::is_sha256_digest(layer.info.diff_id) && is_mount_id(layer.cache_id) &&
                       (layer.info.parent.empty() || model::is_sha256_digest(layer.info.parent));
-    if (!size || !sane) base::fail(base::ErrorKind::internal, "invalid layer metadata");
+    if (!size || !sane || chain_id_of(layer.info.parent, layer.info.diff_id) != layer.info.chain_id) {
+        base::fail(base::ErrorKind::internal, "invalid layer metadata");
+    }
     layer.info.size = *size;
     layers.emplace(layer.info.chain_id, std::move(layer));
 }

@@ -20,8 +20,14 @@ namespace {
 constexpr std::size_t link_length = 26;
 constexpr std::size_t max_lowers = 128;
 
+constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+bool is_link(std::string_view name) {
+    return name.size() == link_length &&
+           name.find_first_not_of(digits) == std::string_view::npos;
+}
+
 std::string random_link() {
-    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     std::array<unsigned char, link_length> bytes{};
     if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
         base::throw_errno(errno, "getrandom");
@@ -43,6 +49,10 @@ void make_directory(int at, const std::string& name, mode_t mode, std::uint32_t 
     if ((uid != 0 || gid != 0) && ::fchownat(at, name.c_str(), uid, gid, 0) != 0) {
         base::throw_errno(errno, fmt::format("chown {}", name));
     }
+}
+
+[[noreturn]] void invalid(const std::string& id, const char* file) {
+    base::fail(base::ErrorKind::internal, fmt::format("invalid overlay2/{}/{}", id, file));
 }
 
 base::Fd open_directory(int at, const std::string& name) {
@@ -102,11 +112,17 @@ OverlayDir Overlay::open(const std::string& id) const {
     OverlayDir out;
     out.id = id;
     out.link = base::trim(read_file(fd(), id + "/link"));
-    if (out.link.empty()) base::fail(base::ErrorKind::internal, fmt::format("{}: no link", id));
+    if (!is_link(out.link)) invalid(id, "link");
     try {
         out.lower = base::trim(read_file(fd(), id + "/lower"));
     } catch (const base::Error& error) {
         if (error.kind() != base::ErrorKind::not_found) throw;
+        return out;
+    }
+    for (const std::string& name : base::split(out.lower, ':')) {
+        if (!name.starts_with("l/") || !is_link(std::string_view(name).substr(2))) {
+            invalid(id, "lower");
+        }
     }
     return out;
 }
@@ -115,7 +131,7 @@ void Overlay::remove(const std::string& id) const {
     if (id.empty() || id.find('/') != std::string::npos || id == "l") return;
     try {
         const std::string link(base::trim(read_file(fd(), id + "/link", 4096)));
-        if (!link.empty() && link.find('/') == std::string::npos) {
+        if (is_link(link)) {
             (void)::unlinkat(fd(), ("l/" + link).c_str(), 0);  // gone already is as good
         }
     } catch (const base::Error& error) {
@@ -135,11 +151,14 @@ std::vector<std::string> Overlay::lower_ids(const OverlayDir& dir) const {
         std::array<char, 512> buffer{};
         const ssize_t n = ::readlinkat(fd(), name.c_str(), buffer.data(), buffer.size());
         if (n < 0) base::throw_errno(errno, fmt::format("readlink {}", name));
-        // "../<id>/diff"
+        // "../<id>/diff": what leads elsewhere is nobody's layer.
         const std::vector<std::string> parts =
             base::split(std::string_view(buffer.data(), static_cast<std::size_t>(n)), '/');
-        if (parts.size() < 2) base::fail(base::ErrorKind::internal, "invalid layer link " + name);
-        out.push_back(parts[parts.size() - 2]);
+        if (parts.size() != 3 || parts[0] != ".." || parts[2] != "diff" || parts[1].empty() ||
+            parts[1][0] == '.') {
+            base::fail(base::ErrorKind::internal, "invalid layer link " + name);
+        }
+        out.push_back(parts[1]);
     }
     return out;
 }

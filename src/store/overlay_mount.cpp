@@ -86,6 +86,7 @@ bool Overlay::is_mounted(const std::string& id) const {
 
 void Overlay::mount(const OverlayDir& dir) const {
     const std::string target = path(dir.id, "merged");
+    (void)lower_ids(dir);  // refuses links that lead out of overlay2/
     if (::mkdirat(fd(), (dir.id + "/merged").c_str(), 0700) != 0) {
         if (errno != EEXIST) base::throw_errno(errno, fmt::format("mkdir {}", target));
         if (is_mounted(dir.id)) return;

@@ -94,6 +94,15 @@ std::optional<Slot> parse_slot(std::string_view text) {
 
 using Content = std::array<char, slots * state_slot_size>;
 
+/// Nothing when there is none, or something else is in its place.
+base::Fd try_open_slots(int folder, int flags) {
+    try {
+        return open_regular(folder, state_file, flags);
+    } catch (const base::Error&) {
+        return {};
+    }
+}
+
 /// False when the file is not of this form.
 bool read_whole(int fd, Content& content) {
     return ::pread(fd, content.data(), content.size(), 0) == static_cast<ssize_t>(content.size());
@@ -144,7 +153,7 @@ std::string encode_state_slots(const RunState& state) {
 }
 
 void save_run_state(int folder, const RunState& state) {
-    const base::Fd fd{::openat(folder, state_file, O_RDWR | O_NOFOLLOW | O_CLOEXEC)};
+    const base::Fd fd = try_open_slots(folder, O_RDWR);
     Content content{};
     if (!fd || !read_whole(fd.get(), content)) {
         write_durable(folder, state_file, encode_state_slots(state));
@@ -161,7 +170,7 @@ void save_run_state(int folder, const RunState& state) {
 }
 
 bool load_run_state(int folder, RunState& out) {
-    const base::Fd fd{::openat(folder, state_file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
+    const base::Fd fd = try_open_slots(folder, O_RDONLY);
     Content content{};
     if (!fd || !read_whole(fd.get(), content)) return false;
     auto found = newest(content);

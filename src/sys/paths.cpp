@@ -40,6 +40,10 @@ Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode) n
     return try_open(root, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
+Fd try_open_without_links(int root, const std::string& path, int flags) noexcept {
+    return try_open(root, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
 Fd try_open_beneath(int root, const std::string& path, int flags) noexcept {
     return try_open(root, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }

@@ -58,7 +58,16 @@ void sweep_temporaries(int directory);
 /// detached first. Missing is success. Throws: internal, "remove <name>: <errno text>".
 void remove_tree(int directory, const std::string& name);
 
-/// The file's bytes. Throws: internal "read <name>: ..."; not_found when there is none.
+/// Gives what is damaged another name, "<path>.damaged-...", and returns that.
+/// Throws: internal, "rename <path>: <errno text>".
+std::string set_aside(const std::string& path);
+
+/// Opens a regular file; no symlink below `directory` is followed, and nothing is waited for.
+/// Throws: internal "read <name>: ..."; not_found when there is none.
+base::Fd open_regular(int directory, const std::string& name, int flags);
+
+/// The bytes of a regular file, as open_regular() opens it; at most `limit` of them.
+/// Throws: internal "read <name>: ..."; not_found when there is none.
 std::string read_file(int directory, const std::string& name, std::size_t limit = 64U << 20U);
 
 /// Opens a directory, making it and its parents with `mode` if they are missing.

@@ -20,6 +20,11 @@ base::Fd try_open_in_root(int root, const std::string& path, int flags, mode_t m
 /// Returns an empty Fd with errno set on failure. Source: openat2(2), RESOLVE_BENEATH.
 base::Fd try_open_beneath(int root, const std::string& path, int flags) noexcept;
 
+/// Opens `path` below `root` if no part of it is a symbolic link: ELOOP.
+/// The descriptor is close-on-exec.
+/// Returns an empty Fd with errno set on failure. Source: openat2(2), RESOLVE_NO_SYMLINKS.
+base::Fd try_open_without_links(int root, const std::string& path, int flags) noexcept;
+
 /// What a part of a path that is not there means.
 enum class Missing { is_error, is_kept };
 

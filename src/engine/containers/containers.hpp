@@ -267,6 +267,7 @@ private:
     static void await_copies(Container& container, base::Lock& lock);
     // restore.cpp
     void sweep_layers();
+    void refuse_foreign_runs(const std::vector<store::ContainerRecord>& records) const;
     void restore_one(const ContainerRef& container);
     void readopt_resources(Container& container, bool lives);
     void settle_network(const ContainerRef& container) DOCKERD_REQUIRES(container->operation);

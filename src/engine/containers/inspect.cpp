@@ -50,8 +50,9 @@ ContainerPtr Containers::inspect(std::string_view reference, bool size) {
             out->size_root_fs = root_fs;
         }
     } catch (const base::Error& error) {
-        // A container being removed has no layer any more; everything else is still true.
-        if (!out->state.removing && !out->state.dead) throw;
+        // A container being removed has no layer any more, one of a damaged data root an unreadable
+        // one; everything else is still true.
+        base::log::debug("container {}: its layer: {}", container->id, error.what());
     }
     return out;
 }

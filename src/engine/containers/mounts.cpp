@@ -122,7 +122,7 @@ void Containers::take_mounts_of_others(store::ContainerRecord& record, store::Ba
             point.mode.clear();
             point.skip_mountpoint_creation = false;
             if (point.type == "volume") {
-                parts_.volumes.restore_hold(point.name, record.id);
+                (void)parts_.volumes.restore_hold(point.name, record.id);
                 if (!point.id.empty()) point.id = base::random_id();
             }
             if (point.type == "image") {
@@ -266,7 +266,7 @@ void Containers::release_volumes(const store::ContainerRecord& record, bool remo
         try {
             // Named in the request: kept, whatever its name is.
             if (remove && point.spec.source.empty()) {
-                parts_.volumes.release_and_remove_anonymous(point.name, record.id);
+                parts_.volumes.release_and_remove(point.name, record.id);
             } else {
                 parts_.volumes.release(point.name, record.id);
             }

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -83,6 +85,13 @@ void forget_earlier_boot(const std::string& exec_root) {
     batch.replace(root.get(), boot_file, boot);
 }
 
+/// Engines name a container's cgroup after it.
+bool is_process_of(std::int64_t pid, const std::string& id) {
+    std::ifstream groups(fmt::format("/proc/{}/cgroup", pid));
+    const std::string text{std::istreambuf_iterator<char>(groups), {}};
+    return text.find(id) != std::string::npos;
+}
+
 }  // namespace
 
 Containers::Containers(ContainersOptions options, ContainersParts parts)
@@ -137,8 +146,24 @@ Containers::~Containers() {
     runtime_->stop();
 }
 
+/// A process of the container that no monitor of ours has: another engine's, or one of this engine
+/// with another exec root. Two runs on one file system would destroy it.
+void Containers::refuse_foreign_runs(const std::vector<store::ContainerRecord>& records) const {
+    for (const auto& record : records) {
+        if (!record.state.running || record.state.pid <= 0) continue;
+        if (sys::exists(state_directory(record.id))) continue;
+        if (!is_process_of(record.state.pid, record.id)) continue;
+        base::fail(base::ErrorKind::conflict,
+                   fmt::format("container {} ({}) is still run by another engine, as process {}: stop "
+                               "it there, or end the process, before this daemon starts",
+                               record.name.substr(1), record.id.substr(0, 12), record.state.pid));
+    }
+}
+
 void Containers::restore() {
-    for (auto& record : parts_.files.load_all()) {
+    auto records = parts_.files.load_all();
+    refuse_foreign_runs(records);
+    for (auto& record : records) {
         const auto container = std::make_shared<Container>(std::move(record));
         try {
             index_.reserve_name(container->record.name.substr(1), container->id);
@@ -201,8 +226,11 @@ void Containers::restore_one(const ContainerRef& container) {
     const base::Lock lock(container->operation);
     auto& record = container->record;
     record.state.restarting = false;
-    for (const auto& [destination, point] : record.mount_points) {
-        if (point.type == "volume") parts_.volumes.restore_hold(point.name, container->id);
+    for (auto& [destination, point] : record.mount_points) {
+        if (point.type != "volume") continue;
+        const std::string lies = parts_.volumes.restore_hold(point.name, container->id);
+        // Docker leaves the place of an anonymous volume out.
+        if (point.source.empty()) point.source = lies;
     }
     const std::string directory = state_directory(container->id);
     auto found = runtime_->recover(directory, container->id);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/base/log.hpp>
 #include <dockerd/model/reference.hpp>
 
 #include "images/platform.hpp"
@@ -71,7 +72,12 @@ ImageDetails Images::inspect(std::string_view name, const std::string& platform)
     details.size = image->size;
     details.graph_driver.name = "overlay2";
     if (!image->chain_id.empty()) {
-        details.graph_driver.data = store_.layers().layer_metadata(image->chain_id);
+        try {
+            details.graph_driver.data = store_.layers().layer_metadata(image->chain_id);
+        } catch (const base::Error& error) {
+            // Files of the layer are damaged: everything else is still true.
+            base::log::error("image {}: its layer: {}", image->id, error.what());
+        }
     }
     details.diff_ids = config.diff_ids;
     details.last_tag_time = image->last_updated;

@@ -7,10 +7,13 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
+#include <string_view>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/fd.hpp>
@@ -28,6 +31,13 @@ namespace {
 std::string read_small_file(const std::string& path) {
     const base::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     return sys::read_small(file.get()).value_or("");
+}
+
+/// A UUID, or the fingerprint older engines had: "ABCD:EFGH:...".
+bool is_id(std::string_view text) {
+    return !text.empty() && std::ranges::all_of(text, [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '-' || c == ':';
+    });
 }
 
 /// Random, version 4. Source: RFC 4122, 4.4.
@@ -147,7 +157,15 @@ std::string mask_credentials(const std::string& url) {
 
 std::string load_or_create_id(const std::string& data_root) {
     const auto path = data_root + "/engine-id";
-    if (const auto known = read_small_file(path); !known.empty()) return known;
+    try {
+        const std::string known(base::trim(store::read_file(AT_FDCWD, path, 4096)));
+        if (is_id(known)) return known;
+        if (!known.empty()) base::fail(base::ErrorKind::internal, "not an id");
+    } catch (const base::Error& error) {
+        if (error.kind() != base::ErrorKind::not_found) {
+            base::log::error("{}: {}; it is kept as {}", path, error.what(), store::set_aside(path));
+        }
+    }
     const auto made = random_uuid();
     base::in_context("error saving ID file", [&] { store::write_durable(path, made, 0600); });
     return made;

@@ -194,9 +194,13 @@ Volume Volumes::create_named(const model::VolumeCreate& request, const std::stri
     });
 }
 
-void Volumes::restore_hold(const std::string& name, const std::string& container) {
-    const base::Lock lock(state_->mutex);
-    state_->holders[name].insert(container);
+std::string Volumes::restore_hold(const std::string& name, const std::string& container) {
+    {
+        const base::Lock lock(state_->mutex);
+        state_->holders[name].insert(container);
+    }
+    const auto record = store_.find(name);
+    return record && is_local(*record) ? record->mountpoint : std::string();
 }
 
 void Volumes::release(const std::string& name, const std::string& container) {
@@ -207,10 +211,10 @@ void Volumes::release(const std::string& name, const std::string& container) {
     if (found->second.empty()) state_->holders.erase(found);
 }
 
-void Volumes::release_and_remove_anonymous(const std::string& name, const std::string& container) {
+void Volumes::release_and_remove(const std::string& name, const std::string& container) {
     release(name, container);
     const auto record = store_.find(name);
-    if (!record || !record->labels.contains(anonymous_label)) return;
+    if (!record) return;
     try {
         const Exclusive mine(*state_, name);
         if (is_local(*record)) {

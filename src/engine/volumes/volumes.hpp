@@ -50,12 +50,13 @@ public:
     /// Creates a volume or finds it, and lets `container` hold it. An empty name makes an
     /// anonymous volume.
     Volume hold(const model::VolumeCreate& request, const std::string& container);
-    /// Notes at the daemon's start that `container`, read from disk, holds the volume.
-    void restore_hold(const std::string& name, const std::string& container);
+    /// Notes at the daemon's start that `container`, read from disk, holds the volume. Returns where a
+    /// local volume lies, else nothing.
+    std::string restore_hold(const std::string& name, const std::string& container);
     void release(const std::string& name, const std::string& container);
-    /// For `docker rm -v`: release, and remove the volume if it is anonymous and held by nobody.
-    /// Never throws for a volume in use.
-    void release_and_remove_anonymous(const std::string& name, const std::string& container);
+    /// For `docker rm -v` and volumes nobody named: release, and remove the volume if it is held by
+    /// nobody else. Never throws for a volume in use.
+    void release_and_remove(const std::string& name, const std::string& container);
 
     /// The volume's data on this host, mounted by its options if it has any, or by its plugin. Each
     /// call is undone by one unmount(). `driver` counts for a volume that is not on record, `id`

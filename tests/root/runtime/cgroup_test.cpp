@@ -98,7 +98,9 @@ TEST_F(RealCgroups, CreatesLimitsJoinsAndRemoves) {
     EXPECT_EQ(cgroup.pids(), std::vector<pid_t>{child});
     const CgroupStats stats = cgroup.stats();
 #ifdef __SANITIZE_THREAD__
-    EXPECT_EQ(stats.pids.current, 2u) << "the child and the sanitizer's thread in it";
+    // The sanitizer has a thread of its own in the child, which may begin later.
+    EXPECT_GE(stats.pids.current, 1u);
+    EXPECT_LE(stats.pids.current, 2u);
 #else
     EXPECT_EQ(stats.pids.current, 1u);
 #endif
