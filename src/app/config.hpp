@@ -41,6 +41,7 @@ struct Config {
     // The program.
     bool debug = false;
     bool validate = false;
+    bool check_data_root = false;
     bool show_help = false;
     bool show_version = false;
     std::int64_t ignored_number = 0;

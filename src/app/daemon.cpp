@@ -34,6 +34,7 @@
 #include "metrics_server.hpp"
 #include "option_json.hpp"
 #include "pidfile.hpp"
+#include "root_report.hpp"
 #include "shutdown.hpp"
 #include "support.hpp"
 #include "wiring.hpp"
@@ -332,6 +333,7 @@ int run_daemon(std::span<const char* const> arguments) {
             fmt::print(stderr, "configuration OK\n");
             return 0;
         }
+        if (config.check_data_root) return report_data_root(config.data_root);
         Signals signals;
         if (!start(std::move(config), signals)) ::_exit(0);
         return 0;

@@ -327,6 +327,8 @@ const Option table[] = {
      fixed, common_bridge},
     {"cdi-spec-dir", 0, "cdi-spec-dirs", "list", &Config::cdi_spec_dirs,
      "Directories with CDI specifications", fixed, common},
+    {"check-data-root", 0, "", "", &Config::check_data_root,
+     "Read everything in the data root, say what is there and what is damaged, and exit", fixed, common},
     {"cgroup-parent", 0, "cgroup-parent", "string", &Config::cgroup_parent,
      "Parent cgroup of all containers", fixed, platform},
     {"config-file", 0, "", "string", &Config::config_file,
