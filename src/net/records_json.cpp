@@ -278,7 +278,6 @@ Network decode_network(const Json& json) {
     // Older records have none; local networks were all there were.
     if (record.scope.empty()) record.scope = "local";
     record.labels = strings_of(json, "labels");
-    record.labels.given = true;  // shown as an object, also where the record has none
     record.ipam.driver = text_of(json, "ipamType");
     record.ipam.options = strings_of(json, "ipamOptions");
     record.enable_ipv4 = bool_of(json, "enableIPv4", true);

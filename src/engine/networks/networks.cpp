@@ -37,6 +37,7 @@ NetworkDetails details_of(const net::NetworkRecord& record) {
     out.config_from = record.config_from;
     out.options = record.options;
     out.labels = record.labels;
+    out.labels.given = true;  // an object, also where the record has none
     for (const auto& member : record.members) {
         out.containers[member.container_id] = {.name = member.name,
                                                .endpoint_id = member.endpoint_id,
