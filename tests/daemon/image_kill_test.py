@@ -141,7 +141,8 @@ class Killed(RegistryTestCase):
                 resumed += self.assertResumed(kept, what)
             self.gone()
             wait_for(lambda: self.on_disk() == self.layers, what="nothing on the disk in the end, " + what)
-            self.assertEqual(os.listdir(self.partial), [], what)
+            # Of a layer that was whole before the end of its pull the blob stays for a day; more is not kept.
+            self.assertLessEqual(set(os.listdir(self.partial)), set(kept), what)
         print("%d rounds, %d blobs gone on with" % (ROUNDS, resumed))
 
     def forget_blobs(self):
