@@ -323,8 +323,9 @@ TEST_F(LayersTest, CleansUpAfterACrashInTheMiddleOfALayer) {
     std::filesystem::create_directories(transaction);
     std::ofstream(transaction + "/cache-id") << cache;
     std::filesystem::create_directories(root_ + "/overlay2/" + cache + "/diff/some");
-    std::ofstream(root_ + "/overlay2/" + cache + "/link") << "LINK";
-    std::filesystem::create_symlink("../x/diff", root_ + "/overlay2/l/LINK");
+    const std::string link = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    std::ofstream(root_ + "/overlay2/" + cache + "/link") << link;
+    std::filesystem::create_symlink("../x/diff", root_ + "/overlay2/l/" + link);
     Layers layers(root_, testing_unpacker());
     EXPECT_FALSE(std::filesystem::exists(transaction));
     EXPECT_FALSE(std::filesystem::exists(root_ + "/overlay2/" + cache));
