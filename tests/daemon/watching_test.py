@@ -180,7 +180,7 @@ class Signals(FlagsCase):
         self.refused("failed to start daemon, ensure docker is not running or delete %s: process with PID %d is still running" %
                      (daemon.pidfile, daemon.pid), "--pidfile", daemon.pidfile)
         if not ORACLE:  # Docker's waits for the first one's lock
-            self.refused("timeout", "--data-root", daemon.root)
+            self.refused("metadata.db is locked: another engine is running on this data root", "--data-root", daemon.root)
         with daemon.client() as client:
             self.assertEqual(client.request("GET", "/_ping").status, 200)
 
