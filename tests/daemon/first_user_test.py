@@ -10,6 +10,7 @@ import unittest
 
 import support  # noqa: F401
 
+import own_mounts
 import reports
 from daemon import find_daemon, remove_cgroups, wait_for
 from flagscase import ORACLE
@@ -45,7 +46,7 @@ class FirstUser(unittest.TestCase):
         self.dockerd = self.base + "/bin/dockerd"
         shutil.copy2(find_daemon(), self.dockerd)
         self.machine = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", SET_UP.format(base=self.base, top=TOP)],
+            [*own_mounts.PREFIX, "unshare", "--net", "sh", "-c", SET_UP.format(base=self.base, top=TOP)],
             stdout=subprocess.PIPE, text=True)
         self.addCleanup(self.end)
         self.assertEqual(self.machine.stdout.readline(), "ready\n")
