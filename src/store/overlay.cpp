@@ -75,11 +75,12 @@ OverlayDir Overlay::create(const std::string& id, const std::optional<OverlayDir
     make_directory(fd(), id, 0710, 0, gid);
     const base::Fd dir = open_directory(fd(), id);
     make_directory(dir.get(), "diff", 0755, uid, gid);
+    // The name first: should we die in between, a removal knows what to look for.
+    batch.write_new(dir.get(), "link", out.link);
     const std::string target = fmt::format("../{}/diff", id);
     if (::symlinkat(target.c_str(), fd(), ("l/" + out.link).c_str()) != 0) {
         base::throw_errno(errno, "symlink");
     }
-    batch.write_new(dir.get(), "link", out.link);
     if (parent) {
         make_directory(dir.get(), "work", 0700, uid, gid);
         if (base::split(out.lower, ':').size() > max_lowers) {

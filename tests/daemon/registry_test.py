@@ -9,6 +9,7 @@ import unittest
 import support  # noqa: F401  (makes tests/support importable)
 
 import image as kit
+import own_mounts
 import registrydouble as double
 from daemon import Daemon
 from debregistry import Registry, certificate
@@ -114,7 +115,7 @@ class OtherEngines(Served):
 
     @unittest.skipUnless(os.access(PEER, os.X_OK), "no other dockerd")
     def test_dockers_engine(self):
-        with Daemon(binary=PEER) as peer:
+        with Daemon(binary=PEER, prefix=own_mounts.prefix_below_chroot()) as peer:
             peer.load_image()
             served = self.serve()
             beside = Registry(peer, shared=served)

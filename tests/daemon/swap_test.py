@@ -17,6 +17,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import daemon
 import image
+import own_mounts
 import rawhttp
 import reports
 import testcase
@@ -65,7 +66,8 @@ class Engines:
     """Two daemons, of which one at a time runs, on one root and in one network namespace."""
 
     def __init__(self, test):
-        self.ours, self.docker = daemon.Daemon(), daemon.Daemon(binary=PEER)
+        self.ours, self.docker = daemon.Daemon(), daemon.Daemon(
+            binary=PEER, prefix=own_mounts.prefix_below_chroot())
         test.addCleanup(self.close)
         os.close(self.docker.net)
         self.docker.net = os.dup(self.ours.net)

@@ -56,5 +56,11 @@ def main():
 # As a command before a command.
 PREFIX = (sys.executable, os.path.abspath(__file__))
 
+
+def prefix_below_chroot():
+    """For Docker's own engine, which unpacks nothing where "/" is no mount."""
+    return PREFIX if below_chroot() else ()
+
+
 if __name__ == "__main__":
     main()
