@@ -149,6 +149,7 @@ struct Config {
     std::set<std::string> from_file;
     /// Long names of the flags on the command line.
     std::set<std::string> from_flags;
+    std::set<std::string> from_defaults;  ///< those of them that stand in DOCKER_OPTS
 };
 
 /// A value of `exec_opts`, or nullopt. Throws: invalid_argument, "invalid exec-opt (x): ...".

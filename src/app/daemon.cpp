@@ -235,11 +235,12 @@ bool serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
         names.push_back(socket.name);
         server->add_listener(std::move(socket.fd), socket.tcp_like ? tls : nullptr);
     }
+    // Said before the first answer: who has one can rely on these lines.
+    base::log::info("Daemon has completed initialization");
+    for (const std::string& name : names) base::log::info("API listen on {}", name);
     server->start();
     drop_startup_memory();
     notify_systemd("READY=1\nSTATUS=Serving the API on " + base::join(names, ", "));
-    base::log::info("Daemon has completed initialization");
-    for (const std::string& name : names) base::log::info("API listen on {}", name);
 
     SignalEvent event = signals.wait();
     for (; event != SignalEvent::stop && event != SignalEvent::leave; event = signals.wait()) {
@@ -265,6 +266,11 @@ bool start(Config config, Signals& signals) {
     set_proxy_environment(config);
     configure_log(config);
     base::log::info("Starting up");
+    if (!config.from_defaults.empty()) {
+        // A file that another engine's packaging never read may have been forgotten.
+        base::log::info("{} sets: --{}", config.defaults_file,
+                        fmt::join(config.from_defaults, ", --"));
+    }
     if (config.experimental) base::log::warn("Running with experimental features enabled");
     if (::geteuid() != 0) {
         base::fail(base::ErrorKind::permission_denied,
@@ -300,7 +306,7 @@ bool start(Config config, Signals& signals) {
     }
     for (const std::string& line : ineffective_options(config)) base::log::warn("{}", line);
     bool all_ended = serve_until_stopped(config, signals, *wiring, std::move(sockets), tls);
-    metrics.reset();
+    if (!base::finish_within(teardown_grace, [&] { metrics.reset(); })) all_ended = false;
     if (!all_ended) {
         (void)wiring.release();
     } else if (!base::finish_within(teardown_grace, [&] { wiring.reset(); })) {

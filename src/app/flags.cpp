@@ -221,8 +221,10 @@ CommandLine read_command_line(std::span<const char* const> arguments) {
             base::fail(base::ErrorKind::invalid_argument,
                        file + ": DOCKER_OPTS: --help and --version have no place here");
         }
+        start.config.from_defaults = start.config.from_flags;
         for (const std::string& name : line.config.from_flags) {
             reset_option(start.config, *find_option(name));
+            start.config.from_defaults.erase(name);
         }
         line = Parser(words, std::move(start.config)).run();
         line.warnings = start.warnings + line.warnings;

@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <thread>
 #include <utility>
 
@@ -268,11 +269,26 @@ std::vector<Host> hosts_to_bind(const Config& config) {
     return hosts;
 }
 
+bool serves_path(const std::vector<BoundSocket>& sockets, const std::string& path) {
+    const auto real = [](const std::string& name) {
+        std::error_code failure;  // a path that cannot be looked up is only itself
+        const auto found = std::filesystem::weakly_canonical(name, failure);
+        return failure ? name : found.string();
+    };
+    return std::ranges::any_of(sockets, [&](const BoundSocket& socket) {
+        return !socket.tcp_like && real(socket.name) == real(path);
+    });
+}
+
 }  // namespace
 
 std::vector<BoundSocket> bind_listeners(const Config& config) {
     std::vector<BoundSocket> out;
-    for (const Host& host : hosts_to_bind(config)) {
+    auto hosts = hosts_to_bind(config);
+    // Those of systemd first: a socket that it made is neither made again nor removed at the end.
+    std::ranges::stable_partition(hosts, [](const Host& host) { return host.protocol == "fd"; });
+    for (const Host& host : hosts) {
+        if (host.protocol == "unix" && serves_path(out, host.address)) continue;
         if (host.protocol == "tcp") {
             warn_of_open_tcp(host, config);
             out.push_back(bind_tcp(host.address));

@@ -1,6 +1,5 @@
 #include <dockerd/archive/pack.hpp>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -27,22 +26,13 @@
 namespace dockerd::archive {
 namespace {
 
-std::vector<std::string> sorted_names(int directory) {
-    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (copy < 0) return {};
-    DIR* const stream = ::fdopendir(copy);
-    if (stream == nullptr) {
-        const base::Fd closes{copy};
+/// What cannot be read has nothing in it.
+std::vector<std::string> readable_names(int directory) {
+    try {
+        return sorted_names(directory);
+    } catch (const base::Error&) {
         return {};
     }
-    std::vector<std::string> names;
-    while (const dirent* item = ::readdir(stream)) {
-        const std::string_view name(item->d_name);
-        if (name != "." && name != "..") names.emplace_back(name);
-    }
-    ::closedir(stream);
-    std::ranges::sort(names);
-    return names;
 }
 
 std::string read_link(int directory, const std::string& name) {
@@ -130,7 +120,7 @@ void Packer::one(int directory, const std::string& name, const std::string& memb
 }
 
 void Packer::walk(int directory, const std::string& prefix) {
-    for (const std::string& name : sorted_names(directory)) add(directory, name, prefix + name);
+    for (const std::string& name : readable_names(directory)) add(directory, name, prefix + name);
 }
 
 TarEntry Packer::describe(const struct stat& info, const std::string& path) const {
@@ -138,6 +128,10 @@ TarEntry Packer::describe(const struct stat& info, const std::string& path) cons
     entry.name = path;
     entry.type_flag = type_flag(info.st_mode);
     entry.mode = info.st_mode & 07777U;
+    if (options_.as_chowned && S_ISREG(info.st_mode)) {
+        entry.mode &= ~static_cast<std::uint32_t>(S_ISUID);
+        if ((info.st_mode & S_IXGRP) != 0) entry.mode &= ~static_cast<std::uint32_t>(S_ISGID);
+    }
     if (options_.mode && !S_ISLNK(info.st_mode)) entry.mode = *options_.mode;
     entry.uid = options_.owner ? options_.owner->first : info.st_uid;
     entry.gid = options_.owner ? options_.owner->second : info.st_gid;
@@ -200,7 +194,7 @@ void Packer::add(int directory, const std::string& name, const std::string& path
 void Packer::read_xattrs(int fd, TarEntry& entry) const {
     // One call tells that there are none, which is the rule.
     if (::flistxattr(fd, nullptr, 0) == 0) return;
-    const std::string capability = capability_of(fd);
+    const std::string capability = options_.as_chowned ? std::string() : capability_of(fd);
     if (!capability.empty()) entry.xattrs["security.capability"] = capability;
     if (options_.on_attributes) options_.on_attributes(fd);
 }

@@ -7,9 +7,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <exception>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include <dockerd/base/error.hpp>
@@ -81,6 +83,21 @@ base::Fd open_in_root(int root, const std::string& path, int flags) {
             return base::Fd(static_cast<int>(raw));
         }
     }
+}
+
+std::vector<std::string> sorted_names(int directory) {
+    base::Fd copy{::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    DIR* const stream = copy ? ::fdopendir(copy.get()) : nullptr;
+    if (stream == nullptr) base::throw_errno(errno, "open");
+    (void)copy.release();
+    std::vector<std::string> names;
+    while (const dirent* item = ::readdir(stream)) {
+        const std::string_view name(item->d_name);
+        if (name != "." && name != "..") names.emplace_back(name);
+    }
+    ::closedir(stream);
+    std::ranges::sort(names);
+    return names;
 }
 
 std::int64_t tree_size(int directory) {

@@ -61,6 +61,16 @@ std::string shown(const model::HealthConfig& health) {
 /// "8080" or "127.0.0.1:8080" or "[::1]:8080".
 void check_host_part(std::string_view host) {
     const auto colon = host.rfind(':');
+    const std::string port(host.substr(colon == std::string_view::npos ? 0 : colon + 1));
+    const auto dash = port.find('-');
+    const auto is_port = [](const std::string& text) {
+        const auto number = base::parse_int(text);
+        return number && *number >= 0 && *number <= 65535;
+    };
+    if (!port.empty() && !(is_port(port.substr(0, dash)) &&
+                           (dash == std::string::npos || is_port(port.substr(dash + 1))))) {
+        invalid("invalid hostPort: " + port);
+    }
     if (colon == std::string_view::npos) return;
     std::string address(host.substr(0, colon));
     if (address.starts_with('[') && address.ends_with(']')) {

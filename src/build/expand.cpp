@@ -113,6 +113,11 @@ private:
     std::vector<std::string> words_;
 };
 
+/// By how much variables may make a word longer.
+constexpr std::size_t most_filled_in = 1U << 20U;
+/// What a replacement of every character would make.
+constexpr std::size_t most_replaced = 256U << 20U;
+
 /// What is left as it is.
 struct Keep {
     bool quotes = false;
@@ -181,6 +186,8 @@ private:
             splits = true;
         }
         out += piece;
+        // A few lines that name the one before twice would take all memory there is.
+        if (out.size() > word_.size() + most_filled_in) invalid("it becomes too long");
         if (words == nullptr) return;
         if (splits) {
             words->add(piece);
@@ -343,6 +350,7 @@ private:
         for (const char c : until_brace(/*raw=*/true)) rewrite.append(c == '\\' ? 2 : 1, c);
         if (keep_.variables) return {};
         const re2::RE2 expression(regex_of(pattern, Stars::long_match));
+        if ((value.size() + 1) * rewrite.size() > most_replaced) invalid("it becomes too long");
         if (all) {
             re2::RE2::GlobalReplace(&value, expression, rewrite);
         } else {

@@ -10,21 +10,43 @@ namespace {
     base::fail(base::ErrorKind::internal, "syntax error in pattern");
 }
 
+/// Takes one character; a byte that is no UTF-8 counts as U+FFFD. Source: Go utf8.DecodeRuneInString.
+char32_t take_character(std::string_view& text) {
+    constexpr char32_t invalid = 0xFFFD;
+    const auto lead = static_cast<unsigned char>(text.front());
+    std::size_t size = 1;
+    if (lead >= 0xC2 && lead < 0xE0) size = 2;
+    if (lead >= 0xE0 && lead < 0xF0) size = 3;
+    if (lead >= 0xF0 && lead < 0xF5) size = 4;
+    char32_t out = size == 1 ? lead : lead & (0x7FU >> size);
+    bool valid = lead < 0x80 || (size > 1 && text.size() >= size);
+    for (std::size_t at = 1; valid && at < size; ++at) {
+        const auto byte = static_cast<unsigned char>(text[at]);
+        valid = (byte & 0xC0U) == 0x80U;
+        out = out << 6U | (byte & 0x3FU);
+    }
+    constexpr char32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (valid && size > 1) {
+        valid = out >= least[size] && out <= 0x10FFFF && (out < 0xD800 || out > 0xDFFF);
+    }
+    text.remove_prefix(valid ? size : 1);
+    return valid ? out : invalid;
+}
+
 /// Takes one character of a class, which may be escaped.
-char class_character(std::string_view& pattern) {
+char32_t class_character(std::string_view& pattern) {
     if (pattern.empty() || pattern.front() == '-' || pattern.front() == ']') bad_pattern();
     if (pattern.front() == '\\') {
         pattern.remove_prefix(1);
         if (pattern.empty()) bad_pattern();
     }
-    const char c = pattern.front();
-    pattern.remove_prefix(1);
+    const char32_t c = take_character(pattern);
     if (pattern.empty()) bad_pattern();
     return c;
 }
 
 /// Matches `c` with the class behind '['; leaves `pattern` behind its ']'.
-bool matches_class(std::string_view& pattern, char c) {
+bool matches_class(std::string_view& pattern, char32_t c) {
     const bool negated = !pattern.empty() && pattern.front() == '^';
     if (negated) pattern.remove_prefix(1);
     bool found = false;
@@ -33,8 +55,8 @@ bool matches_class(std::string_view& pattern, char c) {
             pattern.remove_prefix(1);
             return found != negated;
         }
-        const char low = class_character(pattern);
-        char high = low;
+        const char32_t low = class_character(pattern);
+        char32_t high = low;
         if (pattern.front() == '-') {
             pattern.remove_prefix(1);
             high = class_character(pattern);
@@ -52,7 +74,7 @@ void check_pattern(std::string_view pattern) {
             if (pattern.empty()) bad_pattern();
             pattern.remove_prefix(1);
         } else if (c == '[') {
-            (void)matches_class(pattern, ' ');
+            (void)matches_class(pattern, U' ');
         }
     }
 }
@@ -61,10 +83,10 @@ void check_pattern(std::string_view pattern) {
 bool matches_one(std::string_view& pattern, std::string_view& name) {
     const char wanted = pattern.front();
     pattern.remove_prefix(1);
+    if (wanted == '?') return take_character(name) != U'/';
+    if (wanted == '[') return matches_class(pattern, take_character(name));
     const char c = name.front();
     name.remove_prefix(1);
-    if (wanted == '?') return c != '/';
-    if (wanted == '[') return matches_class(pattern, c);
     if (wanted != '\\') return wanted == c;
     if (pattern.empty()) bad_pattern();
     const char escaped = pattern.front();

@@ -14,6 +14,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/fd.hpp>
 #include <dockerd/base/time.hpp>
+#include <dockerd/sys/seals.hpp>
 
 #include "driver.hpp"
 
@@ -130,7 +131,7 @@ private:
         const base::Fd file{::memfd_create("journal-entry", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
         constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
         if (!file || ::write(file.get(), data.data(), data.size()) < 0 ||
-            ::fcntl(file.get(), F_ADD_SEALS, seals) != 0) {
+            !sys::add_seals(file.get(), seals)) {
             base::throw_errno(errno, "large journal entry");
         }
         msghdr message{};

@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -31,20 +30,6 @@ bool differs(const struct stat& before, const struct stat& after) {
     }
     if (S_ISDIR(before.st_mode)) return false;
     return !same_time(before.st_mtim, after.st_mtim) || before.st_size != after.st_size;
-}
-
-std::vector<std::string> sorted_names(int directory) {
-    std::vector<std::string> names;
-    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
-    if (stream == nullptr) return names;
-    while (const dirent* item = ::readdir(stream)) {
-        const std::string_view name(item->d_name);
-        if (name != "." && name != "..") names.emplace_back(name);
-    }
-    ::closedir(stream);
-    std::ranges::sort(names);
-    return names;
 }
 
 std::string capability_of(int fd) {
@@ -95,7 +80,7 @@ private:
 
 void Differ::children(int directory, const LowerNode& below, const std::string& path,
                       bool complete) {
-    const std::vector<std::string> names = sorted_names(directory);
+    const std::vector<std::string> names = archive::sorted_names(directory);
     for (const std::string& name : names) one(directory, below, path, name, complete);
     if (complete) remove_hidden(below, path, names);
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/sys/seals.hpp>
 
 namespace dockerd::sys {
 
@@ -29,7 +30,7 @@ base::Fd sealed_program(const char* name, std::string_view bytes) {
     // reads them from the file anew.
     (void)::madvise(const_cast<char*>(whole.data()), whole.size(), MADV_DONTNEED);
     constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-    if (::fchmod(file.get(), 0500) != 0 || ::fcntl(file.get(), F_ADD_SEALS, seals) != 0) {
+    if (::fchmod(file.get(), 0500) != 0 || !add_seals(file.get(), seals)) {
         fail("seal");
     }
     return file;

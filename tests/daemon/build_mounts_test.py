@@ -123,6 +123,16 @@ class Mounts(BuildTestCase):
                          "COPY failed: stat link/docker.sock: file does not exist")
         self.assertEqual(self.output("FROM kit\nRUN --mount=from=linked,source=/link,target=/x ls /x\n"), '"/link": not found')
 
+    def test_network_of_a_step(self):
+        """It is part of the step's key, and the host's is for who asks for it beside the Dockerfile."""
+        text = "FROM kit\nRUN %sls /sys/class/net\n"
+        self.assertEqual(self.output(text % "--network=none "), ["lo"])
+        self.assertIn("eth0", self.output(text % ""))
+        self.assertIn("Using cache", self.build(text % "--network=none ").text)
+        refused = self.build(text % "--network=host ").error["message"]
+        self.assertEqual(refused, "granting entitlement network.host is not allowed by build daemon configuration")
+        self.assertIsNone(self.build(text % "--network=host ", networkmode="host").error)
+
     def test_devices_of_a_context_cannot_be_read(self):
         device = member("null", tarfile.CHRTYPE)
         device.devmajor, device.devminor = 1, 5  # /dev/zero

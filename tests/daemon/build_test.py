@@ -148,6 +148,36 @@ COPY link /from-link
                 "/own2/p/q regular file 644 7:7\n1/from-link regular file 644 0:0\n"
                 "1/all/link symbolic link 777 0:0\n1").splitlines()
 
+    def test_what_copy_takes_and_leaves(self):
+        """Links that lead out of where they are put, privileges, "..", and characters of more than a byte."""
+        def entry(name, mode=0o644, link=None):
+            info = tarfile.TarInfo(name)
+            info.mode = mode
+            if link:
+                info.type, info.linkname = tarfile.SYMTYPE, link
+            return info
+        files = {"d": None, "d/l": entry("d/l", 0o777, "../x"), "f": "file\n", "s": entry("s", 0o4755), "g": None,
+                 "g/s": entry("g/s", 0o6755), "link": entry("link", 0o777, "d"), "secret": "s", "é.txt": "e\n"}
+        taken = "FROM kit\nRUN mkdir /p && cp /bin/busybox /p/x && chmod 6755 /p/x\nFROM kit\n"
+        for steps, printed in (("FROM kit\nCOPY d /dst/\nRUN readlink /dst/l", "../x"),
+                               ("FROM kit\nCOPY s /s\nCOPY g /g\nRUN stat -c %a /s /g/s", "755\n755"),
+                               ("FROM kit\nCOPY --chown=alice s /s\nRUN stat -c '%a %U' /s", "755 alice"),
+                               (taken + "COPY --from=0 /p /p\nRUN stat -c %a /p/x", "6755"),
+                               (taken + "COPY --from=0 /p/x /x\nRUN stat -c %a /x", "6755"),
+                               ("FROM kit\nCOPY nodir/../f /d/\nRUN cat /d/f", "file"),
+                               ("FROM kit\nRUN mkdir -p /a/b && ln -s /a/b /l\nCOPY f /l/../x\nRUN cat /x", "file"),
+                               ("FROM kit\nCOPY ?.txt /d/\nRUN cat /d/é.txt", "e"),
+                               ("FROM kit\nCOPY [à-ï].txt /e/\nRUN cat /e/é.txt", "e")):
+            with self.subTest(steps):
+                built = self.build(steps + "\n", files)
+                self.assertIn("\n%s\n" % printed, built.text, built.error)
+        for steps, why in (("COPY ../secret /x", "COPY failed: forbidden path outside the build context: ../secret ()"),
+                           ("COPY a/../../secret /x", "COPY failed: forbidden path outside the build context: a/../../secret ()"),
+                           ("EXPOSE foo:80", "invalid hostPort: foo")):
+            self.assertEqual(self.build("FROM kit\n%s\n" % steps, files).error["message"], why)
+        self.assertEqual(self.build("FROM kit\n", dockerfile="../Dockerfile").error,
+                         {"status": 500, "message": "forbidden path outside the build context: ../Dockerfile ()"})
+
     def test_add_unpacks_archives(self):
         built = self.build("FROM kit\nADD a.tar /one\nADD a.tgz /two/\nADD plain bad.gz /four/\nCOPY a.tar /six/\n",
                            {"a.tar": archive(["q", "w/e"]), "a.tgz": archive(["q"], "w:gz"), "plain": "p\n",

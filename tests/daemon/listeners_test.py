@@ -206,9 +206,9 @@ class Tls(FlagsCase):
         self.addCleanup(folder.cleanup)
         for name, path in (("ca.pem", self.ours.certificate), ("cert.pem", self.server[0]), ("key.pem", self.server[1])):
             os.symlink(path, os.path.join(folder.name, name))
-        daemon = self.daemon("--tlsverify")
+        daemon = self.daemon()
         daemon.listen = ["tcp://127.0.0.1:2376"]
-        self.spawn(daemon, environment={"DOCKER_CERT_PATH": folder.name})
+        self.spawn(daemon, environment={"DOCKER_CERT_PATH": folder.name, "DOCKER_TLS_VERIFY": "1"})
         self.assertEqual((self.ask(daemon, "right"), self.ask(daemon, "none", refused=True)), (200, "TLSV13_ALERT_CERTIFICATE_REQUIRED"))
 
     def test_what_is_missing(self):

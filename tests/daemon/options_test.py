@@ -200,6 +200,8 @@ class Defaults(FlagsCase):
             self.assertEqual(client.get("/info")["Labels"], ["c=d"])
             options = client.get("/networks/bridge")["Options"]
         self.assertEqual([options["com.docker.network." + key] for key in ("driver.mtu", "bridge.enable_icc")], ["1400", "false"])
+        # Said where it came from: such a file may have been forgotten.
+        self.assertIn('/defaults sets: --icc"', self.log(daemon))
 
 
 class Containers(FlagsCase):

@@ -154,8 +154,8 @@ class Signals(FlagsCase):
         daemon.start()
         self.assertEqual(self.pid_of(daemon, made), pid)
 
-    def test_the_shutdown_timeout(self):
-        """What does not stop is killed within it, at the latest when its own time-out is over."""
+    def test_what_does_not_stop(self):
+        """A container that does not stop is killed when its own time-out is over, which the daemon waits for."""
         daemon = self.daemon("--shutdown-timeout", "1").start()
         daemon.load_image()
         daemon.run("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done", name="deaf", StopTimeout=1,

@@ -88,6 +88,7 @@ class BuildTestCase(DaemonTestCase):
                     connection.request("DELETE", "/images/%s?force=1" % identity)
                 if self.image_ids() - self.known in (set(), new):
                     break
+        self.assertEqual(self.image_ids(), self.known, "images that nothing holds, and that do not go")
 
     def build(self, text, files=None, headers=(), body=None, **parameters):
         """POST /build of a Dockerfile's text and files; lists and maps among the parameters are sent as JSON but for t."""

@@ -26,6 +26,9 @@ struct PackOptions {
     std::optional<std::pair<std::uint32_t, std::uint32_t>> owner;
     /// Set: every file and directory has these permission bits.
     std::optional<std::uint32_t> mode;
+    /// Without what chown(2) takes from a file: set-user-ID, set-group-ID of what the group may
+    /// execute, capabilities.
+    bool as_chowned = false;
 };
 
 /// Writes a tar of the tree below the directory `root`, in lexical order as Docker does. Follows no

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <dockerd/base/fd.hpp>
 
@@ -11,6 +12,9 @@ namespace dockerd::archive {
 /// ones and "..", stay inside; magic links are refused. -1 with errno on failure.
 /// Source: openat2(2), RESOLVE_IN_ROOT.
 base::Fd open_in_root(int root, const std::string& path, int flags);
+
+/// Names of what is in `directory`, but "." and "..", in order. Throws: internal, "open: <errno text>".
+std::vector<std::string> sorted_names(int directory);
 
 /// Bytes of all files and symlinks below `directory`, hard links once; directories count nothing.
 /// Source: moby daemon/internal/directory, Size.

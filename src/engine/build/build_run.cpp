@@ -158,7 +158,14 @@ StageState BuildRun::begin_stage(const build::Stage& stage) {
     return out;
 }
 
+void BuildRun::check_cancelled() {
+    if (!log_.cancellation()->is_cancelled()) return;
+    log_.out("Build cancelled\n");
+    base::fail(ErrorKind::internal, "Build cancelled");
+}
+
 void BuildRun::build_stage(const build::Stage& stage) {
+    check_cancelled();
     const auto taken = [&](const FinishedStage& other) { return other.name == stage.name; };
     if (!stage.name.empty() && std::ranges::any_of(finished_, taken)) {
         base::fail(ErrorKind::internal, stage.name + " stage name already used");
@@ -172,10 +179,7 @@ void BuildRun::build_stage(const build::Stage& stage) {
     };
     show();
     for (const auto& instruction : stage.instructions) {
-        if (log_.cancellation()->is_cancelled()) {
-            log_.out("Build cancelled\n");
-            base::fail(ErrorKind::internal, "Build cancelled");
-        }
+        check_cancelled();
         announce(instruction.code);
         step(state, instruction);
         show();
@@ -193,6 +197,7 @@ void BuildRun::run_triggers(StageState& stage) {
     if (triggers.size() > 1) log_.out("s");
     log_.out("\n");
     for (const std::string& trigger : triggers) {
+        check_cancelled();
         stage.state.config.image = stage.image_id;
         const auto parsed = build::parse_dockerfile(trigger);
         if (parsed.statements.size() != 1) {

@@ -83,6 +83,8 @@ private:
     void add_labels();
     void announce(const std::string& code);
     StageState begin_stage(const build::Stage& stage);
+    /// Throws: internal, "Build cancelled".
+    void check_cancelled();
     void build_stage(const build::Stage& stage);
     void run_triggers(StageState& stage);
     void step(StageState& stage, build::Instruction instruction);

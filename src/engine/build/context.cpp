@@ -108,6 +108,7 @@ Context::Context(const std::string& parent, const archive::Unpacker& unpacker,
 
 std::string Context::take_dockerfile(std::string& name) {
     if (name.empty()) name = default_name;
+    name = cleaned_source(name);
     if (!files_.look_at(name)) {
         const std::string lower = base::to_lower(name);
         if (name != default_name || !files_.look_at(lower)) {

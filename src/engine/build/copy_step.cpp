@@ -29,18 +29,19 @@ bool is_url(const std::string& source) {
 
 /// Files of a tree by one source of an instruction.
 // Source: moby builder/dockerfile/copy.go, calcCopyInfo.
-void add_items(std::vector<CopyItem>& items, SourceTree& tree, std::string path,
+void add_items(std::vector<CopyItem>& items, SourceTree& tree, std::string given,
                bool from_context) {
-    if (path.starts_with('/')) path.erase(0, 1);
-    if (path.starts_with("./")) path.erase(0, 2);
-    if (build::has_wildcards(path)) {
-        for (const std::string& found : tree.match(path)) {
+    if (given.starts_with('/')) given.erase(0, 1);
+    if (given.starts_with("./")) given.erase(0, 2);
+    if (build::has_wildcards(given)) {
+        for (const std::string& found : tree.match(given)) {
             items.push_back({.tree = &tree, .path = found, .hash = tree.hash(found)});
         }
         return;
     }
+    const std::string path = cleaned_source(given);
     if (!tree.look_at(path)) {
-        const std::string text = fmt::format("stat {}: file does not exist", path);
+        const std::string text = fmt::format("stat {}: file does not exist", given);
         base::fail(ErrorKind::internal,
                    from_context
                        ? "file not found in build context or excluded by .dockerignore: " + text
@@ -58,8 +59,8 @@ std::string hash_of(const std::vector<CopyItem>& items) {
 
 // Source: moby builder/dockerfile/copy_unix.go, normalizeDest.
 std::string destination_of(const std::string& working_dir, const std::string& given) {
-    if (given.starts_with('/')) return given;
-    std::string path = build::clean_path(working_dir + "/" + given);
+    std::string path =
+        build::clean_path(given.starts_with('/') ? given : working_dir + "/" + given);
     if (given.ends_with('/') && path != "/") path += '/';
     return path;
 }

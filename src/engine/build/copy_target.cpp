@@ -100,11 +100,12 @@ void CopyTarget::set_mode(const std::string& text) {
 /// `own`: made by the engine, to belong to the owner; else what an archive brings.
 void CopyTarget::unpack(const archive::ByteSource& tar, const std::string& directory,
                         bool own) const {
+    // Nothing above it is there for the members, nor for what their links say.
+    const base::Fd place = open_directory(root_, directory.substr(1));
     archive::ExtractOptions options;
-    options.below = directory.substr(1);
     if (own) options.owner = owner_;
     options.start_writeback = true;
-    (void)unpacker_.unpack_archive(tar, root_, options);
+    (void)unpacker_.unpack_archive(tar, place.get(), options);
 }
 
 void CopyTarget::put(const CopyItem& item, bool unpacks) {
@@ -138,6 +139,7 @@ void CopyTarget::put_directory(const CopyItem& item, const std::string& path) {
     const base::Fd source = open_directory(item.tree->root(), item.path);
     archive::PackOptions options;
     options.mode = mode_;
+    options.as_chowned = owner_.has_value();
     unpack(archive::produce([&](const archive::ByteSink& sink) {
                archive::pack(source.get(), options, sink);
            }),
@@ -171,6 +173,7 @@ void CopyTarget::put_file(const CopyItem& item, std::string path) {
     const base::Fd folder = open_directory(item.tree->root(), parent_of(source));
     archive::PackOptions options;
     options.mode = mode_;
+    options.as_chowned = owner_.has_value();
     unpack(archive::produce([&](const archive::ByteSink& sink) {
                archive::pack_one(folder.get(), name_of(source), name_of(path), sink, options);
            }),

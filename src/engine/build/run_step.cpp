@@ -206,12 +206,18 @@ void BuildRun::run_command(StageState& stage, const build::Run& run) {
                    "granting entitlement security.insecure is not allowed by build daemon "
                    "configuration");
     }
+    if (run.network == "host" && host_.network_mode != "host") {
+        base::fail(ErrorKind::permission_denied,
+                   "granting entitlement network.host is not allowed by build daemon "
+                   "configuration");
+    }
     const auto& config = stage.state.config;
     const auto command = build::with_shell(with_heredocs(run), config);
     const auto arguments = stage.args.of_stage(config.env);
     const auto mounts = read_mounts(stage, run);
     std::vector<std::string> keys;
     for (const StepMount& mount : mounts) keys.push_back(mount.key);
+    if (run.network != "default") keys.push_back("network=" + run.network);
     const auto shown = with_arguments(stage.args, arguments, keys, command);
 
     model::ContainerConfig probed = config;

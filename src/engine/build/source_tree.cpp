@@ -1,6 +1,5 @@
 #include "build/source_tree.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
@@ -24,21 +23,6 @@
 namespace dockerd::engine::builds {
 namespace {
 
-std::vector<std::string> sorted_names(int directory, const std::string& path) {
-    base::Fd copy{::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    DIR* const stream = copy ? ::fdopendir(copy.get()) : nullptr;
-    if (stream == nullptr) base::throw_errno(errno, "open " + path);
-    (void)copy.release();
-    std::vector<std::string> names;
-    while (const dirent* item = ::readdir(stream)) {
-        const std::string_view name(item->d_name);
-        if (name != "." && name != "..") names.emplace_back(name);
-    }
-    ::closedir(stream);
-    std::ranges::sort(names);
-    return names;
-}
-
 /// Calls `visit` for everything below a directory of `root`, in order, by its path from the root.
 void walk(int root, const std::string& start,
           const std::function<void(const std::string& path, int node, const struct stat& info)>& visit) {
@@ -52,7 +36,8 @@ void walk(int root, const std::string& start,
         if (!node || ::fstat(node.get(), &info) != 0) base::throw_errno(errno, "lstat " + path);
         if (path != start) visit(path, node.get(), info);
         if (!S_ISDIR(info.st_mode)) continue;
-        const auto names = sorted_names(node.get(), path);
+        const auto names =
+            base::in_context(path, [&] { return archive::sorted_names(node.get()); });
         for (auto name = names.rbegin(); name != names.rend(); ++name) {
             waiting.push_back(path.empty() ? *name : path + "/" + *name);
         }
@@ -125,6 +110,24 @@ base::Fd separate_tree(int directory) {
         base::throw_errno(errno, "mount_setattr");
     }
     return tree;
+}
+
+// Source: moby builder/remotecontext/detect.go, normalize.
+std::string cleaned_source(const std::string& given) {
+    std::vector<std::string> parts;
+    for (std::string& part : base::split(given, '/')) {
+        if (part.empty() || part == ".") continue;
+        if (part != "..") {
+            parts.push_back(std::move(part));
+            continue;
+        }
+        if (parts.empty()) {
+            base::fail(base::ErrorKind::internal,
+                       fmt::format("forbidden path outside the build context: {} ()", given));
+        }
+        parts.pop_back();
+    }
+    return base::join(parts, "/");
 }
 
 SourceTree::SourceTree(int root) : root_(separate_tree(root)) {}

@@ -45,6 +45,10 @@ private:
     std::map<std::string, std::string> hashes_;
 };
 
+/// A path that a Dockerfile or a client names, without "." and "..": taken by its text, before links.
+/// Throws: internal, "forbidden path outside the build context: <given> ()".
+std::string cleaned_source(const std::string& given);
+
 /// The sum of a file that is not in any tree. `sum` as hash() without "file:".
 std::string hash_of_text(const std::string& name, const std::string& text);
 /// "prefix:<sum>" of several sums. Source: copy.go, hashStringSlice.

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include <dockerd/sys/seals.hpp>
+
 namespace dockerd::runtime::wire {
 
 namespace {
@@ -70,7 +72,7 @@ base::Fd sealed_body(std::string_view body) {
         body.remove_prefix(static_cast<std::size_t>(n));
     }
     constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-    if (::fcntl(file.get(), F_ADD_SEALS, seals) != 0) return base::Fd{};
+    if (!sys::add_seals(file.get(), seals)) return base::Fd{};
     return file;
 }
 

@@ -79,6 +79,14 @@ TEST(Expand, NestingIsBounded) {
     EXPECT_NE(error_of(word), "no error");
 }
 
+TEST(Expand, WhatVariablesMakeIsBounded) {
+    const std::vector<std::string> environment{"a=" + std::string(600'000, 'x')};
+    EXPECT_EQ(expand_word("$a", environment, '\\').size(), 600'000U);
+    EXPECT_THROW((void)expand_word("$a$a", environment, '\\'), base::Error);
+    EXPECT_THROW((void)expand_word("${a//x/" + std::string(1000, 'y') + "}", environment, '\\'),
+                 base::Error);
+}
+
 TEST(Expand, WordsAreSplitAfterwards) {
     EXPECT_THAT(expand_words("$two 8${none}0", environment), ElementsAre("x", "y", "80"));
     EXPECT_THAT(expand_words("\"$two\" '' z\\ z", environment), ElementsAre("x y", "z z"));
