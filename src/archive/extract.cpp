@@ -167,7 +167,7 @@ private:
 };
 
 void Extractor::one(const TarEntry& entry) {
-    const std::string path = clean_name(entry.name);
+    const std::string path = clean_name(options_.names_stay_inside ? "/" + entry.name : entry.name);
     // Source: moby/go-archive archive.go, Unpack.
     if (path == ".." || path.starts_with("../")) {
         refuse(fmt::format("{} is outside of {}", base::quote(path),

@@ -144,6 +144,7 @@ ExtractResult Unpacker::unpack_archive(const ByteSource& packed, int root,
     job.has_owner = options.owner ? 1 : 0;
     if (options.owner) std::tie(job.uid, job.gid) = *options.owner;
     job.no_overwrite_dir_non_dir = options.no_overwrite_dir_non_dir ? 1 : 0;
+    job.names_stay_inside = options.names_stay_inside ? 1 : 0;
     job.max_bytes = options.max_bytes;
     const base::Fd mounts{::open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)};
     if (!mounts) base::throw_errno(errno, "unpack: open mount namespace");

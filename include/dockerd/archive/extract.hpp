@@ -26,6 +26,9 @@ struct ExtractOptions {
     std::optional<std::pair<std::uint32_t, std::uint32_t>> owner;
     /// A directory may not replace a file or the other way round (docker cp).
     bool no_overwrite_dir_non_dir = false;
+    /// A name that leads out of the root, "../x", means "x" instead of being refused.
+    /// Source: moby pkg/tarsum/tarsum.go, through which contexts of builds go.
+    bool names_stay_inside = false;
     /// Skips members that may not be made here instead of failing: xattrs, devices.
     bool best_effort = false;
     /// Stops with an error beyond this many bytes of data; 0 is no limit.

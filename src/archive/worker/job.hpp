@@ -27,6 +27,7 @@ struct Job {
     std::uint32_t uid = 0;
     std::uint32_t gid = 0;
     std::uint32_t no_overwrite_dir_non_dir = 0;
+    std::uint32_t names_stay_inside = 0;
     std::int64_t max_bytes = 0;
 };
 

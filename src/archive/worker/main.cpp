@@ -116,6 +116,7 @@ ExtractResult unpack_archive(const Order& order) {
     options.below = order.below;
     if (order.job.has_owner != 0) options.owner = {order.job.uid, order.job.gid};
     options.no_overwrite_dir_non_dir = order.job.no_overwrite_dir_non_dir != 0;
+    options.names_stay_inside = order.job.names_stay_inside != 0;
     options.max_bytes = order.job.max_bytes;
     return extract(read_input, root_fd, options);
 }

@@ -96,7 +96,9 @@ Context::Context(const std::string& parent, const archive::Unpacker& unpacker,
                  const archive::ByteSource& packed)
     : folder_(parent), files_(folder_.fd()) {
     try {
-        (void)unpacker.unpack_archive(packed, files_.root(), {});
+        archive::ExtractOptions options;
+        options.names_stay_inside = true;
+        (void)unpacker.unpack_archive(packed, files_.root(), options);
     } catch (const base::Error& error) {
         // What is wrong with an archive is Docker's failure: 500.
         throw base::Error(base::ErrorKind::internal, error.what(), error.errno_value());
