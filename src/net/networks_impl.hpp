@@ -136,6 +136,11 @@ std::vector<model::IpamConfig> configs_of(const model::NetworkCreate& request, b
 std::map<std::string, std::string> encode_network(const Network& network);
 std::vector<Network> decode_networks(const std::map<std::string, std::string>& records);
 
+/// What a network was given is from the next start on what was asked for: inspect shows the gateway, and
+/// addresses of a subnet that nobody chose can be.
+/// Source: moby libnetwork/controller.go, reservePools.
+void given_is_asked_for(Network& network);
+
 /// The IPAM block that clients see.
 /// Source: moby daemon/network.go, buildIPAMResources.
 model::Ipam shown_ipam(const Network& network);

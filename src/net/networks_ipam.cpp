@@ -150,6 +150,7 @@ void NetworksImpl::replay_at_ipam(Network& network) {
     tell(network, "look for it", [&] { ipam = find_ipam(name); });
     if (!ipam) absent_ipams_.insert(name);
     if (!ipam || !ipam->wants_replay()) return;
+    given_is_asked_for(network);
     for (const bool v6 : {false, true}) {
         for (NetworkSubnet& subnet : v6 ? network.v6 : network.v4) {
             tell(network, "request pool", [&] {

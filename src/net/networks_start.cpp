@@ -151,6 +151,7 @@ void NetworksImpl::restore_network(Network& network) {
 
 void NetworksImpl::take_pools(Network& network) {
     if (network.ipam_plugin) return replay_at_ipam(network);
+    given_is_asked_for(network);
     for (std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
         for (NetworkSubnet& subnet : *subnets) {
             ipam_.take_subnet(subnet.subnet, subnet.range);

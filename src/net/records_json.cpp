@@ -379,6 +379,16 @@ model::Ipam shown_ipam(const Network& network) {
     return out;
 }
 
+void given_is_asked_for(Network& network) {
+    for (std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {
+        for (NetworkSubnet& subnet : *subnets) {
+            subnet.configured = true;
+            if (subnet.gateway) subnet.gateway_configured = true;
+        }
+    }
+    network.record.ipam = shown_ipam(network);
+}
+
 std::vector<std::string> static_subnets(const Network& network) {
     std::vector<std::string> out;
     for (const std::vector<NetworkSubnet>* subnets : {&network.v4, &network.v6}) {

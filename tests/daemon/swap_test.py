@@ -1,6 +1,7 @@
 """Docker's own engine and ours in turn on one data root: each finds everything the other left, and goes on with it.
 
-DOCKERD_PEER names Docker's daemon (Debian's by default); DOCKERD_SWAP_ROUNDS how often it is swapped both ways.
+DOCKERD_PEER names Docker's daemon (Debian's by default); DOCKERD_SWAP_ROUNDS how often it is swapped both ways;
+DOCKERD_BBOLT the tool of Docker's data base, whose check is then made of what each engine leaves.
 """
 import hashlib
 import io
@@ -15,7 +16,9 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import buildcase
 import daemon
+import debregistry
 import image
 import own_mounts
 import rawhttp
@@ -24,6 +27,22 @@ import testcase
 
 ROUNDS = int(os.environ.get("DOCKERD_SWAP_ROUNDS", "1"))
 PEER = os.environ.get("DOCKERD_PEER", "/usr/sbin/dockerd")
+BBOLT = os.environ.get("DOCKERD_BBOLT")
+
+LINES = 'BEGIN { for (i = 1; i <= 1000; i++) print "line", i, "of many" }'
+
+# The containers of each kind that are started once they are made.
+STARTED = ("ended", "served", "joined", "always", "local", "anonymous", "six", "after", "linked", "mounted", "failing",
+           "turned-json-file", "turned-local")
+
+DOCKERFILE = """FROM kit:%(tag)s
+LABEL built=%(tag)s
+RUN echo run-%(tag)s >/run-%(tag)s
+COPY copied /copied/
+WORKDIR /copied
+ENV A=b PATH=$PATH:/more
+CMD ["cat", "copied", "/run-%(tag)s"]
+"""
 
 
 # Keys of which 20.10 shows another value than 28 for the same thing on the disk, or none.
@@ -41,8 +60,8 @@ def as_of_old(value):
         value["GraphDriver"]["Data"].pop("ID", None)
         if "RepoTags" in value:
             value["Config"]["Hostname"] = value["Config"]["Image"] = ""
-    if value.get("Aliases"):
-        value["Aliases"] = [name for name in value["Aliases"] if name.startswith("other-")]
+    if "Aliases" in value:
+        value["Aliases"] = [name for name in value["Aliases"] or () if name.startswith("other-")]
     if "IPAM" in value:
         value["IPAM"]["Config"] = value["IPAM"]["Config"] or None
         if value["Name"] == "bridge":
@@ -89,6 +108,8 @@ class Engines:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode or not done.stdout.endswith("No problems found.\n"):
             raise AssertionError(done.stdout)
+        for name in ("volumes/metadata.db", "network/files/local-kv.db") if BBOLT else ():
+            subprocess.run([BBOLT, "check", "%s/%s" % (self.ours.root, name)], check=True, stdout=subprocess.DEVNULL)
 
     def stop(self):
         one, self.current = self.current, None
@@ -129,6 +150,9 @@ class Swap(unittest.TestCase):
         testcase.require(os.path.exists(PEER), "no daemon of Docker's")
         self.engines = Engines(self)
         self.addCleanup(self.say)
+        self.registry = debregistry.Registry(self.engines.ours)
+        self.addCleanup(self.registry.close)
+        self.pushed = {}  # the digest of each name
         version = subprocess.run([PEER, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
         self.version = "1.41" if "version 20.10" in version else "1.50"
 
@@ -155,6 +179,11 @@ class Swap(unittest.TestCase):
                             "Gateway": "10.%d.0.9" % number, "AuxiliaryAddresses": {"router": "10.%d.0.5" % number}}]},
                 "Options": {"com.docker.network.bridge.name": "br%s" % tag, "com.docker.network.driver.mtu": "1400"}})
             api.post("/networks/create", {"Name": "plain-" + tag, "Internal": True})
+            api.post("/networks/create", {"Name": "six-" + tag, "EnableIPv6": True, "IPAM": {"Config": [
+                {"Subnet": "10.%d.0.0/16" % (number + 100)}, {"Subnet": "fd00:%x::/64" % number}]}})
+            api.post("/networks/create", {"Name": "model-" + tag, "ConfigOnly": True, "IPAM": {"Config": [
+                {"Subnet": "10.%d.0.0/16" % (number + 50)}]}, "Options": {"com.docker.network.driver.mtu": "1300"}})
+            api.post("/networks/create", {"Name": "after-" + tag, "ConfigFrom": {"Network": "model-" + tag}})
 
             def make(name, command, host=None, network=None, **config):
                 body = dict(Image="kit:" + tag, Cmd=command, HostConfig=dict(host or {}, Dns=[], DnsOptions=[], DnsSearch=[]), **config)
@@ -176,10 +205,19 @@ class Swap(unittest.TestCase):
             make("local", ["sh", "-c", "for i in 1 2 3; do echo line $i; done"], {"LogConfig": {
                 "Type": "local", "Config": {"max-size": "1m"}}})
             make("anonymous", ["sh", "-c", "echo data >/data/made"], Volumes={"/data": {}})
-            for name in ("ended", "served", "joined", "always", "local", "anonymous"):
+            make("six", ["sh", "-c", "ip -6 addr show dev eth0 | grep fd00"], {"NetworkMode": "six-" + tag})
+            make("after", ["cat", "/sys/class/net/eth0/mtu"], {"NetworkMode": "after-" + tag})
+            make("linked", ["grep", "always", "/etc/hosts"], {"Links": ["always-%s:friend" % tag]})
+            make("mounted", ["sh", "-c", "cat /vol/file && touch /tmp/t && mount | grep ' /tmp .*size=64k'"], {
+                "VolumesFrom": ["served-%s:ro" % tag], "Tmpfs": {"/tmp": "size=64k"}, "ReadonlyRootfs": True})
+            make("failing", ["sh", "-c", "echo try; exit 7"], {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}})
+            for kind in ("json-file", "local"):
+                make("turned-" + kind, ["awk", LINES], {"LogConfig": {"Type": kind, "Config": {
+                    "max-size": "40k", "max-file": "3", "compress": "true"}}})
+            for name in STARTED:
                 api.post("/containers/%s-%s/start" % (name, tag))
-            for name in ("ended", "local", "anonymous"):
-                api.post("/containers/%s-%s/wait" % (name, tag))
+            for name in set(STARTED) - {"served", "joined", "always"}:
+                daemon.wait_for(lambda: self.at_rest(api, "%s-%s" % (name, tag)), what=name)
         done = one.cli("exec", "served-" + tag, "sh", "-c", "echo kept-%s >/vol/file; echo mine-%s >/written" % (tag, tag))
         self.assertEqual(done.returncode, 0, done.stderr)
         with self.api() as api:
@@ -187,6 +225,42 @@ class Swap(unittest.TestCase):
                 api.post("/containers/%s-%s/stop?t=1" % (name, tag))
             api.post("/commit?container=ended-%s&repo=commit&tag=%s&author=me&comment=of+%s" % (tag, tag, tag), {})
             api.post("/images/kit:%s/tag?repo=example.org:5000/team/kit&tag=%s" % (tag, tag))
+        self.build(tag)
+        for name in ("kit", "commit", "built"):
+            self.push(name, tag)
+
+    def at_rest(self, api, name):
+        """Whether it has run, and will not run again."""
+        state = api.get("/containers/%s/json" % name)
+        return state["State"]["Status"] == "exited" and state["RestartCount"] == (2 if name.startswith("failing") else 0)
+
+    def build(self, tag):
+        """Builds it, or finds it built before: its id and whether each step came from the cache."""
+        with self.api() as api:
+            done = buildcase.Build(api.request("POST", "/build?t=built:" + tag, buildcase.context(
+                {"Dockerfile": DOCKERFILE % {"tag": tag}, "copied": "copied " + tag}), headers=[("Content-Type", "application/x-tar")]))
+        self.assertIsNone(done.error, done.text)
+        return done.aux[-1], done.text.count("Using cache")
+
+    def push(self, name, tag):
+        """Pushes it; whichever engine pushes it later must come to the same digest."""
+        with self.api() as api:
+            target = self.registry.name + "/team/" + name
+            api.post("/images/%s:%s/tag?repo=%s&tag=%s" % (name, tag, target, tag))
+            answer = api.request("POST", "/images/%s/push?tag=%s" % (target, tag), b"", headers=[("X-Registry-Auth", "e30=")])
+            last = [json.loads(line) for line in answer.body.splitlines()][-1]
+            self.assertIn("aux", last, answer.body[-500:])
+            self.assertEqual(self.pushed.setdefault((name, tag), last["aux"]["Digest"]), last["aux"]["Digest"], (name, tag))
+
+    def pull(self, name, tag):
+        """Takes it away and fetches it again: the same image."""
+        with self.api() as api:
+            target = "%s/team/%s" % (self.registry.name, name)
+            before = api.get("/images/%s:%s/json" % (target, tag))["Id"]
+            api.call("DELETE", "/images/%s:%s" % (target, tag))
+            answer = api.request("POST", "/images/create?fromImage=%s&tag=%s" % (target, tag), b"")
+            self.assertIn(("Digest: " + self.pushed[name, tag]).encode(), answer.body)
+            self.assertEqual(api.get("/images/%s@%s/json" % (target, self.pushed[name, tag]))["Id"], before)
 
     # -- what is there -----------------------------------------------------
     def everything(self):
@@ -223,6 +297,9 @@ class Swap(unittest.TestCase):
                 document["Containers"] = None
                 if one["Name"] == "bridge":
                     document["Id"] = document["Created"] = None  # Docker makes it anew with each start
+                if one["Name"].startswith(("six-", "after-")):
+                    for config in document["IPAM"]["Config"]:
+                        config.pop("Gateway", None)  # Docker shows it from its next start on
                 found["network " + one["Name"]] = document
         return found if self.version != "1.41" else {name: as_of_old(document) for name, document in found.items()}
 
@@ -240,21 +317,41 @@ class Swap(unittest.TestCase):
             tags = [name.split("-", 1)[1] for name in
                     (one["Names"][0] for one in api.get("/containers/json?all=1")) if name.startswith("/served-")]
             for tag in tags:
-                for name in ("created", "ended", "served", "joined", "local", "anonymous"):
-                    api.post("/containers/%s-%s/start" % (name, tag))
-                for name, code in (("created", 0), ("ended", 3), ("local", 0), ("anonymous", 0)):
+                for name in ("created", *STARTED):
+                    if name != "always":
+                        api.post("/containers/%s-%s/start" % (name, tag))
+                for name, code in (("created", 0), ("ended", 3), ("local", 0), ("anonymous", 0), ("six", 0), ("after", 0),
+                                   ("linked", 0), ("mounted", 0), ("turned-json-file", 0), ("turned-local", 0)):
                     self.assertEqual(api.post("/containers/%s-%s/wait" % (name, tag))["StatusCode"], code, name + tag)
+                daemon.wait_for(lambda: self.at_rest(api, "failing-" + tag), what="the last try")
                 document = api.get("/containers/joined-%s/json" % tag)
                 address = document["NetworkSettings"]["Networks"]["net-" + tag]["IPAddress"]
                 self.assertEqual(address.split(".")[2:], ["1", "77"])
                 self.assertTrue(api.get("/containers/always-%s/json" % tag)["State"]["Running"], tag)
                 port = api.get("/containers/served-%s/json" % tag)["NetworkSettings"]["Ports"]["80/tcp"][0]
                 self.assertEqual(port["HostIp"], "127.0.0.1")
+                self.assertRegex(json.dumps(api.get("/networks/six-%s" % tag)["IPAM"]["Config"]),
+                                 r'"Gateway": "10.1\d+.0.1".*"Gateway": "fd00:\d+::1"')
         for tag in tags:
             done = self.engines.current.cli("exec", "served-" + tag, "cat", "/vol/file", "/written")
             self.assertEqual(done.stdout.decode(), "kept-%s\nmine-%s\n" % (tag, tag), done.stderr)
             done = self.engines.current.cli("logs", "ended-" + tag)
             self.assertEqual(set((done.stdout + done.stderr).split()), {b"out", b"err"})
+            for kind in ("json-file", "local"):
+                lines = self.engines.current.cli("logs", "turned-%s-%s" % (kind, tag)).stdout.split(b"\n")[:-1]
+                # Of two or more runs, by either engine, the end is there without a gap.
+                self.assertEqual(lines[-300:], [b"line %d of many" % number for number in range(701, 1001)], kind)
+                for line, next in zip(lines, lines[1:]):
+                    self.assertEqual(int(next.split()[1]), int(line.split()[1]) % 1000 + 1, kind)
+            self.assertEqual(self.engines.current.cli("logs", "after-" + tag).stdout.split()[-1], b"1300")
+            # 20.10 does not mark what it builds, and unmarked images are no cache for newer ones.
+            if self.version != "1.41" or self.engines.current is self.engines.docker or tag.startswith("o"):
+                built = self.images()
+                self.assertEqual(self.build(tag)[1], 6, "the other engine's steps are found")
+                self.assertEqual(self.images(), built)
+            for name in ("kit", "commit", "built"):
+                self.push(name, tag)
+                self.pull(name, tag)
             with self.api() as api:
                 for name in ("served", "joined"):
                     api.post("/containers/%s-%s/stop?t=1" % (name, tag))
@@ -266,6 +363,10 @@ class Swap(unittest.TestCase):
                 for name in ("kit:" + tag, "commit:" + tag):
                     document = api.get("/images/%s/json" % name)
                     self.assertEqual(["sha256:" + sum for sum in saved[name]], document["RootFS"]["Layers"], name)
+
+    def images(self):
+        with self.api() as api:
+            return {one["Id"] for one in api.get("/images/json?all=1")}
 
     def swaps(self):
         engines = self.engines
