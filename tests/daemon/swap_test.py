@@ -331,7 +331,7 @@ class Swap(unittest.TestCase):
                 port = api.get("/containers/served-%s/json" % tag)["NetworkSettings"]["Ports"]["80/tcp"][0]
                 self.assertEqual(port["HostIp"], "127.0.0.1")
                 self.assertRegex(json.dumps(api.get("/networks/six-%s" % tag)["IPAM"]["Config"]),
-                                 r'"Gateway": "10.1\d+.0.1".*"Gateway": "fd00:\d+::1"')
+                                 r'"Gateway": "10.1\d+.0.1".*"Gateway": "fd00:[0-9a-f]+::1"')
         for tag in tags:
             done = self.engines.current.cli("exec", "served-" + tag, "cat", "/vol/file", "/written")
             self.assertEqual(done.stdout.decode(), "kept-%s\nmine-%s\n" % (tag, tag), done.stderr)
