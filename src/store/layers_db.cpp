@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -13,6 +14,7 @@
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/model/reference.hpp>
+#include <dockerd/store/bolt.hpp>
 
 #include "layers_impl.hpp"
 
@@ -64,6 +66,43 @@ Layers::Impl::Impl(const std::string& data_root, const archive::Unpacker& unpack
     tmp_fd = open_or_make_directory(db_root + "/tmp", 0755);
     finish_removals();
     load();
+    hold_build_cache(data_root);
+}
+
+/// BuildKit holds layers by references of its own: each snapshot that is in use, and the layer it became, is named in
+/// its database. They stay when the last image or container that has them goes.
+/// Source: moby builder/builder-next/adapters/snapshot/snapshot.go.
+void Layers::Impl::hold_build_cache(const std::string& data_root) {
+    constexpr std::size_t limit = 1U << 30U;
+    std::string bytes;
+    try {
+        const base::Fd folder{
+            ::open((data_root + "/buildkit").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)};
+        if (!folder) return;
+        bytes = read_file(folder.get(), "snapshots.db", limit);
+    } catch (const base::Error& error) {
+        if (error.kind() != base::ErrorKind::not_found) {
+            base::log::warn("BuildKit's cache: {}, ignoring", error.what());
+        }
+        return;
+    }
+    BoltBucket snapshots;
+    try {
+        snapshots = parse_bolt(bytes);
+    } catch (const base::Error& error) {
+        base::log::warn("BuildKit's cache: {}; what can be read of it counts", error.what());
+        snapshots = salvage_bolt(bytes);
+    }
+    std::set<std::string> known;
+    for (const auto& [name, snapshot] : snapshots.buckets) {
+        known.insert(name);
+        for (const auto& [key, value] : snapshot.values) {
+            if (key == "chainid" || key == "committed") known.insert(value);
+        }
+    }
+    for (auto& [chain_id, layer] : layers) {
+        if (known.contains(chain_id) || known.contains(layer.cache_id)) ++layer.holds;
+    }
 }
 
 void Layers::Impl::load() {

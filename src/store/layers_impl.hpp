@@ -58,6 +58,7 @@ struct Layers::Impl {
     void load();
     void load_layer(const std::string& hex);
     void load_rw(const std::string& container_id);
+    void hold_build_cache(const std::string& data_root);
     void finish_removals();
     void sweep_transaction(const std::string& name);
     void discard(StagedLayer::State& staged) noexcept;

@@ -12,6 +12,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
+#include <dockerd/store/bolt.hpp>
 
 #include "store_fixture.hpp"
 
@@ -43,6 +44,50 @@ std::string top_tar() {
         .dir("tmp", 01777)
         .file("tmp/.wh..wh..opq", "")
         .take();
+}
+
+/// Docker's BuildKit finds what it cached, whatever images were removed meanwhile.
+TEST_F(LayersTest, LeavesWhatBuildKitHolds) {
+    const auto layer_folder = [this](const std::string& chain) {
+        return root_ + "/image/overlay2/layerdb/sha256/" + chain.substr(7);
+    };
+    LayerInfo base;
+    LayerInfo cached;
+    LayerInfo by_folder;
+    LayerInfo top;
+    {
+        Layers layers(root_, testing_unpacker());
+        base = layers.apply("", archive::memory_source(base_tar()));
+        cached = layers.apply(base.chain_id, archive::memory_source(top_tar()));
+        top = layers.apply(cached.chain_id, archive::memory_source(top_tar()));
+        by_folder = layers.apply("", archive::memory_source(top_tar()));
+    }
+    BoltBucket snapshots;
+    snapshots.buckets["hzov374ennackr7xjvzb77chd"].values["chainid"] = cached.chain_id;
+    snapshots.buckets["m05z871r1y3j2v21li68me1a7"].values["committed"] =
+        slurp(layer_folder(by_folder.chain_id) + "/cache-id");
+    std::filesystem::create_directory(root_ + "/buildkit");
+    const std::string file = format_bolt(snapshots, 1);
+    // A damaged database holds what can be read of it.
+    for (const std::string& bytes : {file, std::string(8192, 'x') + file.substr(8192)}) {
+        std::ofstream(root_ + "/buildkit/snapshots.db", std::ios::binary) << bytes;
+        Layers layers(root_, testing_unpacker());
+        for (const LayerInfo& layer : {top, by_folder, cached}) {
+            if (layers.find(layer.chain_id)) (void)layers.acquire(layer.chain_id);
+        }
+        const auto removed = layers.find(top.chain_id) ? layers.release(top.chain_id)
+                                                       : std::vector<LayerInfo>();
+        EXPECT_EQ(removed.size(), bytes == file ? 1U : 0U);
+        EXPECT_TRUE(layers.release(cached.chain_id).empty());
+        EXPECT_TRUE(layers.release(by_folder.chain_id).empty());
+        EXPECT_TRUE(layers.find(base.chain_id));
+        layers.settle();
+        EXPECT_TRUE(std::filesystem::exists(layer_folder(cached.chain_id)));
+    }
+    std::filesystem::remove(root_ + "/buildkit/snapshots.db");
+    Layers layers(root_, testing_unpacker());
+    (void)layers.acquire(cached.chain_id);
+    EXPECT_EQ(layers.release(cached.chain_id).size(), 2U) << "nobody holds it any more";
 }
 
 TEST_F(LayersTest, AppliesTarAndReproducesItExactly) {
