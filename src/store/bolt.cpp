@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -75,6 +76,18 @@ base::Fd open_locked(const std::string& path, mode_t mode, std::chrono::millisec
     }
 }
 
+/// Writes and waits for the disk.
+void write_at(int fd, std::string_view bytes, std::uint64_t at, const std::string& path) {
+    while (!bytes.empty()) {
+        const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(at));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) base::throw_errno(errno, fmt::format("write {}", path));
+        bytes.remove_prefix(static_cast<std::size_t>(n));
+        at += static_cast<std::uint64_t>(n);
+    }
+    if (::fdatasync(fd) != 0) base::throw_errno(errno, fmt::format("write {}", path));
+}
+
 }  // namespace
 
 BoltFile::BoltFile(const std::string& path, std::chrono::milliseconds timeout, mode_t mode)
@@ -110,6 +123,28 @@ void BoltFile::recover(const std::string& bytes, const char* reason) {
 }
 
 void BoltFile::save(BoltBucket root) {
+    if (!change(root)) replace(root);
+    root_ = std::move(root);
+}
+
+/// Writes the contents in place of the last ones but one; false when there is no room for them.
+bool BoltFile::change(const BoltBucket& root) {
+    if (total_ == 0) return false;
+    const auto change =
+        format_bolt_change(root, transaction_ + 1, total_, !in_second_half_, page_size_);
+    if (!change) return false;
+    write_at(file_.get(), change->pages, change->pages_at, path_);
+    // Should this fail, nobody knows what the disk has: the next save begins anew.
+    const std::uint64_t total = std::exchange(total_, 0);
+    write_at(file_.get(), change->meta, change->meta_at, path_);
+    total_ = total;
+    in_second_half_ = !in_second_half_;
+    ++transaction_;
+    return true;
+}
+
+/// Writes a complete new file.
+void BoltFile::replace(const BoltBucket& root) {
     const std::string bytes = format_bolt(root, transaction_ + 1, page_size_);
     const std::string folder = parent_of(path_);
     const base::Fd directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -132,8 +167,10 @@ void BoltFile::save(BoltBucket root) {
     }
     file_ = std::move(next);
     transaction_ += 2;
-    root_ = std::move(root);
+    total_ = 0;
     if (::fsync(directory.get()) != 0) base::throw_errno(errno, fmt::format("sync {}", path_));
+    total_ = bytes.size() / page_size_;
+    in_second_half_ = false;
 }
 
 }  // namespace dockerd::store

@@ -1,6 +1,9 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include <dockerd/base/error.hpp>
@@ -25,6 +28,9 @@ constexpr std::size_t element_size = 16;
 constexpr std::size_t bucket_header = 16;
 constexpr std::size_t meta_size = 64;
 constexpr int max_depth = 32;
+constexpr std::uint64_t meta_pages = 2;
+/// What a file has room for beyond half as much again.
+constexpr std::uint64_t spare_pages = 8;
 
 [[noreturn]] void invalid(const char* where) {
     base::fail(base::ErrorKind::internal, std::string("invalid database: ") + where);
@@ -187,49 +193,44 @@ struct Item {
     std::string value;
 };
 
-/// Appends pages to a file image, children before parents.
+/// The pages of a tree, children before parents, and of the list of free pages behind them.
 class Writer {
 public:
-    explicit Writer(std::uint32_t page_size) : page_size_(page_size) {
-        file_.resize(std::size_t{page_size} * 3);
-    }
+    Writer(std::uint32_t page_size, std::uint64_t first) : page_size_(page_size), first_(first) {}
 
     /// The page number of the bucket's root.
     std::uint64_t bucket(const BoltBucket& bucket) { return tree(items(bucket)); }
 
-    std::string finish(std::uint64_t root, std::uint64_t sequence, std::uint64_t transaction) {
-        header(2 * std::size_t{page_size_}, 2, freelist_flag, 0, 0);
-        const std::uint64_t end = file_.size() / page_size_;
-        for (std::uint64_t i = 0; i < 2; ++i) {
-            // The higher number is the current one; page numbers follow its parity.
-            const std::uint64_t number = transaction + i;
-            const std::uint64_t slot = number % 2;
-            const std::size_t at = static_cast<std::size_t>(slot) * page_size_;
-            header(at, slot, meta_flag, 0, 0);
-            const std::size_t meta = at + page_header;
-            put(file_, meta, magic);
-            put(file_, meta + 4, version);
-            put(file_, meta + 8, page_size_);
-            put(file_, meta + 12, std::uint32_t{0});
-            put(file_, meta + 16, root);
-            put(file_, meta + 24, sequence);
-            put(file_, meta + 32, std::uint64_t{2});
-            put(file_, meta + 40, end);
-            put(file_, meta + 48, number);
-            put(file_, meta + 56, fnv1a(std::string_view(file_).substr(meta, 56)));
-        }
-        return std::move(file_);
+    /// How many pages a file with two rooms for what was written, and some growth, has.
+    [[nodiscard]] std::uint64_t roomy_total() const {
+        const std::uint64_t pages = pages_.size() / page_size_;
+        const std::uint64_t room = pages + pages / 2 + spare_pages;
+        return first_ + 2 * (room + room / 128);  // the list of free pages needs 8 bytes for each
     }
+
+    /// Lists every page of the file that is neither a meta page nor this tree's as free; returns the
+    /// list's page. Source: bbolt freelist.go, write.
+    std::uint64_t free_list(std::uint64_t total) {
+        const std::uint64_t tree_end = first_ + pages_.size() / page_size_;
+        const std::uint64_t list_size =
+            (page_header + 8 * (total + 1) + page_size_ - 1) / page_size_;
+        std::vector<std::uint64_t> free;
+        for (std::uint64_t id = 2; id < total; ++id) {
+            if (id < first_ || id >= tree_end + list_size) free.push_back(id);
+        }
+        std::string page(page_header, '\0');
+        put(page, 8, freelist_flag);
+        put(page, 10, static_cast<std::uint16_t>(std::min<std::size_t>(free.size(), 0xffff)));
+        // More than the header's field can tell: the first number is how many there are.
+        if (free.size() >= 0xffff) free.insert(free.begin(), free.size());
+        page.append(reinterpret_cast<const char*>(free.data()), 8 * free.size());
+        page.resize(list_size * page_size_);
+        return append(std::move(page));
+    }
+
+    std::string take() { return std::move(pages_); }
 
 private:
-    void header(std::size_t at, std::uint64_t id, std::uint16_t flags, std::uint16_t count,
-                std::uint32_t overflow) {
-        put(file_, at, id);
-        put(file_, at + 8, flags);
-        put(file_, at + 10, count);
-        put(file_, at + 12, overflow);
-    }
-
     /// The bucket's pairs and sub-buckets as leaf elements, sorted bytewise.
     std::vector<Item> items(const BoltBucket& bucket) {
         std::vector<Item> out;
@@ -280,12 +281,12 @@ private:
 
     /// Writes one page, with overflow pages behind it if need be; returns its number.
     std::uint64_t append(std::string page) {
-        const std::uint64_t id = file_.size() / page_size_;
+        const std::uint64_t id = first_ + pages_.size() / page_size_;
         const std::size_t pages = (page.size() + page_size_ - 1) / page_size_;
         put(page, 0, id);
         put(page, 12, static_cast<std::uint32_t>(pages - 1));
         page.resize(pages * page_size_);
-        file_ += page;
+        pages_ += page;
         return id;
     }
 
@@ -345,8 +346,26 @@ private:
     }
 
     std::uint32_t page_size_;
-    std::string file_;
+    std::uint64_t first_;
+    std::string pages_;
 };
+
+std::string meta_page(const Meta& meta, std::uint64_t free_list) {
+    std::string page(meta.page_size, '\0');
+    put(page, 0, meta.transaction % 2);  // the page's number
+    put(page, 8, meta_flag);
+    const std::size_t at = page_header;
+    put(page, at, magic);
+    put(page, at + 4, version);
+    put(page, at + 8, meta.page_size);
+    put(page, at + 16, meta.root);
+    put(page, at + 24, meta.sequence);
+    put(page, at + 32, free_list);
+    put(page, at + 40, meta.high_water);
+    put(page, at + 48, meta.transaction);
+    put(page, at + 56, fnv1a(std::string_view(page).substr(at, 56)));
+    return page;
+}
 
 }  // namespace
 
@@ -382,9 +401,38 @@ BoltBucket salvage_bolt(std::string_view file) {
 
 std::string format_bolt(const BoltBucket& root, std::uint64_t transaction,
                         std::uint32_t page_size) {
-    Writer writer(page_size);
-    const std::uint64_t page = writer.bucket(root);
-    return writer.finish(page, root.sequence, transaction);
+    Writer writer(page_size, meta_pages);
+    Meta meta{.page_size = page_size, .root = writer.bucket(root), .sequence = root.sequence};
+    meta.high_water = writer.roomy_total();
+    const std::uint64_t free_list = writer.free_list(meta.high_water);
+    // The higher number is the current one; page numbers follow its parity.
+    std::array<std::string, 2> metas;
+    for (meta.transaction = transaction; meta.transaction < transaction + 2; ++meta.transaction) {
+        metas[meta.transaction % 2] = meta_page(meta, free_list);
+    }
+    std::string file = metas[0] + metas[1] + writer.take();
+    file.resize(meta.high_water * page_size);
+    return file;
+}
+
+std::optional<BoltChange> format_bolt_change(const BoltBucket& root, std::uint64_t transaction,
+                                             std::uint64_t total, bool second_half,
+                                             std::uint32_t page_size) {
+    const std::uint64_t half = (total - meta_pages) / 2;
+    const std::uint64_t first = meta_pages + (second_half ? half : 0);
+    Writer writer(page_size, first);
+    Meta meta{.page_size = page_size,
+              .root = writer.bucket(root),
+              .sequence = root.sequence,
+              .high_water = total,
+              .transaction = transaction};
+    const std::uint64_t free_list = writer.free_list(total);
+    BoltChange out{.pages_at = first * page_size,
+                   .pages = writer.take(),
+                   .meta_at = transaction % 2 * page_size,
+                   .meta = meta_page(meta, free_list)};
+    if (out.pages.size() > half * page_size) return std::nullopt;
+    return out;
 }
 
 }  // namespace dockerd::store

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,8 +22,10 @@ struct BoltBucket {
 
 /// A bbolt database held open and locked, as whole contents in memory.
 ///
-/// bbolt locks the inode, so the descriptor of the current file stays open and locked for the
-/// object's life; a save writes a complete new file, locks that, and renames it into place.
+/// A save is a transaction as bbolt makes them: pages that are free, then the meta page that makes them
+/// count, each with a wait for the disk, which has no block to find and no name to change for it. The file
+/// has room for two trees, which take turns. When they have outgrown it, and with the first save, a
+/// complete new file is written, locked (bbolt locks the inode) and renamed into place.
 /// Source: go.etcd.io/bbolt, db.go, page.go, bucket.go: the file format.
 class BoltFile {
 public:
@@ -37,6 +40,8 @@ public:
 
 private:
     void recover(const std::string& bytes, const char* reason);
+    bool change(const BoltBucket& root);
+    void replace(const BoltBucket& root);
 
     std::string path_;
     mode_t mode_;
@@ -44,6 +49,8 @@ private:
     base::Fd file_;
     std::uint64_t transaction_ = 0;
     std::uint32_t page_size_ = 4096;
+    std::uint64_t total_ = 0;   ///< pages of a file that this object has laid out; else 0
+    bool in_second_half_ = false;
     BoltBucket root_;
 };
 
@@ -52,8 +59,23 @@ BoltBucket parse_bolt(std::string_view file, std::uint64_t* transaction = nullpt
                       std::uint32_t* page_size = nullptr);
 /// What can be read of a damaged database file: elements that do not fit are left out.
 BoltBucket salvage_bolt(std::string_view file);
-/// A complete database file with these contents.
+/// A complete database file with these contents, of transaction `transaction` + 1. They lie in the first
+/// half of what follows the meta pages.
 std::string format_bolt(const BoltBucket& root, std::uint64_t transaction,
                         std::uint32_t page_size = 4096);
+
+/// What one transaction writes, and where in the file. The pages are on the disk before the meta page
+/// is written.
+struct BoltChange {
+    std::uint64_t pages_at = 0;
+    std::string pages;
+    std::uint64_t meta_at = 0;
+    std::string meta;
+};
+
+/// The contents for one half of a file of `total` pages; nullopt when they do not fit there.
+std::optional<BoltChange> format_bolt_change(const BoltBucket& root, std::uint64_t transaction,
+                                             std::uint64_t total, bool second_half,
+                                             std::uint32_t page_size);
 
 }  // namespace dockerd::store
