@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include <fmt/format.h>
@@ -387,61 +388,99 @@ void NetworksImpl::remove_device(const Network& network) {
     remover_.remove(network.bridge_index);
 }
 
-void NetworksImpl::remove(std::string_view reference) {
-    base::Lock change(change_mutex_);
-    std::shared_ptr<Network> network;
-    {
-        const base::Lock lock(mutex_);
-        Network& found = get_locked(reference);
-        network = networks_.at(found.record.id);
-        if (is_predefined_network(found.record.name)) {
-            fail(ErrorKind::permission_denied,
-                 fmt::format("{} is a pre-defined network and cannot be removed",
-                             found.record.name));
-        }
-        if (!found.record.members.empty()) {
-            std::vector<std::string> active;
-            for (const NetworkMember& member : found.record.members) {
-                active.push_back(fmt::format("name:\"{}\" id:\"{}\"", member.name,
-                                             base::short_id(member.endpoint_id)));
-            }
-            fail(ErrorKind::permission_denied,
-                 fmt::format("error while removing network: network {} has active endpoints ({})",
-                             found.record.name, base::join(active, ", ")));
-        }
-        if (found.record.config_only) require_unused_locked(found.record.name);
-        // From here on nobody joins it any more.
-        networks_.erase(found.record.id);
-        network->deleting = true;
-        try {
-            save_locked();
-        } catch (const base::Error&) {
-            network->deleting = false;
-            networks_.emplace(network->record.id, network);
-            throw;
-        }
+/// Takes a network that may go out of the list, so that nobody joins it any more.
+std::shared_ptr<Network> NetworksImpl::take_out(std::string_view reference) {
+    const base::Lock lock(mutex_);
+    const Network& found = get_locked(reference);
+    if (is_predefined_network(found.record.name)) {
+        fail(ErrorKind::permission_denied,
+             fmt::format("{} is a pre-defined network and cannot be removed", found.record.name));
     }
-    if (network->record.config_only) return;  // it had nothing but its record
-    if (network->plugin) change.unlock();     // a driver may take its time
-    bool fenced = firewall_ && network->record.driver == "bridge" && firewall_started_;
-    const auto unfence = [&]() noexcept {
-        if (!std::exchange(fenced, false)) return;
-        try {
-            firewall_->remove_network(network->record.id);
-        } catch (const std::exception& error) {
-            log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
+    if (!found.record.members.empty()) {
+        std::vector<std::string> active;
+        for (const NetworkMember& member : found.record.members) {
+            active.push_back(fmt::format("name:\"{}\" id:\"{}\"", member.name,
+                                         base::short_id(member.endpoint_id)));
         }
+        fail(ErrorKind::permission_denied,
+             fmt::format("error while removing network: network {} has active endpoints ({})",
+                         found.record.name, base::join(active, ", ")));
+    }
+    if (found.record.config_only) require_unused_locked(found.record.name);
+    std::shared_ptr<Network> network = networks_.at(found.record.id);
+    networks_.erase(network->record.id);
+    network->deleting = true;
+    return network;
+}
+
+/// Off the disk; where that fails, it is back in the list.
+void NetworksImpl::forget(const std::shared_ptr<Network>& network) {
+    const base::Lock lock(mutex_);
+    try {
+        save_locked();
+    } catch (const base::Error&) {
+        network->deleting = false;
+        networks_.emplace(network->record.id, network);
+        throw;
+    }
+}
+
+void NetworksImpl::unfence(const Network& network) noexcept {
+    if (!firewall_ || network.record.driver != "bridge" || !firewall_started_) return;
+    try {
+        firewall_->remove_network(network.record.id);
+    } catch (const std::exception& error) {
+        log::warn("remove network {}: {}, ignoring", network.record.name, error.what());
+    }
+}
+
+/// The kernel takes its time to let a bridge go, in which the network leaves disk and firewall. A
+/// daemon that dies meanwhile makes the bridge again with its next start.
+void NetworksImpl::remove_bridged(const std::shared_ptr<Network>& network) {
+    bool forgotten = false;
+    std::exception_ptr refused;
+    const auto leave = [&] {
+        try {
+            forget(network);
+            forgotten = true;
+        } catch (...) {  // it is thrown again, when the kernel is done
+            refused = std::current_exception();
+            return;
+        }
+        unfence(*network);
     };
     try {
-        if (has_own_bridge(*network)) {
-            remover_.remove(network->bridge_index, unfence);
-        } else {
-            remove_device(*network);
-        }
+        remover_.remove(network->bridge_index, leave);
     } catch (const base::Error& error) {
         log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
     }
-    unfence();
+    if (!forgotten && !refused) leave();
+    if (!refused) return;
+    try {
+        set_up_bridge(*network);
+    } catch (const base::Error& error) {
+        log::error("network {} is without its bridge until the daemon is started again: {}",
+                   network->record.name, error.what());
+    }
+    std::rethrow_exception(refused);
+}
+
+void NetworksImpl::remove(std::string_view reference) {
+    base::Lock change(change_mutex_);
+    const std::shared_ptr<Network> network = take_out(reference);
+    if (has_own_bridge(*network)) {
+        remove_bridged(network);
+    } else {
+        forget(network);
+        if (network->record.config_only) return;  // it had nothing but its record
+        if (network->plugin) change.unlock();     // a driver may take its time
+        try {
+            remove_device(*network);
+        } catch (const base::Error& error) {
+            log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
+        }
+        unfence(*network);
+    }
     if (!network->plugin) change.unlock();  // as may who gave the addresses
     give_subnets_back(*network);
 }

@@ -232,6 +232,10 @@ private:
     void describe(const model::NetworkCreate& request, NetworkRecord& record) const;
     void set_up_device(Network& network);
     void remove_device(const Network& network);
+    std::shared_ptr<Network> take_out(std::string_view reference);
+    void forget(const std::shared_ptr<Network>& network);
+    void unfence(const Network& network) noexcept;
+    void remove_bridged(const std::shared_ptr<Network>& network);
     void allocate_family(Network& network, std::vector<model::IpamConfig> configs, bool v6,
                          const std::vector<IpPrefix>& reserved);
     void allocate_subnet(const Network& network, NetworkSubnet& subnet,
