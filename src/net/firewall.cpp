@@ -3,12 +3,16 @@
 #include <linux/netlink.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
+
+#include <fmt/format.h>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
 
 #include "firewall_rules.hpp"
+#include "netns.hpp"
 
 namespace dockerd::net {
 
@@ -45,7 +49,7 @@ std::vector<std::pair<NftFamily, SetElement>> Firewall::elements(const Endpoint&
     }
     for (const PublishedPort& port : endpoint.ports) {
         if (!enabled(family_of(port.host_ip)) || endpoint.network.internal) continue;
-        for (SetElement& element : plan_port(port)) {
+        for (SetElement& element : plan_port(endpoint.network, port, options_)) {
             out.emplace_back(family_of(port.host_ip), std::move(element));
         }
     }
@@ -168,11 +172,52 @@ std::uint32_t Firewall::port_id() {
     return socket_.port_id();
 }
 
+namespace {
+
+std::string localnet_sysctl(const std::string& bridge) {
+    return fmt::format("net/ipv4/conf/{}/route_localnet", bridge);
+}
+
+}  // namespace
+
+bool Firewall::is_on_loopback(const Endpoint& endpoint) const {
+    return options_.loopback && endpoint.network.routes_loopback && !endpoint.network.internal &&
+           std::ranges::any_of(endpoint.ports, net::is_on_loopback);
+}
+
+/// Lets the kernel carry packets between the bridge and 127.0.0.0/8, once the guards stand.
+void Firewall::open_loopback(const Endpoint& endpoint) {
+    const std::string& bridge = endpoint.network.bridge;
+    if (!is_on_loopback(endpoint)) return;
+    if (read_sysctl(localnet_sysctl(bridge)) == '1') {
+        // Of a container that lives already: a daemon before did it.
+        if (!started_) opened_bridges_.insert(bridge);
+        return;
+    }
+    if (write_sysctl(localnet_sysctl(bridge), "1")) {
+        opened_bridges_.insert(bridge);
+    } else {
+        log::warn("published ports of {} are not on the loopback: {}", bridge,
+                  base::errno_text(errno));
+    }
+}
+
+void Firewall::close_loopback(const std::string& bridge) noexcept {
+    const bool used = std::ranges::any_of(endpoints_, [&](const auto& entry) {
+        return entry.second.network.bridge == bridge && is_on_loopback(entry.second);
+    });
+    if (used || opened_bridges_.erase(bridge) == 0) return;
+    (void)write_sysctl(localnet_sysctl(bridge), "0");  // the bridge may be gone
+}
+
 void Firewall::add(const FirewallNetwork& network, const std::string& endpoint_id,
                    const std::vector<IpAddress>& addresses,
                    const std::vector<PublishedPort>& ports) {
     const base::Lock lock(mutex_);
     Endpoint endpoint{network, addresses, ports, {}};
+    // Where the setting cannot be changed the proxy carries these connections.
+    endpoint.network.routes_loopback = network.routes_loopback && !ports.empty() &&
+                                       can_write_sysctl(localnet_sysctl(network.bridge));
     if (!started_) {
         endpoints_.insert_or_assign(endpoint_id, std::move(endpoint));
         return;
@@ -187,6 +232,7 @@ void Firewall::add(const FirewallNetwork& network, const std::string& endpoint_i
         std::vector<std::uint64_t> handles;
         batch.commit(socket_, &handles);
         for (auto& [family, rule] : endpoint.rules) rule = handles[rule];
+        open_loopback(endpoint);
         endpoints_.insert_or_assign(endpoint_id, std::move(endpoint));
     } catch (const base::Error& error) {
         // Most likely someone flushed the tables: build all of it, this endpoint included.
@@ -281,6 +327,7 @@ void Firewall::remove(const std::string& endpoint_id, bool keep_links) noexcept 
         for (const auto& [family, handle] : endpoint.rules) {
             batch.delete_rule(family, filter_table, "DOCKER" + suffix_, handle);
         }
+        close_loopback(endpoint.network.bridge);
         commit_removal(batch);
     } catch (const std::exception& error) {
         log::warn("remove firewall rules, ignoring: {}", error.what());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -100,6 +101,9 @@ private:
     template <typename Predicate>
     void erase_links(NftBatch& batch, Predicate predicate);
     void commit_removal(NftBatch& batch);
+    [[nodiscard]] bool is_on_loopback(const Endpoint& endpoint) const;
+    void open_loopback(const Endpoint& endpoint);
+    void close_loopback(const std::string& bridge) noexcept;
     [[nodiscard]] bool enabled(NftFamily family) const;
     [[nodiscard]] std::vector<NftFamily> families() const;
 
@@ -114,6 +118,7 @@ private:
     bool known_ = false;          ///< what `built_` says is true
     std::map<std::string, Endpoint> endpoints_;
     std::vector<Link> links_;
+    std::set<std::string> opened_bridges_;  ///< those whose route_localnet was off before
     bool started_ = false;
     /// By family, IPv4 and IPv6: the policy is ours, and stood when it was looked at last.
     bool forward_dropped_[2] = {false, false};

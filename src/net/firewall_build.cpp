@@ -139,8 +139,8 @@ void Firewall::rebuild_family(NftBatch& batch, NftFamily family) {
     batch.add_table(family, table_, table_flags_);
     add_sets(batch, family, table_);
     add_guards(batch, family, table_);
-    add_dnat(batch, family, table_, options_.hairpin);
-    add_postrouting(batch, family, table_, options_.hairpin);
+    add_dnat(batch, family, table_, options_);
+    add_postrouting(batch, family, table_, options_);
     auto& source = built_[index_of(family)].source;
     source.clear();
     for (const SourceRule& rule : plan_source(family, networks_, options_.hairpin)) {
@@ -184,6 +184,7 @@ void Firewall::rebuild_locked() {
         }
         for (auto& rule : built.source) rule.handle = handles[rule.handle];
     }
+    for (const auto& [id, endpoint] : endpoints_) open_loopback(endpoint);
     known_ = true;
 }
 
@@ -196,6 +197,7 @@ void Firewall::claim_tables() {
     suffix_.clear();
     table_flags_ = table_owned | table_persistent;
     for (int number = 2;; ++number) {
+        options_.loopback = options_.ipv4 && !options_.hairpin && (table_flags_ & table_persistent) != 0;
         try {
             return rebuild_locked();
         } catch (const base::Error& error) {

@@ -266,10 +266,21 @@ std::vector<SetElement> plan_endpoint(const FirewallNetwork& network, const IpAd
     return out;
 }
 
-std::vector<SetElement> plan_port(const PublishedPort& published) {
+bool is_on_loopback(const PublishedPort& published) {
+    return published.host_port != 0 && published.host_ip.is_v4() &&
+           published.container_ip.is_v4() &&
+           (published.host_ip.is_unspecified() || published.host_ip.is_loopback());
+}
+
+std::vector<SetElement> plan_port(const FirewallNetwork& network, const PublishedPort& published,
+                                  const FirewallOptions& options) {
     std::vector<SetElement> out;
     if (published.host_port == 0) return out;  // nothing is translated
     const auto protocol = static_cast<std::uint8_t>(published.protocol);
+    if (options.loopback && !network.routes_loopback && is_on_loopback(published)) {
+        out.push_back({"by_proxy", NftData().protocol(protocol).port(published.host_port),
+                       std::nullopt});
+    }
     if (published.host_ip.is_loopback() && published.host_ip.is_v4()) {
         out.push_back(
             {"loopback_ports",
@@ -291,8 +302,13 @@ std::vector<SetElement> plan_port(const PublishedPort& published) {
 
 std::vector<SetElement> plan_network(const FirewallNetwork& network,
                                      const FirewallOptions& options) {
-    if (options.hairpin || network.internal) return {};
-    return {{"not_translated", NftData().interface(network.bridge), std::nullopt}};
+    std::vector<SetElement> out;
+    const NftData bridge = NftData().interface(network.bridge);
+    if (!options.hairpin && !network.internal) out.push_back({"not_translated", bridge, std::nullopt});
+    if (options.hairpin || (options.loopback && !network.internal)) {
+        out.push_back({"localnet", bridge, std::nullopt});
+    }
+    return out;
 }
 
 }  // namespace dockerd::net

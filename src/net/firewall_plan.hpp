@@ -33,6 +33,7 @@ struct FirewallNetwork {
     Access access4 = Access::translated;
     Access access6 = Access::translated;
     std::vector<std::string> trusted_interfaces;
+    bool routes_loopback = true;  ///< the bridge can lead to the host's 127.0.0.0/8 and back
 
     [[nodiscard]] Access access(NftFamily family) const {
         return family == NftFamily::ip ? access4 : access6;
@@ -45,6 +46,10 @@ struct FirewallOptions {
     bool ipv6 = true;
     bool hairpin = false;  ///< no userland proxy: loopback and same-bridge traffic is translated
     bool allow_direct_routing = false;
+    /// Connections from 127.0.0.0/8 to published ports are translated, with a proxy beside. The kernel
+    /// then lets packets for 127.0.0.0/8 in from a bridge (route_localnet), and only the guard keeps
+    /// containers from the host's loopback. So it is for guards that nobody can take away.
+    bool loopback = false;
 };
 
 /// A rule of the filter table in iptables' own terms.
@@ -136,10 +141,15 @@ struct SetElement {
 std::vector<SetElement> plan_endpoint(const FirewallNetwork& network, const IpAddress& address,
                                       const FirewallOptions& options);
 
-/// The elements of a published port: its translation, and the loopback guard.
-std::vector<SetElement> plan_port(const PublishedPort& published);
+/// Whether connections of the host's own loopback lead to the port.
+bool is_on_loopback(const PublishedPort& published);
 
-/// The elements of a network: who is not translated because the proxy serves it.
+/// The elements of a published port: its translation, and the loopback guard.
+std::vector<SetElement> plan_port(const FirewallNetwork& network, const PublishedPort& published,
+                                  const FirewallOptions& options);
+
+/// The elements of a network: who is not translated because the proxy serves it, and where packets from
+/// and for the host's loopback may be on the way, which are none of the containers'.
 std::vector<SetElement> plan_network(const FirewallNetwork& network,
                                      const FirewallOptions& options);
 

@@ -77,6 +77,8 @@ void add_sets(NftBatch& batch, NftFamily family, std::string_view own_table) {
     batch.add_set(family, own_table, "self", self);
     batch.add_set(family, own_table, "loopback_ports", one);
     batch.add_set(family, own_table, "not_translated", interface);
+    batch.add_set(family, own_table, "by_proxy", any);
+    batch.add_set(family, own_table, "localnet", interface);
     batch.add_set(family, own_table, "ports_any", any, to);
     batch.add_set(family, own_table, "ports_one", one, to);
 }
@@ -104,6 +106,16 @@ void add_guards(NftBatch& batch, NftFamily family, std::string_view own_table) {
     batch.counter();
     batch.verdict(NF_DROP);
     batch.end_rule();
+    // What the kernel drops itself while route_localnet is off.
+    for (const bool source : {true, false}) {
+        batch.begin_rule(family, own_table, "guard", NftBatch::Place::last);
+        batch.match_address(family, source, /*equal=*/true, loopback_of(family));
+        batch.load_meta(NFT_META_IIFNAME, 0);
+        batch.lookup("localnet", 0);
+        batch.counter();
+        batch.verdict(NF_DROP);
+        batch.end_rule();
+    }
 }
 
 namespace {
@@ -138,7 +150,8 @@ void add_dnat_hook(NftBatch& batch, NftFamily family, std::string_view own_table
 
 }  // namespace
 
-void add_dnat(NftBatch& batch, NftFamily family, std::string_view own_table, bool hairpin) {
+void add_dnat(NftBatch& batch, NftFamily family, std::string_view own_table,
+              const FirewallOptions& options) {
     batch.add_chain(family, own_table, "dnat");
     batch.begin_rule(family, own_table, "dnat", NftBatch::Place::last);
     batch.load_meta(NFT_META_IIFNAME, 0);
@@ -153,10 +166,20 @@ void add_dnat(NftBatch& batch, NftFamily family, std::string_view own_table, boo
         batch.verdict(NFT_RETURN);
         batch.end_rule();
     }
+    const bool loopback = options.loopback && family == NftFamily::ip;
+    if (loopback) {
+        batch.begin_rule(family, own_table, "dnat", NftBatch::Place::last);
+        batch.match_address(family, /*source=*/false, /*equal=*/true, loopback_of(family));
+        load_port(batch, 0);
+        batch.lookup("by_proxy", 0);
+        batch.verdict(NFT_RETURN);
+        batch.end_rule();
+    }
     add_translation(batch, family, own_table, true);
     add_translation(batch, family, own_table, false);
     add_dnat_hook(batch, family, own_table, "nat-prerouting", NF_INET_PRE_ROUTING, false);
-    add_dnat_hook(batch, family, own_table, "nat-output", NF_INET_LOCAL_OUT, !hairpin);
+    add_dnat_hook(batch, family, own_table, "nat-output", NF_INET_LOCAL_OUT,
+                  !options.hairpin && !loopback);
 }
 
 void add_source_rule(NftBatch& batch, NftFamily family, std::string_view own_table,
@@ -179,9 +202,19 @@ void add_source_rule(NftBatch& batch, NftFamily family, std::string_view own_tab
     batch.end_rule();
 }
 
-void add_postrouting(NftBatch& batch, NftFamily family, std::string_view own_table, bool hairpin) {
+void add_postrouting(NftBatch& batch, NftFamily family, std::string_view own_table,
+                     const FirewallOptions& options) {
     batch.add_base_chain(family, own_table, "nat-postrouting", "nat", NF_INET_POST_ROUTING, 100);
-    if (hairpin) {
+    if (options.loopback && family == NftFamily::ip) {
+        // The container sees the bridge's address, as it does with the proxy.
+        batch.begin_rule(family, own_table, "nat-postrouting", NftBatch::Place::last);
+        batch.match_address(family, /*source=*/true, /*equal=*/true, loopback_of(family));
+        batch.load_meta(NFT_META_OIFNAME, 0);
+        batch.lookup("localnet", 0);
+        batch.masquerade();
+        batch.end_rule();
+    }
+    if (options.hairpin) {
         // A container that reaches its own published port must see another sender.
         const Header header(family);
         batch.begin_rule(family, own_table, "nat-postrouting", NftBatch::Place::last);

@@ -21,8 +21,10 @@ struct RulePlace {
 // What a table of our own has without networks.
 void add_sets(NftBatch& batch, NftFamily family, std::string_view own_table);
 void add_guards(NftBatch& batch, NftFamily family, std::string_view own_table);
-void add_dnat(NftBatch& batch, NftFamily family, std::string_view own_table, bool hairpin);
-void add_postrouting(NftBatch& batch, NftFamily family, std::string_view own_table, bool hairpin);
+void add_dnat(NftBatch& batch, NftFamily family, std::string_view own_table,
+              const FirewallOptions& options);
+void add_postrouting(NftBatch& batch, NftFamily family, std::string_view own_table,
+                     const FirewallOptions& options);
 
 void add_source_rule(NftBatch& batch, NftFamily family, std::string_view own_table,
                      const SourceRule& rule, const RulePlace& place);

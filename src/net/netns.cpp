@@ -78,6 +78,10 @@ bool write_sysctl(const std::string& name, const char* value) noexcept {
     return file && ::write(file.get(), value, size) == static_cast<ssize_t>(size);
 }
 
+bool can_write_sysctl(const std::string& name) noexcept {
+    return static_cast<bool>(base::Fd(::open(("/proc/sys/" + name).c_str(), O_WRONLY | O_CLOEXEC)));
+}
+
 char read_sysctl(const std::string& name) noexcept {
     const base::Fd file(::open(("/proc/sys/" + name).c_str(), O_RDONLY | O_CLOEXEC));
     char first = 0;

@@ -38,6 +38,8 @@ bool is_netns_mount(const std::string& path) noexcept;
 
 /// Writes `value` to /proc/sys/<name> of the thread's namespace; false when it cannot.
 bool write_sysctl(const std::string& name, const char* value) noexcept;
+/// Whether it is there and may be changed.
+bool can_write_sysctl(const std::string& name) noexcept;
 /// The first character of /proc/sys/<name>, 0 when it cannot be read.
 char read_sysctl(const std::string& name) noexcept;
 

@@ -380,6 +380,8 @@ FirewallNetwork NetworksImpl::firewall_network(const Network& network) const {
     out.access4 = access_of(network.bridge.mode4);
     out.access6 = access_of(network.bridge.mode6);
     out.trusted_interfaces = network.bridge.trusted_interfaces;
+    // The container answers the bridge's address.
+    out.routes_loopback = network.bridge.has_address(/*v6=*/false);
     return out;
 }
 

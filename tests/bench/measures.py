@@ -386,18 +386,19 @@ def round_trips(address, port, count=2000):
 
 
 def published(side):
-    """An echo behind a published port, by 127.0.0.1 (the proxy) and by an address of the host's (the kernel).
+    """An echo behind a published port, by 127.0.0.1, ::1 (a proxy) and an address of the host's (the kernel).
 
     Only where this runs in the daemons' network namespace."""
     container = side.client.post("/containers/create", {
         "Image": IMAGE, "Cmd": ["nc", "-ll", "-p", "7", "-e", "cat"], "ExposedPorts": {"7/tcp": {}},
-        "HostConfig": {"PortBindings": {"7/tcp": [{"HostIp": "0.0.0.0", "HostPort": ""}]}}})["Id"]
+        "HostConfig": {"PortBindings": {"7/tcp": [{"HostPort": ""}]}}})["Id"]
     side.client.post("/containers/%s/start" % container)
     settings = side.client.get("/containers/%s/json" % container)["NetworkSettings"]
     port = int(settings["Ports"]["7/tcp"][0]["HostPort"])
     gateway = settings["Networks"]["bridge"]["Gateway"]
     daemon.wait_for(lambda: listens(gateway, port), what="an echo")
-    result = {"round trip by the proxy": round_trips("127.0.0.1", port), "round trip by the kernel": round_trips(gateway, port)}
+    result = {"round trip by 127.0.0.1": round_trips("127.0.0.1", port), "round trip by ::1": round_trips("::1", port),
+              "round trip by the kernel": round_trips(gateway, port)}
     side.remove(container)
     return result
 

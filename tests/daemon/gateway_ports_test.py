@@ -1,4 +1,9 @@
 """Published ports of a container on several networks: they are on the one that leads outside, wherever that is."""
+import os
+import re
+import subprocess
+import unittest
+
 import support  # noqa: F401
 
 from daemon import wait_for
@@ -69,6 +74,84 @@ class GatewayPorts(Base):
         self.assertServed()
         self.disconnect("two")
         self.assertNotServed({})
+
+
+# Docker's engine has the proxy for this, on every kernel; here it is the kernel where nobody can take the guards away.
+IN_KERNEL = not os.environ.get("DOCKERD_ORACLE") and \
+    tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 9)
+
+
+class Loopback(Base):
+    """Ports by the host's 127.0.0.1: who the container sees, and who carries it."""
+
+    ECHO = ("sh", "-c", "while :; do nc -l -p 80 -e cat /proc/net/tcp /proc/net/tcp6; done")
+    check_leaks = False  # one of them kills the daemon
+
+    def localnet(self, bridge):
+        with open("/proc/sys/net/ipv4/conf/%s/route_localnet" % bridge) as file:
+            return file.read().strip()
+
+    def bridge(self, network):
+        return "br-" + self.call("GET", "/networks/%s" % network)["Id"][:12]
+
+    def peers(self):
+        """Remote addresses of the server's connections, as it sees them itself."""
+        text = wait_for(lambda: answer(self.daemon, "127.0.0.1", 8080), what="an answer").decode()
+        words = [line.split() for line in text.splitlines() if ":" in line]
+        # An IPv4 address is the last word of what either table shows.
+        return {".".join(str(byte) for byte in bytes.fromhex(word[2].split(":")[0][-8:])[::-1]) for word in words
+                if word[1].endswith(":0050") and word[3] in ("01", "08")}  # established, or half closed by the client
+
+    def test_the_container_sees_the_bridges_address(self):
+        self.call("POST", "/containers/create?name=server", {
+            "Image": "kit", "Cmd": self.ECHO, "ExposedPorts": {"80/tcp": {}},
+            "HostConfig": {"NetworkMode": "one", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}}})
+        self.call("POST", "/containers/server/start")
+        gateway = self.call("GET", "/containers/server/json")["NetworkSettings"]["Networks"]["one"]["Gateway"]
+        self.assertEqual(self.peers(), {gateway})
+
+    def test_the_kernel_leads_from_loopback_while_there_is_a_port(self):
+        bridge = self.bridge("one")
+        localnet = lambda: self.daemon.in_net(self.localnet, bridge)  # noqa: E731
+        self.assertEqual(localnet(), "0")
+        self.create("one")
+        self.call("POST", "/containers/server/start")
+        self.assertEqual(localnet(), "1" if IN_KERNEL else "0")
+        self.assertServed()
+        self.call("POST", "/containers/server/stop?t=0")
+        self.assertEqual(localnet(), "0")
+
+    @unittest.skipIf(not IN_KERNEL, "the proxy ends with the daemon")
+    def test_without_a_daemon(self):
+        self.create("one")
+        self.call("POST", "/containers/server/start")
+        self.assertServed()
+        self.daemon.kill()
+        # Between two clients the server is not listening for a moment.
+        wait_for(lambda: answer(self.daemon, "127.0.0.1", 8080) == b"served\n", what="an answer")
+        self.daemon.start()
+        self.assertServed()
+        bridge = self.bridge("one")
+        self.call("POST", "/containers/server/stop?t=0")
+        self.assertEqual(self.daemon.in_net(self.localnet, bridge), "0")
+
+    def test_a_bridge_without_address_has_the_proxy(self):
+        self.call("POST", "/networks/create", {"Name": "bare", "Options": {"com.docker.network.bridge.inhibit_ipv4": "true"},
+                                               "IPAM": {"Config": [{"Subnet": "10.77.0.0/24"}]}})
+        try:
+            bridge = self.bridge("bare")
+            for command in (("address", "add", "10.99.0.1/32", "dev", bridge), ("route", "add", "10.77.0.0/24", "dev", bridge)):
+                subprocess.run(["ip", *command], preexec_fn=self.daemon.enter_net, check=True)
+            self.create("bare")
+            self.call("POST", "/containers/server/start")
+            server = int(self.call("GET", "/containers/server/json")["State"]["Pid"])
+            subprocess.run(["nsenter", "--net=/proc/%d/ns/net" % server, "ip", "route", "replace", "10.99.0.1", "dev", "eth0"],
+                           check=True)
+            self.assertServed()
+            self.assertEqual(self.daemon.in_net(self.localnet, bridge), "0")
+        finally:
+            self.daemon.remove_containers()
+            self.call("DELETE", "/networks/bare")
 
 
 class Families(DaemonTestCase):

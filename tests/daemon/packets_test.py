@@ -96,6 +96,14 @@ class Packets(DaemonTestCase):
         x, y, z = (self.nets[name] for name in ("target", "other", "inner"))
         macs = (self.mac("lan0"), self.mac("far0", self.lan))
         out = [prober.FrameWay("port on loopback from the LAN", self.lan, "far0", macs, NEIGHBOUR, ("127.0.0.1", 8001), x, 7001)]
+        # A container that may make any packet; its network has a port that the host's loopback leads to.
+        bridge = "br-" + self.call("GET", "/networks/one")["Id"][:12]
+        macs = (self.mac(bridge), self.mac("eth0", x))
+        gateway = re.search(r"inet (\S+)/", self.ip("-4", "address", "show", bridge))[1]
+        out += [prober.FrameWay("loopback of the host from a container", x, "eth0", macs, self.addresses["target"],
+                                ("127.0.0.1", 7008), self.daemon.net, 7008),
+                prober.FrameWay("port of the host as from its loopback", x, "eth0", macs, "127.0.0.1",
+                                (gateway, 7009), self.daemon.net, 7009)]
         for version, there, neighbour in ((4, self.addresses, NEIGHBOUR), (6, self.addresses6, NEIGHBOUR6)):
             out += [prober.Way("%s (IPv%d)" % (name, version), *way) for name, *way in (
                 ("unpublished port from the LAN", self.lan, (there["target"], 7000), x, 7000),

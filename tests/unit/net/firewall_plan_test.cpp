@@ -94,7 +94,7 @@ TEST(PlanFilter, RoutedNetworkIsReachedByItsPublishedPorts) {
     EXPECT_EQ(plan_endpoint(network, *IpAddress::parse("fd00::2"), {}).size(), 2U);
     const PublishedPort direct{Protocol::udp, 80, *IpAddress::parse("172.17.0.2"),
                                *IpAddress::parse("0.0.0.0"), 0};
-    EXPECT_TRUE(plan_port(direct).empty());
+    EXPECT_TRUE(plan_port(docker0(), direct, {}).empty());
     EXPECT_EQ(to_text(*plan_port_filter(network, direct, {})),
               "-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p udp -m udp --dport 80 "
               "-j ACCEPT");
@@ -116,7 +116,7 @@ TEST(PlanFilter, UnprotectedNetworkIsOpen) {
     EXPECT_TRUE(plan_endpoint(network, *IpAddress::parse("172.17.0.2"), {}).empty());
     const PublishedPort port{Protocol::tcp, 80, *IpAddress::parse("172.17.0.2"),
                              *IpAddress::parse("0.0.0.0"), 8080};
-    EXPECT_EQ(plan_port(port).size(), 1U);
+    EXPECT_EQ(plan_port(docker0(), port, {}).size(), 1U);
     EXPECT_FALSE(plan_port_filter(network, port, {.allow_direct_routing = true}));
 }
 
@@ -139,7 +139,7 @@ PublishedPort port(const char* host_ip) {
 }
 
 TEST(PlanPort, AnyAddressIsOneElement) {
-    const auto elements = plan_port(port("0.0.0.0"));
+    const auto elements = plan_port(docker0(), port("0.0.0.0"), {});
     ASSERT_EQ(elements.size(), 1U);
     EXPECT_EQ(elements[0].set, "ports_any");
     EXPECT_EQ(elements[0].key.bytes(), std::string("\x06\0\0\0\x1f\x90\0\0", 8));
@@ -147,11 +147,11 @@ TEST(PlanPort, AnyAddressIsOneElement) {
 }
 
 TEST(PlanPort, LoopbackIsGuardedAndOtherFamilyIsTheProxys) {
-    const auto loopback = plan_port(port("127.0.0.1"));
+    const auto loopback = plan_port(docker0(), port("127.0.0.1"), {});
     ASSERT_EQ(loopback.size(), 2U);
     EXPECT_EQ(loopback[0].set, "loopback_ports");
     EXPECT_EQ(loopback[1].set, "ports_one");
-    EXPECT_TRUE(plan_port(port("::")).empty());
+    EXPECT_TRUE(plan_port(docker0(), port("::"), {}).empty());
 }
 
 TEST(PlanEndpoint, AnswersToItsBridgeOnly) {
