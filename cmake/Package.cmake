@@ -40,5 +40,5 @@ set(CPACK_DEBIAN_PACKAGE_PROVIDES "docker-daemon")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
     ${packaging}/debian/preinst ${packaging}/debian/postinst ${packaging}/debian/prerm ${packaging}/debian/postrm
-    ${packaging}/debian/conffiles)
+    ${packaging}/debian/conffiles ${packaging}/debian/triggers)
 include(CPack)

@@ -23,6 +23,10 @@ mount -t overlay none -o lowerdir={root},upperdir={base}/upper,workdir={base}/wo
 cd {base}/root
 mount -t proc proc proc; mount --rbind /sys sys; mount --rbind /dev dev
 mount -t tmpfs none run; mkdir -p run/lock
+# Docker's init script makes hierarchies of controllers that have none, and the kernel keeps them: it sees no such controllers.
+while read name rest; do case "$name" in '#'*) ;; *) mountpoint -q sys/fs/cgroup/$name || continue ;; esac; echo "$name $rest"; done \
+    </proc/cgroups >{base}/cgroups
+mount --bind {base}/cgroups proc/cgroups
 mkdir -p var/lib/docker var/lib/containerd kit
 mount --bind {base}/lib var/lib/docker; mount --bind {base}/containerd var/lib/containerd; mount --bind {base}/kit kit
 rm -f usr/sbin/policy-rc.d; printf '#!/bin/sh\\nexit 0\\n' >usr/sbin/policy-rc.d; chmod 755 usr/sbin/policy-rc.d  # without an init as well
@@ -135,10 +139,39 @@ class Package(unittest.TestCase):
         wait_for(lambda: "28.2.2" in self.shell("/kit/docker version 2>&1 || true"), what="the engine")
         self.assertIn("is running", self.shell("service docker status"))
         self.shell("service docker stop")
+        # What nobody has changed follows the package's versions, and goes with it; what was changed stays until the purge.
+        self.shell("echo '# of an earlier version' >>/etc/init.d/docker; echo '# by hand' >>/etc/default/docker; "
+                   "sed -i '\\|/etc/init.d/docker$|d' /var/lib/dockerd/made; sha256sum /etc/init.d/docker >>/var/lib/dockerd/made")
+        self.shell("dpkg -i /kit/dockerd.deb")
+        self.assertEqual(self.shell("grep -c version /etc/init.d/docker; grep -c hand /etc/default/docker", code=0), "0\n1\n")
         self.shell("dpkg -r dockerd")
-        self.assertEqual(self.shell("ls /etc/init.d/docker /etc/default/docker"), "/etc/default/docker\n/etc/init.d/docker\n")
+        self.assertEqual(self.shell("ls /etc/init.d/docker /etc/default/docker 2>/dev/null || true"), "/etc/default/docker\n")
         self.shell("dpkg --purge dockerd")
         self.shell("ls /etc/init.d/docker /etc/default/docker", code=2)
+        self.assertEqual(self.shell("dpkg-divert --list | grep dockerd || true"), "")
+
+    def test_with_another_package_later(self):
+        """One with the same conffiles is installed without a question, and purged without an end of the service."""
+        self.shell("cp /usr/bin/docker /kit/docker; dpkg --purge --force-depends docker.io; rm -f /etc/default/docker /etc/init.d/docker")
+        self.shell("dpkg -i /kit/dockerd.deb")
+        wait_for(lambda: "28.2.2" in self.shell("/kit/docker version 2>&1 || true"), what="the engine")
+        self.shell("""set -e; mkdir -p /kit/other/DEBIAN /kit/other/etc/init.d /kit/other/usr/sbin; cd /kit/other
+            printf '#!/bin/sh\\nexit 0\\n' >etc/init.d/docker; cp etc/init.d/docker usr/sbin/dockerd; chmod 755 etc/init.d/docker usr/sbin/dockerd
+            echo /etc/init.d/docker >DEBIAN/conffiles
+            printf 'Package: docker.io\\nVersion: 99\\nArchitecture: all\\nMaintainer: x <x@y>\\nDescription: x\\n' >DEBIAN/control
+            printf '#!/bin/sh\\nset -e\\nservice docker stop\\n' >DEBIAN/prerm
+            printf '#!/bin/sh\\nset -e\\n[ "$1" != purge ] || update-rc.d docker remove\\n' >DEBIAN/postrm
+            chmod 755 DEBIAN/prerm DEBIAN/postrm; dpkg-deb -b . /kit/other.deb; dpkg -i /kit/other.deb </dev/null""")
+        self.assertIn("is running", self.shell("service docker status"))
+        self.shell("dpkg --purge docker.io")
+        self.assertIn("is running", self.shell("service docker status; ls /etc/rc2.d/*docker >&2"))
+        self.assertIn("28.2.2", self.shell("/kit/docker version"))
+        # Theirs again when this one goes first.
+        self.shell("dpkg -i /kit/other.deb </dev/null")
+        self.shell("dpkg -r dockerd")
+        self.assertEqual(self.shell("cat /etc/init.d/docker"), "#!/bin/sh\nexit 0\n")
+        self.shell("dpkg --purge dockerd docker.io")
+        self.assertEqual(self.shell("dpkg-divert --list | grep dockerd || true"), "")
 
 
 if __name__ == "__main__":
