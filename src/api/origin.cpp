@@ -41,6 +41,10 @@ bool comes_from_a_web_page(const http::Request& request, std::string_view host_n
     const bool marked = site == "cross-site" || site == "same-site" || site == "same-origin";
     if (origin == nullptr && !marked) return false;
     if (site == "cross-site" || site == "same-site") return true;
+    // Libraries for web sockets send an Origin made of the address they were given. No page can take
+    // its browser's name away.
+    const bool socket = request.headers.has_token("Upgrade", "websocket");
+    if (socket && !marked && !request.headers.contains("User-Agent")) return false;
     const std::string_view host = request.headers.get("Host");
     if (!is_own_name(host, host_name)) return true;
     if (origin == nullptr) return false;

@@ -125,6 +125,17 @@ const addrinfo& preferred(const AddressList& list) {
     return *list.first;
 }
 
+}  // namespace
+
+bool can_listen_on(const std::string& host) {
+    addrinfo* found = nullptr;
+    const bool known = !host.empty() && ::getaddrinfo(host.c_str(), nullptr, nullptr, &found) == 0;
+    if (known) ::freeaddrinfo(found);
+    return known;
+}
+
+namespace {
+
 bool is_loopback(const std::string& host) {
     if (host == "localhost") return true;
     AddressList list;

@@ -31,6 +31,8 @@ std::vector<BoundSocket> bind_listeners(const Config& config);
 /// Binds "127.0.0.1:9323"; no host means all addresses.
 /// Throws: "listen tcp <address>: bind: <why>".
 BoundSocket bind_tcp(const std::string& address);
+/// Whether `host` is an address, or a name that has one.
+bool can_listen_on(const std::string& host);
 
 /// TLS material when the configuration asks for TLS, else null.
 std::shared_ptr<http::TlsContext> load_tls(const Config& config);

@@ -9,6 +9,7 @@
 #include <dockerd/base/strings.hpp>
 #include <dockerd/http/server.hpp>
 
+#include "hosts.hpp"
 #include "listeners.hpp"
 
 namespace dockerd::app {
@@ -62,6 +63,11 @@ void check_address(const std::string& address) {
         base::fail(base::ErrorKind::invalid_argument,
                    fmt::format("error parsing tcp address: strconv.Atoi: parsing {}: invalid syntax",
                                base::quote(port)));
+    }
+    // Nothing in front of the colon is no host, so that the page is not for everybody by accident.
+    if (const std::string host = split_host_port(address).host; !can_listen_on(host)) {
+        base::fail(base::ErrorKind::invalid_argument,
+                   fmt::format("failed to lookup {} address in host specification", host));
     }
 }
 

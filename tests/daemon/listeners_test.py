@@ -260,7 +260,10 @@ class WebPages(FlagsCase):
                                 (("Host: evil.example", "Sec-Fetch-Site: same-origin"), 403),
                                 (("Host: 127.0.0.1:2375", "Sec-Fetch-Site: cross-site"), 403),
                                 (("Host: 127.0.0.1:2375", "Sec-Fetch-Site: none"), 200),
-                                (("Host: 127.0.0.1:2375", "Origin: null"), 403)):
+                                (("Host: 127.0.0.1:2375", "Origin: null"), 403),
+                                (("Host: docker.lan:2375", "Upgrade: websocket", "Origin: http://docker.lan:2375"), 200),
+                                (("Host: docker.lan:2375", "Upgrade: websocket", "User-Agent: x", "Origin: http://docker.lan:2375"), 403),
+                                (("Host: docker.lan:2375", "Origin: http://docker.lan:2375"), 403)):
             self.assertEqual(status(tcp, *headers), wanted, headers)
         self.assertEqual(status(daemon.host, "Host: x", "Origin: http://evil.example"), 200)
 
@@ -277,7 +280,20 @@ class SlowHeaders(FlagsCase):
         def memory():
             with open("/proc/%d/status" % daemon.pid) as file:
                 return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
-        before = memory()
+        def ninety_ninth(connections):
+            times = []
+            with daemon.client() as client:
+                for number in range(300):
+                    for one in connections[number % 20::20]:
+                        try:
+                            one.send(b"x")
+                        except (BrokenPipeError, ConnectionResetError):
+                            pass  # one too many of them: turned away
+                    begin = time.monotonic()
+                    self.assertEqual(client.request("GET", "/_ping").status, 200)
+                    times.append(time.monotonic() - begin)
+            return statistics.quantiles(times, n=100)[98]
+        before, alone = memory(), ninety_ninth([])
         slow = daemon.in_net(lambda: [rawhttp.connect("tcp://127.0.0.1:2375") for _ in range(count)])
         self.addCleanup(lambda: [one.close() for one in slow])
         for one in slow:
@@ -285,21 +301,13 @@ class SlowHeaders(FlagsCase):
                 one.sendall(b"GET /_ping HTTP/1.1\r\nHost: ")
             except (BrokenPipeError, ConnectionResetError):
                 pass
-        times = []
-        with daemon.client() as client:
-            for number in range(300):
-                for one in slow[number % 20::20]:
-                    try:
-                        one.send(b"x")
-                    except (BrokenPipeError, ConnectionResetError):
-                        pass  # one too many of them: turned away
-                begin = time.monotonic()
-                self.assertEqual(client.request("GET", "/_ping").status, 200)
-                times.append(time.monotonic() - begin)
+        # On a machine that is too busy for a tenth of a second without them, they may cost three times as much.
+        limit = max(0.1 * reports.PATIENCE, 3 * alone)
+        ninety_nine = ninety_ninth(slow)
         grown = (memory() - before) / count
-        ninety_nine = statistics.quantiles(times, n=100)[98]
-        print("%d slow connections: _ping p99 %.1f ms, %.1f KiB each" % (count, ninety_nine * 1000, grown))
-        self.assertLess(ninety_nine, 0.1 * reports.PATIENCE)
+        print("%d slow connections: _ping p99 %.1f ms, without them %.1f ms, %.1f KiB each" % (
+            count, ninety_nine * 1000, alone * 1000, grown))
+        self.assertLess(ninety_nine, limit)
         self.assertLess(grown, 64 * reports.PATIENCE)
 
 

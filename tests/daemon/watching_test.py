@@ -76,6 +76,9 @@ class Metrics(FlagsCase):
     def test_refused(self):
         self.refused("failed to start metrics server: error parsing tcp address: address 9323: missing port in address",
                      "--metrics-addr", "9323")
+        for host in ("", "no-such-host.invalid"):
+            self.refused("failed to start metrics server: failed to lookup %s address in host specification" % host,
+                         "--metrics-addr", host + ":9323")
 
     @unittest.skipIf(ORACLE, "an extension of our own")
     def test_of_each_container(self):
