@@ -201,6 +201,9 @@ Router::Router(const ApiOptions& options) : options_(options) {
         },
         {});
     host_name_ = own_host_name();
+    if (options.authorization != nullptr) {
+        gate_ = std::make_unique<Gate>(*options.authorization, *this);
+    }
     // Source: Go net/http server.go, badRequestError.
     bad_path_ = answer(
         [](const Request&) {
@@ -268,11 +271,25 @@ const http::Endpoint& Router::route(Request& request) noexcept {
         request.id = next_id_.fetch_add(1, std::memory_order_relaxed);
         log_request(request, "handling", {});
     }
+    if (gate_ && is_of_api(endpoint) && gate_->active()) return gate_->guard(endpoint);
     return endpoint;
 }
 
+bool Router::is_of_api(const http::Endpoint& endpoint) const {
+    const std::array others{&not_found_, &redirect_, &bad_path_, &web_page_refused_};
+    return std::ranges::find(others, &endpoint) == others.end();
+}
+
 Response Router::error(const Request& request, std::exception_ptr failure) noexcept {
+    bool plain = false;
+    try {
+        if (failure) std::rethrow_exception(failure);
+    } catch (const engine::NotAuthorized&) {
+        plain = true;  // said before the API had a word
+    } catch (...) {
+    }
     Response response = error_response(request, std::move(failure));
+    response.plain = plain;
     if (request.id != 0) {
         const std::string status = std::to_string(response.status);
         log_request(request, "error response for",

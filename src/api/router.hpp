@@ -3,12 +3,15 @@
 #include <cstddef>
 #include <atomic>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <dockerd/api/api.hpp>
 #include <dockerd/http/server.hpp>
+
+#include "authorization.hpp"
 
 namespace dockerd::api {
 
@@ -79,6 +82,8 @@ public:
 
 private:
     const http::Endpoint& resolve(Request& request) const;
+    /// Whether the endpoint belongs to the API: the others say that nothing is there.
+    [[nodiscard]] bool is_of_api(const http::Endpoint& endpoint) const;
     const http::Endpoint* find(Method method, std::string_view path, Request& request) const;
 
     ApiOptions options_;
@@ -92,6 +97,7 @@ private:
     http::Endpoint bad_path_;
     http::Endpoint web_page_refused_;
     std::string host_name_;
+    std::unique_ptr<Gate> gate_;
     std::atomic<std::uint64_t> next_id_{1};
 };
 

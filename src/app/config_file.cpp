@@ -391,6 +391,7 @@ namespace {
 void forget_what_the_file_said(Config& config) {
     const Config defaults;
     const Config& before = config.flags ? *config.flags : defaults;
+    config.authorization_plugins = before.authorization_plugins;
     config.max_concurrent_downloads = before.max_concurrent_downloads;
     config.max_concurrent_uploads = before.max_concurrent_uploads;
     config.max_download_attempts = before.max_download_attempts;

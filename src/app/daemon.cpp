@@ -1,10 +1,7 @@
 #include "daemon.hpp"
 
-#include <elf.h>
 #include <fmt/format.h>
-#include <link.h>
 #include <malloc.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,6 +32,7 @@
 #include "option_json.hpp"
 #include "pidfile.hpp"
 #include "root_report.hpp"
+#include "settling.hpp"
 #include "shutdown.hpp"
 #include "support.hpp"
 #include "wiring.hpp"
@@ -201,27 +199,6 @@ void dump(const Config& config) {
     }
 }
 
-/// Gives back what only the start needed: freed blocks, and mapped pages of code and constants. Those
-/// still needed come back from the page cache as they are touched.
-void drop_startup_memory() {
-    (void)::malloc_trim(0);
-    const auto drop = [](dl_phdr_info* object, std::size_t, void*) {
-        const auto page = static_cast<std::uintptr_t>(::getpagesize());
-        for (const ElfW(Phdr)& part : std::span(object->dlpi_phdr, object->dlpi_phnum)) {
-            // What can be written, or could while it was relocated, is in no file.
-            if (part.p_type != PT_LOAD || (part.p_flags & PF_W) != 0) continue;
-            const std::uintptr_t begin = object->dlpi_addr + part.p_vaddr;
-            const std::uintptr_t first = (begin + page - 1) / page * page;
-            const std::uintptr_t end = (begin + part.p_filesz) / page * page;
-            if (end <= first) continue;
-            // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader gives numbers
-            (void)::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
-        }
-        return 0;
-    };
-    (void)::dl_iterate_phdr(drop, nullptr);
-}
-
 /// Returns false when requests are still running: what they use must not be destroyed.
 bool serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
                          std::vector<BoundSocket> sockets,
@@ -239,7 +216,7 @@ bool serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
     base::log::info("Daemon has completed initialization");
     for (const std::string& name : names) base::log::info("API listen on {}", name);
     server->start();
-    drop_startup_memory();
+    auto settling = std::make_unique<Settling>(wiring);
     notify_systemd("READY=1\nSTATUS=Serving the API on " + base::join(names, ", "));
 
     SignalEvent event = signals.wait();
@@ -250,9 +227,12 @@ bool serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
     server->stop_accepting();
     if (event == SignalEvent::leave) wiring.keep_containers();
     notify_systemd("STOPPING=1\nSTATUS=Ending");
+    settling->end();
     wiring.shutdown();
     server->stop(answer_grace);
-    if (server->calls().pending() + server->transfers().pending() > 0) {
+    const bool settled = base::finish_within(teardown_grace, [&] { settling.reset(); });
+    if (!settled) (void)settling.release();
+    if (!settled || server->calls().pending() + server->transfers().pending() > 0) {
         // Work that hangs in the kernel must not keep the daemon from ending.
         base::log::warn("requests are still running; ending without them");
         (void)server.release();
@@ -297,6 +277,7 @@ bool start(Config config, Signals& signals) {
         notify_systemd("STATUS=Loading containers");
         wiring = make_wiring(config);
     });
+    wiring->validate();
     std::unique_ptr<MetricsServer> metrics;
     if (!config.metrics_addr.empty()) {
         base::in_context("failed to start metrics server", [&] {

@@ -169,9 +169,10 @@ engine::ContainersOptions containers_options(const Config& config,
     return options;
 }
 
-engine::SystemOptions system_options(const Config& config,
+engine::SystemOptions system_options(const Config& config, const std::string& engine_id,
                                      std::shared_ptr<engine::cdi::Registry> cdi) {
     engine::SystemOptions options;
+    options.id = engine_id;
     options.data_root = config.data_root;
     options.logging_driver = config.log_driver;
     options.log_drivers = logging::driver_names();
@@ -185,6 +186,7 @@ engine::SystemOptions system_options(const Config& config,
     options.https_proxy = config.https_proxy;
     options.no_proxy = config.no_proxy;
     options.labels = config.labels;
+    options.authorization_plugins = config.authorization_plugins;
     options.insecure_registries = config.insecure_registries;
     for (const std::string& mirror : config.registry_mirrors) {
         // Source: moby registry/config.go, ValidateMirror.

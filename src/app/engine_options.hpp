@@ -22,7 +22,7 @@ engine::ContainersOptions containers_options(const Config& config,
 /// Throws: invalid_argument for runtimes that cannot be, in Docker's words.
 engine::ContainerDefaults container_defaults(const Config& config);
 engine::Runtimes runtimes_of(const Config& config);
-engine::SystemOptions system_options(const Config& config,
+engine::SystemOptions system_options(const Config& config, const std::string& engine_id,
                                      std::shared_ptr<engine::cdi::Registry> cdi);
 /// What the event of a reload tells. Source: moby daemon/reload.go, reload_unix.go.
 engine::EventAttributes reload_attributes(const Config& config, bool unified_cgroups);

@@ -122,9 +122,6 @@ void refuse_unsupported(const Config& config) {
         refuse("user namespaces (--userns-remap) are not implemented by this daemon");
     }
     if (config.rootless) refuse("rootless mode (--rootless) is not implemented by this daemon");
-    if (!config.authorization_plugins.empty()) {
-        refuse("authorization plugins (--authorization-plugin) are not implemented by this daemon");
-    }
     if (enabled(config, "containerd-snapshotter")) {
         refuse("the containerd image store (--feature containerd-snapshotter) is not implemented "
                "by this daemon");

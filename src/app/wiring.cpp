@@ -15,11 +15,13 @@
 #include <dockerd/runtime/cgroup.hpp>
 #include <dockerd/runtime/sysinfo.hpp>
 #include <dockerd/store/container_files.hpp>
+#include <dockerd/store/durable.hpp>
 #include <dockerd/store/images.hpp>
 #include <dockerd/store/kv.hpp>
 #include <dockerd/store/layers.hpp>
 #include <dockerd/store/volumes_db.hpp>
 
+#include "engine/authorization/authorization.hpp"
 #include "engine/build/builds.hpp"
 #include "engine/containers/containers.hpp"
 #include "engine/events/events.hpp"
@@ -45,18 +47,17 @@ public:
               return containers_.start_program("docker-unpack", program, fds);
           }),
           layers_(config.data_root, unpacker_),
-          image_files_(config.data_root, layers_),
+          image_files_(config.data_root, layers_, &start_writes_),
           container_files_(config.data_root),
-          volume_files_(config.data_root),
-          kv_(config.data_root),
+          volume_files_(config.data_root, &start_writes_),
+          kv_(config.data_root, &start_writes_),
           network_store_(kv_),
+          engine_id_(engine::load_or_create_id(config.data_root, &start_writes_)),
           networks_(base::in_context(
               "Error initializing network controller",
               [&] {
-                  return net::Networks(
-                      with_plugins(networks_options(
-                          config, engine::load_or_create_id(config.data_root))),
-                      network_store_);
+                  return net::Networks(with_plugins(networks_options(config, engine_id_)),
+                                       network_store_);
               })),
           // After the networks, which switch forwarding on.
           sysinfo_(runtime::read_sysinfo(cgroups_)),
@@ -81,7 +82,7 @@ public:
                    .events = events_,
                    .caches = build_caches_,
                    .data_root = config.data_root}),
-          system_(system_options(config, cdi_), {.containers = containers_,
+          system_(system_options(config, engine_id_, cdi_), {.containers = containers_,
                                            .images = images_,
                                            .volumes = volumes_,
                                            .layers = layers_,
@@ -97,7 +98,8 @@ public:
                     .registries = registries_,
                     .builds = builds_},
           container_metrics_(wants_container_metrics(config)),
-          application_(api::make_api(services_, api_options(config))) {
+          authorization_names_(config.authorization_plugins),
+          application_(api::make_api(services_, with_authorization(api_options(config)))) {
         for (const auto& warning : sysinfo_.warnings) base::log::warn("{}", warning);
         network_manager_.set_endpoint_changes(
             [this](const auto& network, const auto& request) {
@@ -115,16 +117,24 @@ public:
     }
 
     http::Application& application() override { return *application_; }
+    void validate() override {
+        base::in_context("failed to validate authorization plugin",
+                         [&] { authorization_.set(authorization_names_); });
+    }
+    void settle() override { start_writes_.settle(); }
+    void warm() override { containers_.warm(); }
     void reload(const Config& config) override {
         // What may be refused comes first: a reload changes all or nothing.
         auto defaults = container_defaults(config);
         const auto registries = registry_settings(config);
         auto attributes = reload_attributes(config, sysinfo_.cgroup_unified);
+        base::in_context("Error validating authorization plugin",
+                         [&] { authorization_.set(config.authorization_plugins); });
         registries_.set_settings(registries);
         containers_.set_defaults(std::move(defaults));
         containers_.set_live_restore(config.live_restore);
         containers_.set_shutdown_timeout(std::chrono::seconds(config.shutdown_timeout));
-        system_.set_options(system_options(config, cdi_));
+        system_.set_options(system_options(config, engine_id_, cdi_));
         container_metrics_ = wants_container_metrics(config);
         events_.daemon("reload", system_.id(), std::move(attributes));
     }
@@ -137,6 +147,7 @@ public:
     void shutdown() override {
         volumes_.stop();
         network_drivers_.stop();
+        authorization_.stop();
         containers_.shutdown();
     }
 
@@ -144,6 +155,11 @@ private:
     net::NetworksOptions with_plugins(net::NetworksOptions options) {
         options.find_driver = [this](const std::string& name) { return network_drivers_.get(name); };
         options.find_ipam = [this](const std::string& name) { return network_drivers_.ipam(name); };
+        return options;
+    }
+
+    api::ApiOptions with_authorization(api::ApiOptions options) {
+        options.authorization = &authorization_;
         return options;
     }
 
@@ -176,12 +192,14 @@ private:
 
     runtime::CgroupHost cgroups_;
     archive::Unpacker unpacker_;
+    store::StartWrites start_writes_;
     store::Layers layers_;
     store::Images image_files_;
     store::ContainerFiles container_files_;
     store::VolumesDb volume_files_;
     store::KvFile kv_;
     engine::KvNetworkStore network_store_;
+    std::string engine_id_;
     engine::PluginNetworkDrivers network_drivers_;
     net::Networks networks_;
     runtime::SysInfo sysinfo_;
@@ -197,6 +215,8 @@ private:
     engine::System system_;
     engine::Services services_;
     std::atomic<bool> container_metrics_;
+    std::vector<std::string> authorization_names_;
+    engine::AuthorizationPlugins authorization_;
     std::unique_ptr<http::Application> application_;
 };
 

@@ -13,8 +13,14 @@ namespace dockerd::app {
 class Wiring {
 public:
     virtual ~Wiring() = default;
+    /// Finds what every request will depend on. Throws: what is shown as it is.
+    virtual void validate() = 0;
     /// What the server serves.
     virtual http::Application& application() = 0;
+    /// Makes durable what the start wrote, for the server answers by now.
+    virtual void settle() = 0;
+    /// Prepares what the first container would have to wait for.
+    virtual void warm() = 0;
     /// Takes over the reloadable options. Throws: what is wrong with them.
     virtual void reload(const Config& config) = 0;
     /// The page of --metrics-addr. Thread: any.

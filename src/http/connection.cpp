@@ -79,8 +79,13 @@ Response guarded(Application& app, const Request& request, const Function& run) 
 
 void throw_client_gone() { throw base::Error(base::ErrorKind::unavailable, "client went away"); }
 
-Connection::Connection(Core& core, base::Fd fd, int family, bool from_network)
-    : core_(core), socket_(core.io), family_(family), from_network_(from_network) {
+Connection::Connection(Core& core, base::Fd fd, int family, bool from_network,
+                       std::shared_ptr<const TlsPeer> tls)
+    : core_(core),
+      socket_(core.io),
+      family_(family),
+      from_network_(from_network),
+      tls_(std::move(tls)) {
     if (!from_network) peer_ = peer_of(fd.get(), family);
     socket_.assign(asio::generic::stream_protocol(family, 0), fd.get());
     (void)fd.release();
@@ -270,6 +275,7 @@ Task<bool> Connection::serve_one() {
     }
     request.peer = peer_;
     request.from_network = from_network_;
+    request.tls = tls_;
     co_return co_await dispatch(parser, std::move(request));
 }
 

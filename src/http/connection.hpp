@@ -21,8 +21,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
 public:
     enum class State { idle, reading, calling, transfer, session, closing };
 
-    /// `from_network`: the client speaks TCP, whatever `family` the descriptor has.
-    Connection(Core& core, base::Fd fd, int family, bool from_network);
+    /// `from_network`: the client speaks TCP, whatever `family` the descriptor has. `tls` is null
+    /// without TLS.
+    Connection(Core& core, base::Fd fd, int family, bool from_network,
+               std::shared_ptr<const TlsPeer> tls);
 
     /// Serves until the connection ends. `self` keeps the object alive.
     static Task<void> serve(std::shared_ptr<Connection> self);
@@ -72,6 +74,7 @@ private:
     int family_;
     std::optional<PeerCredentials> peer_;
     bool from_network_;
+    std::shared_ptr<const TlsPeer> tls_;
     State state_ = State::reading;
     std::list<Connection*>::iterator idle_position_;
     std::string in_;  ///< received and not parsed yet

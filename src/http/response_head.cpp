@@ -74,6 +74,7 @@ void append_response(std::string& out, const Response& response, std::string_vie
     if (is_bodyless(response.status) || (head_only && response.body.empty())) {
         options.framing = Framing::none;
     }
+    if (response.plain) endpoint_headers = {};
     append_head(out, response.status, endpoint_headers, response.headers, options);
     if (!head_only && !is_bodyless(response.status)) out += response.body;
 }

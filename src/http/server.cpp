@@ -73,7 +73,8 @@ struct Server::Impl {
     void admit(base::Fd client, Listener& listener);
     bool make_room();
     [[nodiscard]] bool has_local_listener() const;
-    void add_connection(base::Fd client, int family, bool from_network);
+    void add_connection(base::Fd client, int family, bool from_network,
+                        std::shared_ptr<const TlsPeer> tls);
     void close_listeners();
     void wind_down();
     void break_off();
@@ -136,10 +137,11 @@ void Server::Impl::admit(base::Fd client, Listener& listener) {
     }
     if (from_network) set_tcp_options(client.get());
     if (listener.tls) {
-        base::Fd plain = start_tls(core.io, std::move(client), listener.tls);
-        add_connection(std::move(plain), AF_UNIX, from_network);
+        auto peer = std::make_shared<TlsPeer>();
+        base::Fd plain = start_tls(core.io, std::move(client), listener.tls, peer);
+        add_connection(std::move(plain), AF_UNIX, from_network, std::move(peer));
     } else {
-        add_connection(std::move(client), listener.family, from_network);
+        add_connection(std::move(client), listener.family, from_network, nullptr);
     }
 }
 
@@ -156,8 +158,10 @@ bool Server::Impl::make_room() {
     return true;
 }
 
-void Server::Impl::add_connection(base::Fd client, int family, bool from_network) {
-    auto connection = std::make_shared<Connection>(core, std::move(client), family, from_network);
+void Server::Impl::add_connection(base::Fd client, int family, bool from_network,
+                                  std::shared_ptr<const TlsPeer> tls) {
+    auto connection =
+        std::make_shared<Connection>(core, std::move(client), family, from_network, std::move(tls));
     connection->position = core.connections.insert(core.connections.end(), connection);
     ++core.connection_count;
     asio::co_spawn(core.io, Connection::serve(connection), asio::detached);

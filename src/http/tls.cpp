@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -12,8 +14,10 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 #include <dockerd/base/error.hpp>
@@ -49,8 +53,8 @@ std::string openssl_error() {
 /// One TLS client: its socket, the plain end of the pair, and the state between them.
 struct Relay {
     Relay(asio::io_context& io, base::Fd client, base::Fd pair_end,
-          const std::shared_ptr<TlsContext>& with)
-        : context(with), secure(io), plain(io), ssl(::SSL_new(with->get())) {
+          const std::shared_ptr<TlsContext>& with, std::shared_ptr<TlsPeer> about)
+        : context(with), secure(io), plain(io), peer(std::move(about)), ssl(::SSL_new(with->get())) {
         // The family does not matter: only readiness is asked of the objects.
         secure.assign(asio::generic::stream_protocol(AF_INET, 0), client.get());
         (void)client.release();
@@ -65,6 +69,7 @@ struct Relay {
     std::shared_ptr<TlsContext> context;
     Socket secure;
     Socket plain;
+    std::shared_ptr<TlsPeer> peer;
     SSL* ssl;
 };
 using RelayPtr = std::shared_ptr<Relay>;
@@ -183,9 +188,47 @@ Task<bool> handshake(Relay& relay) {
     }
 }
 
+std::string pem_of(X509* certificate) {
+    const std::unique_ptr<BIO, decltype(&::BIO_free)> out(::BIO_new(::BIO_s_mem()), &::BIO_free);
+    if (!out || ::PEM_write_bio_X509(out.get(), certificate) != 1) return {};
+    char* bytes = nullptr;
+    const long size = ::BIO_get_mem_data(out.get(), &bytes);
+    return {bytes, static_cast<std::size_t>(std::max(size, 0L))};
+}
+
+/// The last common name of the certificate's subject. Source: Go crypto/x509/pkix,
+/// FillFromRDNSequence.
+std::string common_name_of(X509* certificate) {
+    const X509_NAME* const subject = ::X509_get_subject_name(certificate);
+    int last = -1;
+    for (int at = -1; (at = ::X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0;) last = at;
+    if (last < 0) return {};
+    unsigned char* bytes = nullptr;
+    const int size = ::ASN1_STRING_to_UTF8(
+        &bytes, ::X509_NAME_ENTRY_get_data(::X509_NAME_get_entry(subject, last)));
+    if (size < 0) return {};
+    std::string out(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
+    ::OPENSSL_free(bytes);
+    return out;
+}
+
+void note_peer(SSL* ssl, TlsPeer& peer) {
+    const std::unique_ptr<X509, decltype(&::X509_free)> own(::SSL_get1_peer_certificate(ssl),
+                                                           &::X509_free);
+    if (!own) return;
+    peer.common_name = common_name_of(own.get());
+    peer.certificates.push_back(pem_of(own.get()));
+    // On a server's side the chain is without the client's own.
+    const STACK_OF(X509)* const chain = ::SSL_get_peer_cert_chain(ssl);
+    for (int i = 0; i < sk_X509_num(chain); ++i) {
+        peer.certificates.push_back(pem_of(sk_X509_value(chain, i)));
+    }
+}
+
 Task<void> run_relay(RelayPtr relay) {
     const bool secured = co_await handshake(*relay);
     if (!secured) co_return;
+    note_peer(relay->ssl, *relay->peer);
     const auto executor = relay->secure.get_executor();
     asio::co_spawn(executor, relay_in(relay), asio::detached);
     asio::co_spawn(executor, relay_out(relay), asio::detached);
@@ -237,13 +280,15 @@ std::shared_ptr<TlsContext> make_tls_context(const TlsOptions& options) {
     return context;
 }
 
-base::Fd start_tls(asio::io_context& io, base::Fd client, std::shared_ptr<TlsContext> context) {
+base::Fd start_tls(asio::io_context& io, base::Fd client, std::shared_ptr<TlsContext> context,
+                   std::shared_ptr<TlsPeer> peer) {
     std::array<int, 2> pair{};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()) != 0) {
         base::throw_errno(errno, "socketpair");
     }
     base::Fd server_end(pair[0]);
-    auto relay = std::make_shared<Relay>(io, std::move(client), base::Fd(pair[1]), context);
+    auto relay = std::make_shared<Relay>(io, std::move(client), base::Fd(pair[1]), context,
+                                         std::move(peer));
     asio::co_spawn(io, run_relay(std::move(relay)), asio::detached);
     return server_end;
 }

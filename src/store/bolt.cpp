@@ -15,6 +15,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/undo.hpp>
 #include <dockerd/store/durable.hpp>
 
 namespace dockerd::store {
@@ -26,6 +27,10 @@ constexpr std::size_t max_size = 1U << 30U;
 
 std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 std::string base_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::string temporary_of(const std::string& path) {
+    return fmt::format(".tmp-{}{}", base_of(path), base::random_hex(5));
+}
 
 bool is_current(int fd, const std::string& path) {
     struct stat held {};
@@ -90,10 +95,11 @@ void write_at(int fd, std::string_view bytes, std::uint64_t at, const std::strin
 
 }  // namespace
 
-BoltFile::BoltFile(const std::string& path, std::chrono::milliseconds timeout, mode_t mode)
-    : path_(path), mode_(mode), file_(open_locked(path, mode, timeout)) {
-    const base::Fd folder{::open(parent_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (folder) sweep_temporaries(folder.get());
+BoltFile::BoltFile(const std::string& path, std::chrono::milliseconds timeout, mode_t mode, bool held)
+    : path_(path), mode_(mode), held_(held), file_(open_locked(path, mode, timeout)) {
+    folder_.reset(::open(parent_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder_) base::throw_errno(errno, fmt::format("open {}", parent_of(path)));
+    sweep_temporaries(folder_.get());
     struct stat info {};
     if (::fstat(file_.get(), &info) != 0) base::throw_errno(errno, fmt::format("stat {}", path));
     page_size_ = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
@@ -119,10 +125,32 @@ void BoltFile::recover(const std::string& bytes, const char* reason) {
     damaged_ = std::move(file_);
     base::log::error("{}: {}; it is kept as {}, and what can be read of it is used", path_, reason,
                      name);
+    // The name is free: it must not stay so.
+    const bool held = std::exchange(held_, false);
     save(salvage_bolt(bytes));
+    held_ = held;
+}
+
+/// A new file with the bytes, locked before it bears the name, so nobody ever finds it free.
+base::Fd BoltFile::write(const std::string& bytes, const std::string& temporary) const {
+    base::Fd next{
+        ::openat(folder_.get(), temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode_)};
+    if (!next) base::throw_errno(errno, fmt::format("write {}", path_));
+    base::Undo remove([&]() noexcept { (void)::unlinkat(folder_.get(), temporary.c_str(), 0); });
+    archive::fd_sink(next.get())(bytes);
+    if (::flock(next.get(), LOCK_EX | LOCK_NB) != 0) {
+        base::throw_errno(errno, fmt::format("lock {}", path_));
+    }
+    remove.dismiss();
+    return next;
 }
 
 void BoltFile::save(BoltBucket root) {
+    if (held_) {
+        root_ = std::move(root);
+        changed_ = true;
+        return;
+    }
     if (!change(root)) replace(root);
     root_ = std::move(root);
 }
@@ -146,31 +174,33 @@ bool BoltFile::change(const BoltBucket& root) {
 /// Writes a complete new file.
 void BoltFile::replace(const BoltBucket& root) {
     const std::string bytes = format_bolt(root, transaction_ + 1, page_size_);
-    const std::string folder = parent_of(path_);
-    const base::Fd directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (!directory) base::throw_errno(errno, fmt::format("open {}", folder));
-    const std::string temporary = fmt::format(".tmp-{}{}", base_of(path_), base::random_hex(5));
-    base::Fd next{
-        ::openat(directory.get(), temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode_)};
-    if (!next) base::throw_errno(errno, fmt::format("write {}", path_));
-    try {
-        archive::fd_sink(next.get())(bytes);
-        // Locked before it bears the name, so nobody ever finds it free.
-        if (::flock(next.get(), LOCK_EX | LOCK_NB) != 0 || ::fsync(next.get()) != 0 ||
-            ::renameat(directory.get(), temporary.c_str(), directory.get(),
-                       base_of(path_).c_str()) != 0) {
-            base::throw_errno(errno, fmt::format("write {}", path_));
-        }
-    } catch (...) {
-        (void)::unlinkat(directory.get(), temporary.c_str(), 0);  // the first failure is reported
-        throw;
+    const std::string temporary = temporary_of(path_);
+    base::Fd next = write(bytes, temporary);
+    if (::fsync(next.get()) != 0 || ::renameat(folder_.get(), temporary.c_str(), folder_.get(),
+                                               base_of(path_).c_str()) != 0) {
+        const int error = errno;
+        (void)::unlinkat(folder_.get(), temporary.c_str(), 0);  // the first failure is reported
+        base::throw_errno(error, fmt::format("write {}", path_));
     }
     file_ = std::move(next);
     transaction_ += 2;
     total_ = 0;
-    if (::fsync(directory.get()) != 0) base::throw_errno(errno, fmt::format("sync {}", path_));
+    if (::fsync(folder_.get()) != 0) base::throw_errno(errno, fmt::format("sync {}", path_));
     total_ = bytes.size() / page_size_;
     in_second_half_ = false;
+}
+
+int BoltFile::release(Batch& batch) {
+    held_ = false;
+    if (!std::exchange(changed_, false)) return -1;
+    const std::string temporary = temporary_of(path_);
+    base::Fd next = write(format_bolt(root_, transaction_ + 1, page_size_), temporary);
+    batch.rename(folder_.get(), next, temporary, base_of(path_));
+    file_ = std::move(next);
+    transaction_ += 2;
+    // The batch may yet fail: the next save begins anew.
+    total_ = 0;
+    return folder_.get();
 }
 
 }  // namespace dockerd::store

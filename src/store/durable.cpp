@@ -11,14 +11,17 @@
 #include <array>
 #include <cerrno>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include <dockerd/archive/tree.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
+#include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/undo.hpp>
 #include <dockerd/sys/paths.hpp>
@@ -157,16 +160,41 @@ void Batch::write_new(int directory, const std::string& name, std::string_view c
 
 void Batch::replace(int directory, const std::string& name, std::string_view content, mode_t mode) {
     auto [temporary, fd] = write_temporary(directory, name, content, mode);
+    rename(directory, fd, temporary, name);
+    files_.push_back(std::move(fd));
+}
+
+void Batch::rename(int directory, const base::Fd& file, const std::string& from,
+                   const std::string& to) {
     // Data before name: else a power cut could show an empty file under the final name.
     constexpr unsigned whole =
         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    (void)::sync_file_range(fd.get(), 0, 0, whole);
-    if (::renameat(directory, temporary.c_str(), directory, name.c_str()) != 0) {
-        const int error = errno;
-        (void)::unlinkat(directory, temporary.c_str(), 0);  // the first failure is reported
-        base::throw_errno(error, fmt::format("write {}", name));
+    (void)::sync_file_range(file.get(), 0, 0, whole);
+    if (::renameat(directory, from.c_str(), directory, to.c_str()) == 0) return;
+    const int error = errno;
+    (void)::unlinkat(directory, from.c_str(), 0);  // the first failure is reported
+    base::throw_errno(error, fmt::format("write {}", to));
+}
+
+void StartWrites::settle() {
+    Batch batch;
+    std::map<dev_t, int> last;  ///< the directory changed last, on each file system
+    for (const Write& write : std::exchange(writes_, {})) {
+        try {
+            const int directory = write(batch);
+            struct stat info {};
+            if (directory >= 0 && ::fstat(directory, &info) == 0) last[info.st_dev] = directory;
+        } catch (const base::Error& error) {
+            base::log::error("what the start changed is not on disk: {}", error.what());
+        }
     }
-    files_.push_back(std::move(fd));
+    for (const auto& [device, directory] : last) {
+        try {
+            batch.commit(directory);
+        } catch (const base::Error& error) {
+            base::log::error("what the start changed is not on disk: {}", error.what());
+        }
+    }
 }
 
 void Batch::flush_data() {

@@ -46,8 +46,8 @@ void check_config(const ImageConfig& config) {
 
 }  // namespace
 
-Images::Images(const std::string& data_root, Layers& layers)
-    : impl_(std::make_unique<Impl>(data_root, layers)) {}
+Images::Images(const std::string& data_root, Layers& layers, StartWrites* later)
+    : impl_(std::make_unique<Impl>(data_root, layers, later)) {}
 Images::~Images() = default;
 
 Layers& Images::layers() const { return impl_->layers; }

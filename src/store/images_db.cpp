@@ -38,7 +38,7 @@ std::string hex_of(const std::string& id) { return id.substr(id.find(':') + 1); 
 
 }  // namespace
 
-Images::Impl::Impl(const std::string& data_root, Layers& held_layers)
+Images::Impl::Impl(const std::string& data_root, Layers& held_layers, StartWrites* later)
     : layers(held_layers), root(data_root + "/image/overlay2") {
     root_fd = open_or_make_directory(root, 0700);
     content_fd = open_or_make_directory(root + "/imagedb/content/sha256", 0700);
@@ -46,7 +46,7 @@ Images::Impl::Impl(const std::string& data_root, Layers& held_layers)
     sweep_temporaries(root_fd.get());
     sweep_temporaries(content_fd.get());
     load_images();
-    load_repositories();
+    load_repositories(later);
     const base::Lock lock(mutex);
     publish();
 }
@@ -109,7 +109,7 @@ void Images::Impl::try_remove_metadata(const std::string& id) noexcept {
     }
 }
 
-void Images::Impl::load_repositories() {
+void Images::Impl::load_repositories(StartWrites* later) {
     base::Json json;
     try {
         json = parse_json(read_file(root_fd.get(), repositories_file));
@@ -121,7 +121,11 @@ void Images::Impl::load_repositories() {
             (void)::renameat(root_fd.get(), repositories_file, root_fd.get(), kept.c_str());
             base::log::error("image names cannot be read, kept as {}: {}", kept, error.what());
         }
-        save_repositories();
+        if (later == nullptr) {
+            save_repositories();
+        } else {
+            later->add([this](Batch& batch) { return begin_repositories(batch); });
+        }
         return;
     }
     const base::Json* const all = part_of(json, "Repositories");
@@ -134,7 +138,7 @@ void Images::Impl::load_repositories() {
     }
 }
 
-void Images::Impl::save_repositories() {
+std::string Images::Impl::repositories_text() const {
     base::Json all = base::Json::object();
     for (const auto& [name, repository] : repositories) {
         base::Json& entry = all[name] = base::Json::object();
@@ -142,7 +146,18 @@ void Images::Impl::save_repositories() {
     }
     base::Json json;
     json["Repositories"] = std::move(all);
-    write_durable(root_fd.get(), repositories_file, json.dump());
+    return json.dump();
+}
+
+void Images::Impl::save_repositories() {
+    write_durable(root_fd.get(), repositories_file, repositories_text());
+}
+
+int Images::Impl::begin_repositories(Batch& batch) {
+    const base::Lock lock(mutex);
+    if (::faccessat(root_fd.get(), repositories_file, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return -1;
+    batch.replace(root_fd.get(), repositories_file, repositories_text());
+    return root_fd.get();
 }
 
 void Images::Impl::publish() {

@@ -18,7 +18,7 @@ struct ImageIndex {
 };
 
 struct Images::Impl {
-    Impl(const std::string& data_root, Layers& held_layers);
+    Impl(const std::string& data_root, Layers& held_layers, StartWrites* later);
 
     using Repository = std::map<std::string, std::string>;
 
@@ -33,8 +33,11 @@ struct Images::Impl {
 
     void load_images();
     void load_image(const std::string& hex);
-    void load_repositories();
+    void load_repositories(StartWrites* later);
+    [[nodiscard]] std::string repositories_text() const;
     void save_repositories();
+    /// The same as part of a start, unless there is a file by now.
+    int begin_repositories(Batch& batch);
     void write_metadata(const std::string& id, const std::string& key, std::string_view value);
     void try_remove_metadata(const std::string& id) noexcept;
     [[nodiscard]] std::string read_metadata(const std::string& id, const std::string& key) const;

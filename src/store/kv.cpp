@@ -38,7 +38,14 @@ std::string make_folder(const std::string& data_root) {
 }  // namespace
 
 struct KvFile::Impl {
-    explicit Impl(const std::string& data_root) : file(make_folder(data_root), lock_timeout, 0644) {
+    Impl(const std::string& data_root, StartWrites* later)
+        : file(make_folder(data_root), lock_timeout, 0644, later != nullptr) {
+        if (later != nullptr) {
+            later->add([this](Batch& batch) {
+                const base::Lock lock(mutex);
+                return file.release(batch);
+            });
+        }
         for (const auto& [key, value] : bucket().values) {
             counter = std::max(counter, counter_of(value));
         }
@@ -55,7 +62,8 @@ struct KvFile::Impl {
     std::uint64_t counter = 0;
 };
 
-KvFile::KvFile(const std::string& data_root) : impl_(std::make_unique<Impl>(data_root)) {}
+KvFile::KvFile(const std::string& data_root, StartWrites* later)
+    : impl_(std::make_unique<Impl>(data_root, later)) {}
 KvFile::~KvFile() = default;
 
 std::optional<std::string> KvFile::find(const std::string& key) const {

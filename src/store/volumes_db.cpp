@@ -81,10 +81,16 @@ std::string record_text(const VolumeRecord& volume) {
 }  // namespace
 
 struct VolumesDb::Impl {
-    explicit Impl(const std::string& data_root)
+    Impl(const std::string& data_root, StartWrites* later)
         : root(data_root + "/volumes"),
           root_fd(open_or_make_directory(root, 0701)),
-          file(root + "/metadata.db", lock_timeout) {
+          file(root + "/metadata.db", lock_timeout, 0600, later != nullptr) {
+        if (later != nullptr) {
+            later->add([this](Batch& batch) {
+                const base::Lock lock(mutex);
+                return file.release(batch);
+            });
+        }
         load_folders();
         load_records();
     }
@@ -170,7 +176,8 @@ void VolumesDb::Impl::save() {
     file.save(std::move(top));
 }
 
-VolumesDb::VolumesDb(const std::string& data_root) : impl_(std::make_unique<Impl>(data_root)) {}
+VolumesDb::VolumesDb(const std::string& data_root, StartWrites* later)
+    : impl_(std::make_unique<Impl>(data_root, later)) {}
 VolumesDb::~VolumesDb() = default;
 
 std::optional<VolumeRecord> VolumesDb::find(const std::string& name) const {

@@ -102,7 +102,6 @@ class Refused(FlagsCase):
     def test_what_is_not_there(self):
         for argument, text in (("--userns-remap=default", "user namespaces (--userns-remap) are"),
                                ("--rootless", "rootless mode (--rootless) is"),
-                               ("--authorization-plugin=x", "authorization plugins (--authorization-plugin) are"),
                                ("--feature=containerd-snapshotter=true",
                                 "the containerd image store (--feature containerd-snapshotter) is")):
             self.refused(text + " not implemented by this daemon", argument)

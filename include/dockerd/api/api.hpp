@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include <dockerd/engine/authorization.hpp>
 #include <dockerd/engine/services.hpp>
 #include <dockerd/http/server.hpp>
 
@@ -16,6 +17,8 @@ struct ApiOptions {
     bool experimental = false;
     /// Builder-Version in /_ping: "2" prefers BuildKit, "1" the classic builder.
     std::string builder_version = "1";
+    /// Who is asked before and after every request; null for nobody. Must outlive the API.
+    engine::AuthorizationService* authorization = nullptr;
 };
 
 /// The Docker Engine API over `services`, ready to be served. `services` must outlive it.

@@ -37,7 +37,7 @@ struct SystemInfo {
     std::int64_t containers = 0, running = 0, paused = 0, stopped = 0, images = 0;
     std::string driver;
     std::vector<std::pair<std::string, std::string>> driver_status;
-    std::vector<std::string> volume_plugins, network_plugins, log_plugins;
+    std::vector<std::string> volume_plugins, network_plugins, log_plugins, authorization_plugins;
     bool kernel_memory = false;      ///< cgroup v1 only
     bool kernel_memory_tcp = false;  ///< cgroup v1 only
     bool memory_limit = false, swap_limit = false, cpu_cfs_period = false, cpu_cfs_quota = false;

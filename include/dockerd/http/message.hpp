@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -63,6 +64,12 @@ struct PeerCredentials {
     gid_t gid = 0;
 };
 
+/// Who is on the other end of a TLS connection.
+struct TlsPeer {
+    std::string common_name;                ///< of its certificate
+    std::vector<std::string> certificates;  ///< PEM, its own first; none when it showed none
+};
+
 /// Decoded query string or form: names to values in the order given.
 using Form = std::vector<std::pair<std::string, std::string>>;
 
@@ -89,6 +96,7 @@ struct Request {
     std::int64_t content_length = 0;
     std::map<std::string, std::string> path_params;
     std::optional<PeerCredentials> peer;
+    std::shared_ptr<const TlsPeer> tls;  ///< null without TLS
     /// Whether it came by TCP, with or without TLS.
     bool from_network = false;
     /// Its number, in the log of --debug.
@@ -119,6 +127,8 @@ struct Response {
     std::string body;
     /// Of an error: its plain text, for answers that are not JSON.
     std::string error_text;
+    /// Goes without the headers of its endpoint.
+    bool plain = false;
 
     /// No body: 204, 304, or 201 with Content-Length 0.
     static Response empty(int status);

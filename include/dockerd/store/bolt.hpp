@@ -13,6 +13,8 @@
 
 namespace dockerd::store {
 
+class Batch;
+
 /// Contents of one bbolt bucket: values by key, and buckets inside it.
 struct BoltBucket {
     std::map<std::string, std::string> values;
@@ -32,19 +34,30 @@ public:
     /// Opens or makes the file and waits up to `timeout` for its lock. What is no database any more
     /// is set aside under another name, ".damaged-..."; what can still be read of it is kept.
     /// Throws: unavailable, "<path> is locked: ..." when another process holds it.
-    BoltFile(const std::string& path, std::chrono::milliseconds timeout, mode_t mode = 0600);
+    ///
+    /// `held`: changes stay in memory until release(); a new file stays empty, which is a database
+    /// for bbolt, too.
+    BoltFile(const std::string& path, std::chrono::milliseconds timeout, mode_t mode = 0600,
+             bool held = false);
 
     [[nodiscard]] const BoltBucket& root() const { return root_; }
     /// Writes `root` as the file's new contents; durable on return. On an error the old ones stay.
     void save(BoltBucket root);
+    /// Writes what was held back, and holds nothing back any more. Returns the folder the file is in
+    /// or -1 when nothing was held.
+    int release(Batch& batch);
 
 private:
+    base::Fd write(const std::string& bytes, const std::string& temporary) const;
     void recover(const std::string& bytes, const char* reason);
     bool change(const BoltBucket& root);
     void replace(const BoltBucket& root);
 
     std::string path_;
     mode_t mode_;
+    base::Fd folder_;
+    bool held_ = false;
+    bool changed_ = false;  ///< since it is held
     base::Fd damaged_;  ///< stays locked: another engine may wait for it
     base::Fd file_;
     std::uint64_t transaction_ = 0;

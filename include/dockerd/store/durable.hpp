@@ -2,8 +2,10 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <dockerd/base/fd.hpp>
@@ -39,11 +41,30 @@ public:
                  mode_t mode = 0600);
     /// Waits until the data of the files is written, so that a rename after it shows whole files.
     void flush_data();
+    /// Gives the file `from` of the directory, all written, the name `to`.
+    void rename(int directory, const base::Fd& file, const std::string& from, const std::string& to);
     /// Makes all changes up to here durable; `directory` must be the one changed last.
     void commit(int directory);
 
 private:
     std::vector<base::Fd> files_;
+};
+
+/// What a start has to write before anybody was told of it: it becomes durable behind the first
+/// answer and all together, instead of keeping that waiting for one flush after the other. Who
+/// loses power before that has lost the ids of a root that nobody has used.
+class StartWrites {
+public:
+    /// Writes into the directory it returns, as part of the batch; -1 when there is nothing to do.
+    using Write = std::function<int(Batch&)>;
+
+    /// Pre: settle() was not called.
+    void add(Write write) { writes_.push_back(std::move(write)); }
+    /// Does all of it. A write that fails is logged; its owner writes all anew with its next change.
+    void settle();
+
+private:
+    std::vector<Write> writes_;
 };
 
 /// Writes the data of every file below the directories; a Batch's commit after it makes the trees

@@ -73,6 +73,8 @@ struct ImageCreateOptions {
     bool built_locally = false;
 };
 
+class StartWrites;
+
 /// Images and their names: imagedb and repositories.json in Docker's own form.
 ///
 /// Thread: every function may be called from any thread. Readers work on an immutable snapshot
@@ -81,7 +83,8 @@ class Images {
 public:
     /// Opens `<data_root>/image/overlay2`. An image that cannot be read, or whose layers are
     /// missing, is skipped with a log line.
-    Images(const std::string& data_root, Layers& layers);
+    /// A new root's file of names is written when `later` settles.
+    Images(const std::string& data_root, Layers& layers, StartWrites* later = nullptr);
     ~Images();
     Images(const Images&) = delete;
     Images& operator=(const Images&) = delete;

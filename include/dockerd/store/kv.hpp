@@ -9,6 +9,8 @@
 
 namespace dockerd::store {
 
+class StartWrites;
+
 /// network/files/local-kv.db: what networks leave on disk, keyed
 /// "docker/network/v1.0/<kind>/<id>/" with JSON values.
 ///
@@ -16,8 +18,9 @@ namespace dockerd::store {
 /// Thread: every function may be called from any thread.
 class KvFile {
 public:
+    /// With `later`, changes are in memory alone until that settles.
     /// Throws: unavailable when another daemon holds the file.
-    explicit KvFile(const std::string& data_root);
+    explicit KvFile(const std::string& data_root, StartWrites* later = nullptr);
     ~KvFile();
 
     /// JSON text; nullopt when absent.

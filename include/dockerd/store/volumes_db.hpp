@@ -11,6 +11,8 @@
 
 namespace dockerd::store {
 
+class StartWrites;
+
 /// What volumes/metadata.db and volumes/<name>/opts.json say of a volume.
 struct VolumeRecord {
     std::string name;
@@ -30,8 +32,9 @@ class VolumesDb {
 public:
     /// Opens the folder, reads all volumes, and takes the database's lock. A folder with _data
     /// that the database does not know is a volume too.
+    /// A new database is written when `later` settles.
     /// Throws: unavailable when another daemon holds the file.
-    explicit VolumesDb(const std::string& data_root);
+    explicit VolumesDb(const std::string& data_root, StartWrites* later = nullptr);
     ~VolumesDb();
 
     /// From memory.

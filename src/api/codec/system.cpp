@@ -120,7 +120,7 @@ void put_counts(Object& object, const engine::SystemInfo& info) {
     object("Driver", info.driver);
     put_pairs(object.key("DriverStatus"), info.driver_status);
     Object{object.key("Plugins")}("Volume", info.volume_plugins)("Network", info.network_plugins)(
-        "Authorization", nullptr)("Log", info.log_plugins);
+        "Authorization", NullWhenEmpty{info.authorization_plugins})("Log", info.log_plugins);
 }
 
 void put_limits(Object& object, const engine::SystemInfo& info, ApiVersion version) {

@@ -85,6 +85,8 @@ public:
 
     /// Reads all containers from disk, finds running ones again, and applies restart policies.
     void restore();
+    /// Prepares what the first start would wait for. Thread: any.
+    void warm();
     /// Whether containers outlive a graceful end of the daemon. Thread: any.
     void set_live_restore(bool on) { live_restore_ = on; }
     /// How long a graceful end waits for containers. Thread: any.

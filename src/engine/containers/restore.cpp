@@ -10,6 +10,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <thread>
+#include <vector>
 
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
@@ -31,9 +33,34 @@ constexpr const char* boot_file = "boot-id";
 /// not keep the others from being reached.
 constexpr std::chrono::seconds start_patience{10};
 
+/// Items that are done in one go: each long one alone, the others in no more parts than there are
+/// processors, for a thread costs more than any of them.
+template <typename Items, typename IsLong>
+std::vector<Items> parts_of(const Items& items, IsLong is_long) {
+    constexpr std::size_t worth_a_thread = 16;
+    std::vector<Items> parts;
+    Items quick;
+    for (const auto& item : items) {
+        if (is_long(item)) {
+            parts.push_back({item});
+        } else {
+            quick.push_back(item);
+        }
+    }
+    const std::size_t lanes = std::clamp<std::size_t>(quick.size() / worth_a_thread, 1,
+                                                      std::max(1U, std::thread::hardware_concurrency()));
+    const std::size_t size = (quick.size() + lanes - 1) / lanes;
+    for (std::size_t at = 0; at < quick.size(); at += size) {
+        const auto begin = quick.begin() + static_cast<std::ptrdiff_t>(at);
+        const auto end = quick.begin() + static_cast<std::ptrdiff_t>(std::min(at + size, quick.size()));
+        parts.emplace_back(begin, end);
+    }
+    return parts;
+}
+
 /// Runs `action` for each item on the pool and waits for all, or for as long as `patience`.
-template <typename Items, typename Action>
-bool for_each_parallel(base::WorkerPool& pool, const Items& items, Action action,
+template <typename Items, typename IsLong, typename Action>
+bool for_each_parallel(base::WorkerPool& pool, const Items& items, IsLong is_long, Action action,
                        std::optional<std::chrono::seconds> patience = {}) {
     struct Progress {
         std::mutex mutex;
@@ -41,13 +68,16 @@ bool for_each_parallel(base::WorkerPool& pool, const Items& items, Action action
         std::size_t left = 0;
     };
     const auto progress = std::make_shared<Progress>();
-    progress->left = items.size();
-    for (const auto& item : items) {
-        pool.post([progress, action, item] {
-            try {
-                action(item);
-            } catch (const std::exception& error) {
-                base::log::error("container {}: {}", item->id, error.what());
+    const auto parts = parts_of(items, is_long);
+    progress->left = parts.size();
+    for (const auto& part : parts) {
+        pool.post([progress, action, part] {
+            for (const auto& item : part) {
+                try {
+                    action(item);
+                } catch (const std::exception& error) {
+                    base::log::error("container {}: {}", item->id, error.what());
+                }
             }
             const std::lock_guard lock(progress->mutex);
             if (--progress->left == 0) progress->changed.notify_all();
@@ -133,11 +163,12 @@ Containers::Containers(ContainersOptions options, ContainersParts parts)
     };
     events.on_attach_closed = [](const std::string&, std::uint64_t) {};
     runtime_ = std::make_unique<runtime::Runtime>(std::move(events));
-    // Compiling the default profile takes longer than a start: done before the first one asks.
-    lifecycle_.post([this] {
-        const auto capabilities = runtime::container_capabilities({}, {}, /*privileged=*/false);
-        (void)seccomp_of({}, capabilities);
-    });
+}
+
+void Containers::warm() {
+    // Compiling the default profile takes longer than a start.
+    const auto capabilities = runtime::container_capabilities({}, {}, /*privileged=*/false);
+    (void)seccomp_of({}, capabilities);
 }
 
 Containers::~Containers() {
@@ -174,7 +205,11 @@ void Containers::restore() {
         index_.add(container);
     }
     const auto all = index_.all();
-    for_each_parallel(lifecycle_, all, [this](const ContainerRef& c) { restore_one(c); });
+    // Nobody but this thread knows them yet.
+    const auto may_live = [this](const ContainerRef& c) {
+        return c->record.state.running || sys::exists(state_directory(c->id));
+    };
+    for_each_parallel(lifecycle_, all, may_live, [this](const ContainerRef& c) { restore_one(c); });
     for (const auto& container : all) {
         try {
             const base::Lock lock(container->operation);
@@ -198,7 +233,11 @@ void Containers::restore() {
     });
     parts_.volumes.give_back_lost_mounts();
     // Whoever reaches the daemon finds its containers running.
-    if (!for_each_parallel(lifecycle_, all,
+    const auto has_policy = [](const ContainerRef& c) {
+        const auto& host = c->record.host_config;
+        return host.auto_remove || (!host.restart_policy.name.empty() && host.restart_policy.name != "no");
+    };
+    if (!for_each_parallel(lifecycle_, all, has_policy,
                            [this](const ContainerRef& c) { apply_policy_at_start(c); },
                            start_patience)) {
         base::log::warn("containers are still being started; answering without waiting for them");

@@ -155,7 +155,7 @@ std::string mask_credentials(const std::string& url) {
     return url.substr(0, begin) + "xxxxx:xxxxx" + url.substr(begin + at);
 }
 
-std::string load_or_create_id(const std::string& data_root) {
+std::string load_or_create_id(const std::string& data_root, store::StartWrites* later) {
     const auto path = data_root + "/engine-id";
     try {
         const std::string known(base::trim(store::read_file(AT_FDCWD, path, 4096)));
@@ -167,7 +167,15 @@ std::string load_or_create_id(const std::string& data_root) {
         }
     }
     const auto made = random_uuid();
-    base::in_context("error saving ID file", [&] { store::write_durable(path, made, 0600); });
+    if (later == nullptr) {
+        base::in_context("error saving ID file", [&] { store::write_durable(path, made, 0600); });
+        return made;
+    }
+    const auto folder = std::make_shared<base::Fd>(store::open_or_make_directory(data_root));
+    later->add([folder, made](store::Batch& batch) {
+        batch.replace(folder->get(), "engine-id", made, 0600);
+        return folder->get();
+    });
     return made;
 }
 

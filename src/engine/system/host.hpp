@@ -4,6 +4,10 @@
 #include <string>
 #include <string_view>
 
+namespace dockerd::store {
+class StartWrites;
+}
+
 namespace dockerd::engine {
 
 /// Facts of this machine that do not change while the daemon runs.
@@ -38,8 +42,9 @@ std::int64_t thread_count();
 /// `url` with its user and password made unreadable. Source: moby daemon/config, MaskCredentials.
 std::string mask_credentials(const std::string& url);
 
-/// The engine's id from <data_root>/engine-id; made, durably, when there is none.
+/// The engine's id from <data_root>/engine-id; made, durably, when there is none; with
+/// `later` when that settles.
 /// Source: moby daemon/id.go.
-std::string load_or_create_id(const std::string& data_root);
+std::string load_or_create_id(const std::string& data_root, store::StartWrites* later = nullptr);
 
 }  // namespace dockerd::engine

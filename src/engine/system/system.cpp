@@ -67,7 +67,7 @@ System::System(SystemOptions options, SystemParts parts)
     version_.arch = go_architecture(host.architecture);
     version_.kernel_version = host.kernel_version;
     version_.build_time = options_.build_time;
-    fixed_.id = load_or_create_id(options_.data_root);
+    fixed_.id = options_.id;
     fixed_.kernel_version = host.kernel_version;
     fixed_.operating_system = host.operating_system;
     fixed_.os_version = host.os_version;
@@ -90,6 +90,7 @@ SystemInfo System::fixed_part() const {
     info.driver = "overlay2";
     info.network_plugins = options_.network_drivers;
     info.log_plugins = options_.log_drivers;
+    info.authorization_plugins = options_.authorization_plugins;
     info.memory_limit = sys.memory_limit;
     info.swap_limit = sys.swap_limit;
     info.kernel_memory = sys.kernel_memory;

@@ -30,6 +30,7 @@ struct ApiAddress {
 
 /// What `docker info` and `docker version` repeat of the daemon's settings.
 struct SystemOptions {
+    std::string id;  ///< the engine's own
     std::string data_root;
     std::string version = "28.2.2";
     std::string git_commit = "unknown";
@@ -50,6 +51,7 @@ struct SystemOptions {
     std::vector<std::string> registry_mirrors;
     std::shared_ptr<cdi::Registry> cdi;  ///< null where it is switched off
     std::vector<std::string> log_drivers = {"json-file", "local"};
+    std::vector<std::string> authorization_plugins;
     std::vector<std::string> network_drivers = {"bridge", "host", "ipvlan", "macvlan", "null"};
     std::vector<std::pair<std::string, int>> default_address_pools;
     std::string firewall_driver;

@@ -305,5 +305,52 @@ TEST_F(BoltTest, KeepsVolumesAcrossReopening) {
     EXPECT_FALSE(std::filesystem::exists(dir_ + "/volumes/v2"));
 }
 
+// A start answers before its files are on the disk; until then nothing but an empty, locked file is there.
+TEST_F(BoltTest, ChangesOfAStartAreWrittenWhenItSettles) {
+    const std::string path = dir_ + "/network/files/local-kv.db";
+    StartWrites later;
+    KvFile file(dir_, &later);
+    file.put("a", "1");
+    EXPECT_EQ(file.find("a"), "1");
+    EXPECT_EQ(std::filesystem::file_size(path), 0U);
+    EXPECT_THROW(BoltFile(path, std::chrono::milliseconds(0)), base::Error);
+    later.settle();
+    EXPECT_GT(std::filesystem::file_size(path), 0U);
+    EXPECT_THROW(BoltFile(path, std::chrono::milliseconds(0)), base::Error);  // the new one as well
+    const auto bucket = [&] { return parse_bolt(read_file(AT_FDCWD, path)).buckets.at("libnetwork").values; };
+    EXPECT_EQ(bucket().at("a").substr(8), "1");
+    file.put("b", "2");  // from here on at once
+    EXPECT_EQ(bucket().at("b").substr(8), "2");
+    later.settle();  // nothing is left to do
+    EXPECT_EQ(bucket().size(), 2U);
+    for (const auto& entry : std::filesystem::directory_iterator(dir_ + "/network/files")) {
+        EXPECT_EQ(entry.path().filename(), "local-kv.db");
+    }
+}
+
+TEST_F(BoltTest, AStartWithoutChangesWritesNothing) {
+    { const KvFile made(dir_); }
+    const std::string path = dir_ + "/network/files/local-kv.db";
+    struct stat before {};
+    struct stat after {};
+    ASSERT_EQ(::stat(path.c_str(), &before), 0);
+    StartWrites later;
+    const KvFile file(dir_, &later);
+    later.settle();
+    ASSERT_EQ(::stat(path.c_str(), &after), 0);
+    EXPECT_EQ(after.st_ino, before.st_ino);
+}
+
+// The name of a damaged file is free at once, so its place is taken at once, too.
+TEST_F(BoltTest, ADamagedFileIsReplacedBeforeTheStartSettles) {
+    std::filesystem::create_directories(dir_ + "/network/files");
+    const std::string path = dir_ + "/network/files/local-kv.db";
+    std::ofstream(path) << std::string(20'000, 'x');
+    StartWrites later;
+    const KvFile file(dir_, &later);
+    EXPECT_NO_THROW((void)parse_bolt(read_file(AT_FDCWD, path)));
+    EXPECT_THROW(BoltFile(path, std::chrono::milliseconds(0)), base::Error);
+}
+
 }  // namespace
 }  // namespace dockerd::store
