@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <concepts>
+#include <cstdint>
 #include <limits>
+#include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
@@ -198,16 +201,21 @@ void read(const Json& json, Map<T>& out, const Place& place) {
 class Decoder {
 public:
     Decoder(const Json& object, const char* struct_name, const std::string& path)
-        : object_(object), struct_name_(struct_name), path_(path) {}
+        : struct_name_(struct_name), path_(path) {
+        const auto& members = object.get_ref<const Json::object_t&>();
+        members_.reserve(members.size());
+        for (const auto& [key, value] : members) members_.push_back({sketch(key), &key, &value});
+    }
 
     template <typename T>
     void operator()(const char* name, T& field) {
-        for (const auto& [key, value] : object_.items()) {
-            if (!base::iequals(key, name)) continue;
+        const std::uint32_t wanted = sketch(name);
+        for (const auto& [likeness, key, value] : members_) {
+            if (likeness != wanted || !base::iequals(*key, name)) continue;
             ++matched_;
             const Place place{struct_name_, (path_.empty() ? "" : path_ + ".") + embedded_ + name,
                               name};
-            read_or_null(value, field, place);
+            read_or_null(*value, field, place);
         }
     }
     template <typename T>
@@ -219,7 +227,23 @@ public:
     [[nodiscard]] int matched() const { return matched_; }
 
 private:
-    const Json& object_;
+    struct Member {
+        std::uint32_t likeness;
+        const std::string* key;
+        const Json* value;
+    };
+
+    /// The same for names that differ in case alone, and for few others: most comparisons of an object's
+    /// many names with a struct's many fields end here.
+    static std::uint32_t sketch(std::string_view name) {
+        const auto folded = [&](std::size_t at) {
+            return static_cast<std::uint32_t>(static_cast<unsigned char>(name[at]) | 0x20U);
+        };
+        const auto size = static_cast<std::uint32_t>(name.size());
+        return name.empty() ? 0 : size << 16U | folded(0) << 8U | folded(name.size() - 1);
+    }
+
+    std::vector<Member> members_;
     const char* struct_name_;
     const std::string& path_;
     std::string embedded_;

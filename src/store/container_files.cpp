@@ -112,7 +112,8 @@ std::vector<ContainerRecord> ContainerFiles::load_all() const {
         }
     };
     std::vector<std::thread> helpers;
-    const std::size_t wanted = std::min(max_threads, ids.size() / files_per_thread);
+    const std::size_t wanted = std::min<std::size_t>(
+        {max_threads, std::thread::hardware_concurrency(), ids.size() / files_per_thread});
     for (std::size_t i = 1; i < wanted; ++i) helpers.emplace_back(work);
     work();
     for (std::thread& helper : helpers) helper.join();
