@@ -30,6 +30,7 @@ public:
     static Task<void> serve(std::shared_ptr<Connection> self);
 
     [[nodiscard]] State state() const { return state_; }
+    [[nodiscard]] bool from_network() const { return from_network_; }
     /// Ends reading, or both directions: whoever waits on the connection wakes up.
     void shutdown(int how) noexcept;
 

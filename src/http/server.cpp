@@ -71,7 +71,7 @@ struct Server::Impl {
     static Task<void> accept_loop(Impl& self, std::shared_ptr<Listener> listener);
     bool accept_some(Listener& listener);
     void admit(base::Fd client, Listener& listener);
-    bool make_room();
+    bool make_room(bool for_network);
     [[nodiscard]] bool has_local_listener() const;
     void add_connection(base::Fd client, int family, bool from_network,
                         std::shared_ptr<const TlsPeer> tls);
@@ -97,7 +97,7 @@ Task<void> Server::Impl::accept_loop(Impl& self, std::shared_ptr<Listener> liste
         if (error) co_return;
         if (self.accept_some(*listener)) continue;
         // Out of descriptors: clients wait in the kernel's queue meanwhile.
-        (void)self.make_room();
+        (void)self.make_room(listener->family != AF_UNIX);
         asio::steady_timer pause(self.core.io, std::chrono::milliseconds(50));
         (void)co_await pause.async_wait(as_result);
     }
@@ -128,7 +128,7 @@ void Server::Impl::admit(base::Fd client, Listener& listener) {
     const std::size_t most = core.options.limits.connections;
     const bool from_network = listener.family != AF_UNIX;
     const std::size_t limit = from_network && has_local_listener() ? most - most / 4 : most;
-    if (core.connection_count >= limit && !make_room()) {
+    if (core.connection_count >= limit && !make_room(from_network)) {
         constexpr std::string_view busy =
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
             "Connection: close\r\n\r\n503 Service Unavailable: too many connections";
@@ -149,12 +149,16 @@ bool Server::Impl::has_local_listener() const {
     return std::ranges::any_of(listeners, [](const auto& one) { return one->family == AF_UNIX; });
 }
 
-/// Ends the connection that has been idle longest. False when none is.
-bool Server::Impl::make_room() {
-    if (core.idle.empty()) return false;
-    core.idle.front()->shutdown(SHUT_RDWR);
-    // Out of the list at once, so that the next one is another; it stays linked elsewhere.
-    core.idle.splice(core.idle.end(), core.idle, core.idle.begin());
+/// Ends the connection that has been idle longest; for clients of the network one of theirs, for they
+/// must not drive out those of this machine. False when none is.
+bool Server::Impl::make_room(bool for_network) {
+    const auto found = std::ranges::find_if(core.idle, [&](const Connection* connection) {
+        return !for_network || connection->from_network();
+    });
+    if (found == core.idle.end()) return false;
+    (*found)->shutdown(SHUT_RDWR);
+    // Out of the way at once, so that the next one is another; it stays linked elsewhere.
+    core.idle.splice(core.idle.end(), core.idle, found);
     return true;
 }
 

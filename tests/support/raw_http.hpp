@@ -61,6 +61,8 @@ public:
         }
     }
 
+    explicit RawHttp(base::Fd connected) : fd_(std::move(connected)) {}
+
     /// Sends all bytes; false when the server has gone away.
     bool send(std::string_view bytes) {
         while (!bytes.empty()) {

@@ -1,3 +1,7 @@
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -216,6 +220,37 @@ TEST_F(HttpServer, EndsTheLongestIdleWhenFull) {
     EXPECT_EQ(client.ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
     EXPECT_EQ(idle[0]->read_to_end(), "");
     EXPECT_EQ(idle[3]->ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
+}
+
+// Who floods the network's address must not drive out a client of this machine that waits for its next request.
+TEST_F(HttpServer, EndsNoLocalConnectionForTheNetwork) {
+    base::Fd listener{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    ASSERT_EQ(::bind(listener.get(), any, size), 0);
+    ASSERT_EQ(::listen(listener.get(), 16), 0);
+    ASSERT_EQ(::getsockname(listener.get(), any, &size), 0);
+    http::ServerOptions options;
+    options.limits.connections = 8;
+    server.emplace(app, options);
+    server->add_listener(listen_unix(path));
+    server->add_listener(std::move(listener));
+    server->start();
+
+    RawHttp local(path);
+    ASSERT_EQ(local.ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
+    std::vector<std::unique_ptr<RawHttp>> others;
+    for (int i = 0; i < 7; ++i) {
+        base::Fd client{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+        ASSERT_EQ(::connect(client.get(), any, size), 0);
+        others.push_back(std::make_unique<RawHttp>(std::move(client)));
+        ASSERT_EQ(others.back()->ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
+    }
+    EXPECT_EQ(others[0]->read_to_end(), "");
+    EXPECT_EQ(local.ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), ok("hello"));
 }
 
 TEST_F(HttpServer, RunsBlockingCallsSideBySide) {
