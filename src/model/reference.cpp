@@ -199,14 +199,22 @@ Reference Reference::parse(std::string_view text) {
         bad(fmt::format("invalid reference format: repository name ({}) must be lowercase",
                         remote));
     }
-    const std::optional<Parts> parts = parse_rest(split.rest);
-    if (!parts || !is_domain(split.domain)) bad_format();
+    std::optional<Parts> parts = parse_rest(split.rest);
+    if (!parts) bad_format();
+    std::string domain = split.domain;
+    if (!is_domain(domain)) {
+        // "a_b.c/x": no domain, but a path. Source: distribution/reference reference.go, Parse.
+        if (!is_path(base::to_lower(domain))) bad_format();
+        if (!is_path(domain)) bad("repository name must be lowercase");
+        parts->path = fmt::format("{}/{}", domain, parts->path);
+        domain.clear();
+    }
     if (parts->path.size() > max_path) {
         bad(fmt::format("repository name must not be more than {} characters", max_path));
     }
     if (!parts->digest.empty()) check_digest(parts->digest);
     Reference out;
-    out.domain_ = split.domain;
+    out.domain_ = std::move(domain);
     out.path_ = parts->path;
     out.tag_ = parts->tag;
     out.digest_ = parts->digest;
@@ -220,6 +228,8 @@ std::optional<Reference> Reference::try_parse(std::string_view text) {
         return std::nullopt;
     }
 }
+
+std::string Reference::name() const { return domain_.empty() ? path_ : domain_ + "/" + path_; }
 
 std::string Reference::familiar_name() const {
     if (domain_ != default_domain) return name();

@@ -216,6 +216,10 @@ std::vector<Endpoint> Service::usual_endpoints(const std::string& domain, Purpos
 /// What a hosts.toml lists comes first; the registry itself is the last resort.
 std::vector<Endpoint> Service::endpoints(const std::string& domain, Purpose purpose,
                                          const base::Cancellation& cancellation) const {
+    // Source: Go net/http, of a URL without a host.
+    if (domain.empty()) {
+        base::fail(base::ErrorKind::internal, "Get \"https:/v2/\": http: no Host in request URL");
+    }
     const std::string certs_dir = options().certs_dir;
     const auto file = read_hosts_file(certs_dir + "/" + folder_name(domain));
     if (!file) return usual_endpoints(domain, purpose, cancellation);

@@ -253,6 +253,9 @@ class Pull(RegistryTestCase):
                 ("UPPER", "", 400, "invalid reference format: repository name (library/UPPER) must be lowercase"),
                 ("a:b:c", "", 400, "invalid reference format"),
                 ("good", "b@d", 400, "invalid tag format"),
+                # No domain, for its underscore, and so no place to ask.
+                ("a_b.example/x", "t", 500, 'Get "https:/v2/": http: no Host in request URL'),
+                ("A_b.example/x", "t", 400, "repository name must be lowercase"),
                 ("scratch", "", 403, "'scratch' is a reserved name")):
             pulled = self.pull(name, tag)
             self.assertEqual((pulled.status, pulled.message), (status, message))

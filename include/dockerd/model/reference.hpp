@@ -21,7 +21,8 @@ public:
     /// The same, nullopt instead of an error.
     static std::optional<Reference> try_parse(std::string_view text);
 
-    /// "docker.io" or what stood before the first slash.
+    /// "docker.io" or what stood before the first slash; empty when that has a dot and is a part
+    /// of a path all the same ("a_b.c/x"): nobody can be asked for such a name.
     [[nodiscard]] const std::string& domain() const { return domain_; }
     /// "library/busybox".
     [[nodiscard]] const std::string& path() const { return path_; }
@@ -32,7 +33,7 @@ public:
     [[nodiscard]] bool is_name_only() const { return tag_.empty() && digest_.empty(); }
 
     /// "docker.io/library/busybox".
-    [[nodiscard]] std::string name() const { return domain_ + "/" + path_; }
+    [[nodiscard]] std::string name() const;
     /// "busybox".
     [[nodiscard]] std::string familiar_name() const;
     /// "busybox:latest".
