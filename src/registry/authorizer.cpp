@@ -67,6 +67,7 @@ Authorizer::Authorizer(const Service& service, const Endpoint& endpoint, const C
 
 void Authorizer::authorize(http::ClientRequest& request) {
     const bool api = request.url.path.find("/v2/") != std::string::npos ||
+                     request.url.path.find("/v1/") != std::string::npos ||
                      request.url.path.starts_with(root_.path + "/");
     if (!request.url.same_origin(origin_) || !api) return;
     const Credentials& own = caller_.credentials;

@@ -1,9 +1,13 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <optional>
+
 #include <dockerd/base/strings.hpp>
 #include <dockerd/registry/failure.hpp>
 #include <dockerd/registry/service.hpp>
+
+#include "authorizer.hpp"
 
 namespace dockerd::registry {
 namespace {
@@ -111,11 +115,21 @@ std::vector<FoundRepository> Service::search(const std::string& term, std::int64
     request.timeout = caller.timeout;
     request.headers.set("X-Docker-Token", "true");
     const http::Url asked = request.url;
+    const Credentials& own = caller.credentials;
+    std::optional<Authorizer> tokens;
+    if (!own.identity_token.empty() && !own.username.empty()) {
+        // Source: moby registry/search.go, searchUnfiltered.
+        tokens.emplace(*this, endpoint, caller,
+                       Authorizer::Settings{.scope = "registry:catalog:search",
+                                            .offline_token = true});
+    }
     auto answer = client(endpoint, caller).fetch(request, [&](http::ClientRequest& next) {
-        const Credentials& own = caller.credentials;
-        if (own.username.empty() || !next.url.same_origin(asked) || asked.scheme != "https") return;
-        next.headers.set("Authorization",
-                         "Basic " + base::base64_encode(own.username + ":" + own.password));
+        if (tokens) {
+            tokens->authorize(next);
+        } else if (!own.username.empty() && next.url.same_origin(asked)) {
+            next.headers.set("Authorization",
+                             "Basic " + base::base64_encode(own.username + ":" + own.password));
+        }
     });
     if (answer.status() != 200) {
         base::fail(ErrorKind::internal, fmt::format("Unexpected status code {}", answer.status()));

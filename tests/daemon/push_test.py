@@ -220,6 +220,51 @@ class Inspect(RegistryTestCase):
             500, 'Head "http://%s/v2/tests/one/manifests/latest": unable to decode token response: context deadline exceeded'
             % self.registry.name))
 
+    def search(self, term, auth=None, **query):
+        headers = [("X-Registry-Auth", auth)] if auth else []
+        with self.daemon.client() as api:
+            answer = api.request("GET", "/images/search?" + urllib.parse.urlencode({"term": term, **query}), headers=headers)
+        return answer.status, json.loads(answer.body)
+
+    def test_search(self):
+        found = [{"name": "a/one", "description": "the first", "star_count": 5, "is_official": True, "is_automated": True},
+                 {"name": "a/two", "star_count": 1}]
+        asked = []
+
+        def answer(handler):
+            asked.append((handler.path, handler.headers.get("Authorization"), handler.headers.get("X-Docker-Token")))
+            double.reply(handler, 200, json.dumps({"num_results": 2, "results": found}).encode(),
+                         {"Content-Type": "application/json"})
+
+        self.registry.rule("GET", "^/v1/_ping$", lambda handler: double.reply(handler, 200, b"{}", {}))
+        self.registry.rule("GET", "^/v1/search", answer)
+        term = self.registry.name + "/a b"
+        one = {"star_count": 5, "is_official": True, "name": "a/one", "is_automated": False, "description": "the first"}
+        two = {"star_count": 1, "is_official": False, "name": "a/two", "is_automated": False, "description": ""}
+        self.assertEqual(self.search(term), (200, [one, two]))
+        self.assertEqual(self.search(term, filters=json.dumps({"stars": ["2"]}), limit=7), (200, [one]))
+        self.assertEqual(self.search(term, filters=json.dumps({"is-official": ["false"]})), (200, [two]))
+        self.assertEqual(self.search(term, auth=self.credentials("alice", "secret"))[0], 200)
+        basic = "Basic " + base64.b64encode(b"alice:secret").decode()
+        self.assertEqual(asked, [("/v1/search?q=a+b&n=25", None, "true"), ("/v1/search?q=a+b&n=7", None, "true"),
+                                 ("/v1/search?q=a+b&n=25", None, "true"), ("/v1/search?q=a+b&n=25", basic, "true")])
+        self.assertEqual(self.search(term, limit=101), (400, {"message": "limit 101 is outside the range of [1, 100]"}))
+        self.assertEqual(self.search("http://x/y"), (400, {
+            "message": "invalid repository name: repository name (http://x/y) should not have a scheme"}))
+        # An identity token is turned into one for the search.
+        self.registry.realm = "http://%s/token" % self.registry.name
+        posted = []
+
+        def token(handler):
+            posted.append(urllib.parse.parse_qs(handler.body.decode()))
+            double.reply(handler, 200, b'{"access_token": "for-search"}', {"Content-Type": "application/json"})
+
+        self.registry.rule("POST", "/token", token)
+        self.assertEqual(self.search(term, auth=self.credentials("alice", "", identitytoken="long"))[0], 200)
+        self.assertEqual(asked[-1], ("/v1/search?q=a+b&n=25", "Bearer for-search", "true"))
+        self.assertEqual(posted, [{"grant_type": ["refresh_token"], "service": ["double"], "client_id": ["docker"],
+                                   "refresh_token": ["long"], "scope": ["registry:catalog:search"]}])
+
     def test_import_of_a_url(self):
         tar = layers(1)[0]
         self.registry.rule("GET", "/root.tar", lambda handler: double.reply(handler, 200, tar, {}))
