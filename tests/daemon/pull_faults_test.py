@@ -4,6 +4,7 @@ The texts were compared with those of Docker 28.2.2; what Docker does not refuse
 """
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -292,6 +293,75 @@ class Faults(RegistryTestCase):
         self.assertRefused("filesystem layer verification failed for digest %s: more than %d bytes"
                            % (digest, len(image.blobs[0])))
         self.assertEqual(os.listdir(self.partial()), [])
+
+    @unittest.skipIf(ORACLE, "Docker waits for ever")
+    def test_servers_that_fall_silent(self):
+        """In the middle of a head, of a document, of a layer, of a token: after a minute without a byte the answer has
+        failed, a token server has fifteen seconds for all of its. A layer is gone on with."""
+        release = threading.Event()
+        self.addCleanup(release.set)
+        noise = double.Image([double.tar_of({"noise": os.urandom(300000)})])
+        blob = double.digest(noise.blobs[0])
+
+        def silent(before, *headers):
+            """Answers with a head and `before`, and then no more."""
+            def answer(handler):
+                handler.send_response(200)
+                for name, value in headers:
+                    handler.send_header(name, value)
+                handler.end_headers()
+                handler.wfile.write(before)
+                handler.wfile.flush()
+                release.wait(200)
+            return answer
+
+        def half_a_head(handler):
+            handler.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Ty")
+            release.wait(200)
+
+        for name in ("head", "document", "config"):
+            self.registry.add("tests/" + name, double.Image(layers(1), config={"Labels": {"of": name}}))
+        self.registry.add("tests/layer", noise)
+        config = double.Image(layers(1), config={"Labels": {"of": "config"}}).id
+        self.registry.rule("HEAD", "/tests/head/manifests/", half_a_head)
+        self.registry.rule("GET", "/tests/document/manifests/",
+                           silent(b'{"schemaVersion"', ("Content-Type", double.MANIFEST), ("Content-Length", "1000")))
+        self.registry.rule("GET", "/tests/config/blobs/" + config, silent(b'{"arch', ("Content-Length", "1000")), times=1)
+        self.registry.rule("GET", "/tests/layer/blobs/" + blob,
+                           silent(noise.blobs[0][:100000], ("Content-Length", str(len(noise.blobs[0])))), times=1)
+        told = {}
+
+        def pull(registry, name):
+            start = time.monotonic()
+            pulled = self.pull("%s/tests/%s" % (registry.name, name))
+            told[name] = pulled.message and re.sub(r"127\.0\.0\.1:\d+", "*", pulled.message), time.monotonic() - start
+
+        with self.daemon.in_net(double.Registry) as tokens:
+            tokens.realm = "http://%s/token" % tokens.name
+            tokens.add("tests/token", double.Image(layers(1), config={"Labels": {"of": "token"}}))
+            tokens.rule("GET", "/token", silent(b'{"tok', ("Content-Length", "1000")))
+            threads = [threading.Thread(target=pull, args=pair) for pair in [
+                *((self.registry, name) for name in ("head", "document", "config", "layer")), (tokens, "token")]]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.assertEqual({name: message for name, (message, _) in told.items()}, {
+            "head": 'Head "http://*/v2/tests/head/manifests/latest": read tcp *->*: i/o timeout',
+            "document": "read tcp *->*: i/o timeout",
+            "config": None,
+            "layer": None,
+            "token": 'Head "http://*/v2/tests/token/manifests/latest": unable to decode token response: '
+                     "context deadline exceeded"})
+        least = {"head": 60, "document": 60, "config": 60, "layer": 65, "token": 15}
+        for name, (_, seconds) in told.items():
+            self.assertGreaterEqual(seconds, least[name] - 0.1, name)
+            self.assertLess(seconds, 2 * least[name], name)
+        self.assertEqual([headers.get("Range") for method, path, headers in self.registry.requests
+                          if path.endswith("/blobs/" + blob)], [None, "bytes=100000-"])
+        with self.daemon.client() as api:
+            self.assertEqual(sorted(found["RepoTags"][0] for found in api.get("/images/json")), sorted(
+                ["kit:latest", *("%s/tests/%s:latest" % (self.registry.name, name) for name in ("config", "layer"))]))
 
     def partial(self):
         """Where blobs are kept that did not come whole."""
