@@ -41,6 +41,12 @@ public:
         at_ += n;
         return n;
     }
+    /// The next buffer as it is; empty at the end.
+    std::string_view next() {
+        if (!queue_.next(current_)) return {};
+        at_ = current_.size();
+        return {current_.data(), current_.size()};
+    }
 
 private:
     void run(const std::function<void(BufferQueue&)>& fill) noexcept {
@@ -59,12 +65,6 @@ private:
     std::size_t at_ = 0;
     std::thread thread_;
 };
-
-ByteSource run_pipeline(std::function<void(BufferQueue&)> fill, std::size_t buffer_size,
-                        std::size_t depth) {
-    auto pipeline = std::make_shared<Pipeline>(std::move(fill), buffer_size, depth);
-    return [pipeline](std::span<char> buffer) { return pipeline->read(buffer); };
-}
 
 std::vector<char> take_spare(BufferQueue& queue) {
     auto buffer = queue.take_spare();
@@ -101,7 +101,8 @@ private:
 
 }  // namespace
 
-ByteSource read_ahead(ByteSource source, std::size_t buffer_size, std::size_t depth) {
+std::int64_t copy_ahead(ByteSource source, const ByteSink& sink, std::size_t buffer_size,
+                        std::size_t depth) {
     const auto fill = [source = std::move(source)](BufferQueue& queue) {
         for (;;) {
             std::vector<char> buffer = take_spare(queue);
@@ -112,7 +113,14 @@ ByteSource read_ahead(ByteSource source, std::size_t buffer_size, std::size_t de
             if (n < queue.buffer_size()) return;
         }
     };
-    return run_pipeline(fill, buffer_size, depth);
+    Pipeline pipeline(fill, buffer_size, depth);
+    std::int64_t total = 0;
+    for (;;) {
+        const std::string_view bytes = pipeline.next();
+        if (bytes.empty()) return total;
+        sink(bytes);
+        total += static_cast<std::int64_t>(bytes.size());
+    }
 }
 
 ByteSource produce(std::function<void(const ByteSink&)> producer, std::size_t buffer_size,
@@ -122,7 +130,8 @@ ByteSource produce(std::function<void(const ByteSink&)> producer, std::size_t bu
         producer([&sink](std::string_view bytes) { sink.write(bytes); });
         sink.flush();
     };
-    return run_pipeline(fill, buffer_size, depth);
+    auto pipeline = std::make_shared<Pipeline>(fill, buffer_size, depth);
+    return [pipeline](std::span<char> buffer) { return pipeline->read(buffer); };
 }
 
 }  // namespace dockerd::archive

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <dockerd/base/strings.hpp>
@@ -73,20 +74,27 @@ std::string head_of(const ClientRequest& request, const std::string& target, boo
 void send_source(ClientConnection& connection, const ClientRequest& request,
                  std::chrono::milliseconds silence) {
     const bool chunked = request.body_size < 0;
-    std::string buffer(chunk_size, '\0');
+    // A chunk goes off as one piece: its head stands right before the bytes, its end behind.
+    constexpr std::size_t head_size = 18;
+    std::string buffer(head_size + chunk_size + 2, '\0');
+    char* const body = buffer.data() + head_size;
     std::int64_t sent = 0;
     for (;;) {
-        std::size_t most = buffer.size();
+        std::size_t most = chunk_size;
         if (!chunked) {
             most = std::min<std::size_t>(most, static_cast<std::size_t>(request.body_size - sent));
         }
-        const std::size_t n = most == 0 ? 0 : request.body_source({buffer.data(), most});
+        const std::size_t n = most == 0 ? 0 : request.body_source({body, most});
         if (n == 0) break;
         if (connection.has_input()) return;
-        const std::string_view bytes(buffer.data(), n);
-        if (chunked) connection.write(fmt::format("{:x}\r\n", n), after(silence));
+        std::string_view bytes(body, n);
+        if (chunked) {
+            const std::string head = fmt::format("{:x}\r\n", n);
+            char* const start = std::copy_backward(head.begin(), head.end(), body);
+            std::copy_n("\r\n", 2, body + n);
+            bytes = {start, head.size() + n + 2};
+        }
         connection.write(bytes, after(silence));
-        if (chunked) connection.write("\r\n", after(silence));
         sent += static_cast<std::int64_t>(n);
     }
     if (chunked) {

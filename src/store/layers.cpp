@@ -28,12 +28,18 @@ namespace {
 
 std::string hex_of(const std::string& digest) { return digest.substr(digest.find(':') + 1); }
 
-/// `source` with every byte hashed on the way.
-archive::ByteSource hashing(archive::ByteSource source,
-                            const std::shared_ptr<archive::Sha256>& hash) {
-    return [source = std::move(source), hash](std::span<char> buffer) {
+/// What went through a source: how much, and its sum.
+struct Passed {
+    archive::Sha256 hash;
+    std::int64_t bytes = 0;
+};
+
+/// `source` with every byte counted and hashed on the way.
+archive::ByteSource watched(archive::ByteSource source, const std::shared_ptr<Passed>& passed) {
+    return [source = std::move(source), passed](std::span<char> buffer) {
         const std::size_t n = source(buffer);
-        hash->update({buffer.data(), n});
+        passed->hash.update({buffer.data(), n});
+        passed->bytes += static_cast<std::int64_t>(n);
         return n;
     };
 }
@@ -102,10 +108,11 @@ StagedLayer Layers::stage(archive::ByteSource tar) {
                                   O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
     if (!split) base::throw_errno(errno, "write tar-split.json.gz");
 
-    const auto hash = std::make_shared<archive::Sha256>();
+    const auto passed = std::make_shared<Passed>();
     it.size =
-        self.unpacker.unpack_layer(hashing(std::move(tar), hash), diff.get(), split.get()).size;
-    it.diff_id = hash->digest();
+        self.unpacker.unpack_layer(watched(std::move(tar), passed), diff.get(), split.get()).size;
+    it.diff_id = passed->hash.digest();
+    it.tar_size = passed->bytes;
     return staged;
 }
 
@@ -222,9 +229,16 @@ archive::ByteSource Layers::open_tar(const std::string& chain_id) const {
 }
 
 std::int64_t Layers::tar_size(const std::string& chain_id) const {
+    {
+        const base::Lock lock(impl_->mutex);
+        if (const auto known = impl_->require(chain_id).tar_size) return *known;
+    }
     const std::string name = hex_of(chain_id) + "/tar-split.json.gz";
     base::Fd split = open_regular(impl_->chains_fd.get(), name, O_RDONLY);
-    return assembled_size(archive::fd_source(std::move(split)));
+    const std::int64_t size = assembled_size(archive::fd_source(std::move(split)));
+    const base::Lock lock(impl_->mutex);
+    impl_->require(chain_id).tar_size = size;
+    return size;
 }
 
 std::map<std::string, std::string> Layers::layer_metadata(const std::string& chain_id) const {

@@ -78,6 +78,7 @@ void Entering::add(StagedLayer::State& staged) {
     item.staged = &staged;
     item.layer.info = {chain_id, staged.diff_id, top_, staged.size};
     item.layer.cache_id = staged.overlay.id;
+    item.layer.tar_size = staged.tar_size;
     item.layer.holds = 1;
     if (!items_.empty()) {
         item.layer.depth = items_.back().layer.depth + 1;

@@ -22,6 +22,7 @@ struct RoLayer {
     int depth = 1;
     int holds = 0;
     std::optional<OverlayDir> overlay;  ///< read when first needed
+    std::optional<std::int64_t> tar_size;  ///< likewise
     bool marked_committed = false;
     std::shared_ptr<const InitTemplate> init_template;
 };
@@ -48,6 +49,7 @@ struct StagedLayer::State {
     OverlayDir overlay;
     std::string diff_id;
     std::int64_t size = 0;
+    std::int64_t tar_size = 0;  ///< bytes of the tar it came from
     bool committed = false;
 };
 

@@ -57,12 +57,13 @@ private:
 /// "sha256:<hex>" of `bytes`.
 std::string sha256_digest(std::string_view bytes);
 
-/// Runs `source` on a thread of its own, at most `depth` buffers ahead of the reader.
+/// Copies to the end, as copy(), with `source` read on a thread of its own, at most `depth`
+/// buffers ahead of the sink.
 ///
-/// Thread: `source` is called on the helper thread only; destroying the last copy of the
-/// returned source stops and joins that thread, so `source` must return when its origin does.
-ByteSource read_ahead(ByteSource source, std::size_t buffer_size = 256 * 1024,
-                      std::size_t depth = 4);
+/// Thread: `source` is called on the helper thread only, and not any more after the return;
+/// when the sink throws, that waits for the call of `source` that is under way.
+std::int64_t copy_ahead(ByteSource source, const ByteSink& sink,
+                        std::size_t buffer_size = 256 * 1024, std::size_t depth = 4);
 
 /// Turns writing into reading: runs `producer` on a thread of its own and returns what it
 /// writes, at most `depth` buffers ahead of the reader. What the producer throws, the reader

@@ -347,18 +347,15 @@ void Pusher::upload(Layer& layer) {
     const auto cancellation = caller_.cancellation;
     const auto packed = archive::produce([&store, &layer, cancellation,
                                           this](const archive::ByteSink& sink) {
-        const auto tar = archive::read_ahead(store.open_tar(layer.info.chain_id));
         archive::GzipSink gzip(sink);
-        std::string buffer(256U << 10U, '\0');
         std::int64_t done = 0;
-        for (;;) {
-            cancellation->check();
-            const std::size_t n = tar(buffer);
-            if (n == 0) break;
-            done += static_cast<std::int64_t>(n);
-            board_.bytes(layer.id, "Pushing", done, layer.info.size);
-            gzip.write({buffer.data(), n});
-        }
+        (void)archive::copy_ahead(
+            store.open_tar(layer.info.chain_id), [&](std::string_view bytes) {
+                cancellation->check();
+                done += static_cast<std::int64_t>(bytes.size());
+                board_.bytes(layer.id, "Pushing", done, layer.info.size);
+                gzip.write(bytes);
+            });
         gzip.finish();
     });
     archive::Sha256 hash;

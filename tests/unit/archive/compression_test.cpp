@@ -105,18 +105,32 @@ TEST(Compression, PassesShortAndEmptyStreamsThrough) {
     EXPECT_EQ(unpack("ab", 10), "ab");
 }
 
-TEST(ReadAhead, KeepsOrderAndForwardsErrors) {
+TEST(CopyAhead, KeepsOrderAndForwardsErrorsOfBothSides) {
     std::string out;
-    (void)copy(read_ahead(memory_source(text()), 1000, 3),
-               [&](std::string_view part) { out += part; });
+    const auto collect = [&](std::string_view part) { out += part; };
+    EXPECT_EQ(copy_ahead(memory_source(text()), collect, 1000, 3),
+              static_cast<std::int64_t>(text().size()));
     EXPECT_EQ(out, text());
-    ByteSource failing = read_ahead(
-        [](std::span<char>) -> std::size_t { base::fail(base::ErrorKind::unavailable, "gone"); });
-    std::array<char, 10> buffer{};
-    EXPECT_THROW((void)failing(buffer), base::Error);
-    // Dropped in the middle: the helper must end.
-    ByteSource dropped = read_ahead(memory_source(text()), 1000, 2);
-    EXPECT_GT(dropped(buffer), 0U);
+    out.clear();
+    EXPECT_EQ(copy_ahead(memory_source({}), collect), 0);
+    EXPECT_EQ(out, "");
+    // What was read before the source failed still arrives.
+    const ByteSource failing = [left = 2500](std::span<char> buffer) mutable {
+        if (left == 0) base::fail(base::ErrorKind::unavailable, "gone");
+        const std::size_t n = std::min<std::size_t>(buffer.size(), 500);
+        std::fill_n(buffer.begin(), n, 'x');
+        left -= static_cast<int>(n);
+        return n;
+    };
+    EXPECT_THROW((void)copy_ahead(failing, collect, 1000, 3), base::Error);
+    EXPECT_EQ(out, std::string(2000, 'x'));
+    // The sink ends it in the middle: the helper must end.
+    int parts = 0;
+    const auto full = [&](std::string_view) {
+        if (++parts == 2) base::fail(base::ErrorKind::unavailable, "full");
+    };
+    EXPECT_THROW((void)copy_ahead(memory_source(text()), full, 1000, 2), base::Error);
+    EXPECT_EQ(parts, 2);
 }
 
 TEST(Produce, HandsOutWhatIsWrittenInOrder) {
