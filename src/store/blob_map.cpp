@@ -1,6 +1,5 @@
 #include <dockerd/store/blob_map.hpp>
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,17 +7,15 @@
 
 #include <fmt/format.h>
 
-#include <dockerd/archive/stream.hpp>
 #include <dockerd/base/error.hpp>
-#include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
-#include <dockerd/base/undo.hpp>
 #include <dockerd/model/json.hpp>
 #include <dockerd/model/reference.hpp>
 #include <dockerd/store/durable.hpp>
 
 #include "json_read.hpp"
+#include "notes.hpp"
 
 namespace dockerd::store {
 namespace {
@@ -33,28 +30,6 @@ bool same(const BlobSource& a, const BlobSource& b) {
     return a.digest == b.digest && a.repository == b.repository && a.hmac == b.hmac;
 }
 
-/// Atomic, but not durable.
-void write_relaxed(int directory, const std::string& name, std::string_view content) {
-    const std::string temporary = fmt::format(".tmp-{}{}", name, base::random_hex(5));
-    const base::Fd file{
-        ::openat(directory, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)};
-    if (!file) base::throw_errno(errno, fmt::format("write {}", name));
-    base::Undo unlink([&]() noexcept { (void)::unlinkat(directory, temporary.c_str(), 0); });
-    archive::fd_sink(file.get())(content);
-    if (::renameat(directory, temporary.c_str(), directory, name.c_str()) != 0) {
-        base::throw_errno(errno, fmt::format("write {}", name));
-    }
-    unlink.dismiss();
-}
-
-/// Made anew where it is missing: users delete distribution/ to have blobs fetched again.
-base::Fd open_folder(const std::string& root, const std::string& name) {
-    base::Fd there{::open((root + name).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (there) return there;
-    (void)open_or_make_directory(root, 0700);
-    return open_or_make_directory(root + name, 0755);
-}
-
 }  // namespace
 
 BlobMap::BlobMap(const std::string& data_root)
@@ -63,8 +38,8 @@ BlobMap::BlobMap(const std::string& data_root)
     sweep_temporaries(sources().get());
 }
 
-base::Fd BlobMap::diff_ids() const { return open_folder(root_, "/diffid-by-digest/sha256"); }
-base::Fd BlobMap::sources() const { return open_folder(root_, "/v2metadata-by-diffid/sha256"); }
+base::Fd BlobMap::diff_ids() const { return open_notes(root_, "/diffid-by-digest/sha256"); }
+base::Fd BlobMap::sources() const { return open_notes(root_, "/v2metadata-by-diffid/sha256"); }
 
 std::optional<std::string> BlobMap::diff_id_of(const std::string& digest) const {
     if (!model::is_sha256_digest(digest)) return std::nullopt;
@@ -106,7 +81,7 @@ void BlobMap::write_sources(const std::string& diff_id,
                         {"SourceRepository", source.repository},
                         {"HMAC", source.hmac}});
     }
-    write_relaxed(sources().get(), hex_of(diff_id), model::to_html_safe_text(json));
+    write_note(sources().get(), hex_of(diff_id), model::to_html_safe_text(json));
 }
 
 void BlobMap::add(const std::string& diff_id, const BlobSource& source) {
@@ -119,7 +94,7 @@ void BlobMap::add(const std::string& diff_id, const BlobSource& source) {
         all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(max_sources));
     }
     write_sources(diff_id, all);
-    write_relaxed(diff_ids().get(), hex_of(source.digest), diff_id);
+    write_note(diff_ids().get(), hex_of(source.digest), diff_id);
 }
 
 void BlobMap::forget(const std::string& digest) {

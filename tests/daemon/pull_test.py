@@ -248,6 +248,32 @@ class Pull(RegistryTestCase):
         self.assertEqual([pulled.message for pulled in out], [None, None])
         self.assertEqual(self.registry.asked("GET", "/blobs/" + blob), 1)
 
+    def test_manifests_are_kept(self):
+        """What has not changed costs one HEAD, which registries do not count; by digest not even that, in a repository
+        that is known to have it."""
+        image = self.registry.add("tests/kept", double.Image(layers(1), config={"Labels": {"kept": "manifest"}}))
+        index = double.index_of([image])
+        digest = self.registry.add_manifest("tests/kept", double.LIST, index, "list")
+        name = self.registry.name + "/tests/kept"
+
+        def asked(tag, of=name):
+            del self.registry.requests[:]
+            self.assertIsNone(self.pull(of, tag).message)
+            return [(method, path.rpartition("/")[2]) for method, path, _ in self.registry.requests if "/manifests/" in path]
+
+        self.assertEqual(asked("list"), [("HEAD", "list"), ("GET", digest), ("GET", image.digest)])
+        self.assertEqual(asked("list"), [("HEAD", "list")])
+        self.assertEqual(asked("latest"), [("HEAD", "latest")])
+        self.assertEqual(asked(digest), [])
+        # Another repository has to say that it has it.
+        self.registry.add("tests/other", image)
+        other = self.registry.name + "/tests/other"
+        self.assertEqual(asked(image.digest, other), [("HEAD", image.digest)])
+        self.assertEqual(asked(image.digest, other), [])
+        empty = self.registry.name + "/tests/empty"
+        self.registry.repository("tests/empty")
+        self.assertEqual(self.pull(empty, image.digest).status, 404)
+
     def test_bad_names(self):
         for name, tag, status, message in (
                 ("UPPER", "", 400, "invalid reference format: repository name (library/UPPER) must be lowercase"),

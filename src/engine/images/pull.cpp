@@ -164,9 +164,33 @@ bool Puller::pull_one(const model::Reference& reference) {
     return name_image(reference, pulled);
 }
 
+/// A manifest that is here from an earlier pull. One that was asked for by digest must be known
+/// to be in the repository, for a digest alone is no proof that the repository ever had it.
+/// Source: moby distribution/manifest.go, manifestStore.getLocal.
+std::optional<registry::Manifest> Puller::kept(const model::Reference& reference,
+                                               const Descriptor& wanted) {
+    if (wanted.digest.empty()) return std::nullopt;
+    const auto found = parts_.manifests.find(wanted.digest, reference.name());
+    if (!found) return std::nullopt;
+    if (!wanted.media_type.empty() && registry::media_type_of(wanted.media_type) !=
+                                          registry::media_type_of(found->content_type)) {
+        return std::nullopt;
+    }
+    if (!found->seen_here) {
+        const bool by_digest = !reference.digest().empty();
+        if (by_digest && !repository_->has_manifest(wanted.digest)) return std::nullopt;
+        parts_.manifests.add(wanted.digest, found->content_type, found->text, reference.name());
+    }
+    return registry::parse_manifest(found->content_type, found->text);
+}
+
 /// Gets a manifest and checks it against the digest it was asked for by.
 registry::Manifest Puller::get(const model::Reference& reference, const Descriptor& wanted,
                                std::string& digest) {
+    if (auto found = kept(reference, wanted)) {
+        digest = wanted.digest;
+        return *std::move(found);
+    }
     const auto document = repository_->get_manifest(
         wanted.digest.empty() ? reference.tag() : wanted.digest);
     const registry::Manifest manifest =
@@ -175,6 +199,7 @@ registry::Manifest Puller::get(const model::Reference& reference, const Descript
     if (!wanted.digest.empty() && digest != wanted.digest) {
         fail("manifest verification failed for digest " + wanted.digest);
     }
+    parts_.manifests.add(digest, document.content_type, document.text, reference.name());
     return manifest;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ private:
         std::string digest;  ///< of the manifest the name stands for
     };
     bool pull_one(const model::Reference& reference);
+    [[nodiscard]] std::optional<registry::Manifest> kept(const model::Reference& reference,
+                                                         const registry::Descriptor& wanted);
     [[nodiscard]] registry::Manifest get(const model::Reference& reference,
                                          const registry::Descriptor& wanted, std::string& digest);
     [[nodiscard]] Pulled pull_manifest(const registry::Manifest& manifest,

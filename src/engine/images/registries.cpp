@@ -126,6 +126,7 @@ Registries::Registries(const std::string& data_root, store::Images& store, Image
              .events = events,
              .service = registry::Service(settings.registry),
              .blobs = store::BlobMap(data_root),
+             .manifests = store::ManifestCache(data_root),
              .builds = {},
              .downloads = {data_root + "/image/overlay2/distribution/partial",
                            {.concurrent = settings.max_concurrent_downloads,

@@ -7,6 +7,7 @@
 #include <dockerd/engine/registries.hpp>
 #include <dockerd/registry/repository.hpp>
 #include <dockerd/store/blob_map.hpp>
+#include <dockerd/store/manifest_cache.hpp>
 #include <dockerd/store/images.hpp>
 
 #include "events/events.hpp"
@@ -32,6 +33,7 @@ struct RegistryParts {
     Events& events;
     registry::Service service;
     store::BlobMap blobs;
+    store::ManifestCache manifests;
     ChainBuilds builds;
     Downloads downloads;
     Slots uploads;
