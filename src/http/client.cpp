@@ -215,7 +215,7 @@ ClientResponse Client::send_until(const ClientRequest& request, Moment whole) co
         throw ClientError(error.kind(),
                           fmt::format("{} {}: {}", verb(request.method),
                                       base::quote(request.url.text()), why),
-                          error.errno_value());
+                          error.errno_value(), why);
     }
 }
 

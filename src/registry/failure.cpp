@@ -91,9 +91,19 @@ Item by_status(int status, std::string_view details) {
                   first.listed || items.size() > 1);
 }
 
-std::string text_field(const Json& json, const char* name) {
-    const auto found = json.is_object() ? json.find(name) : json.end();
-    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+/// A member by Go's rules: its name may differ in case; the last of several counts.
+const Json* member(const Json& json, std::string_view name) {
+    const Json* found = nullptr;
+    if (!json.is_object()) return found;
+    for (const auto& [key, value] : json.items()) {
+        if (base::iequals(key, name)) found = &value;
+    }
+    return found;
+}
+
+std::string text_field(const Json& json, std::string_view name) {
+    const Json* const found = member(json, name);
+    return found != nullptr && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 [[noreturn]] void unexpected(int status, std::string_view why, const std::string& body) {
@@ -105,7 +115,8 @@ std::string text_field(const Json& json, const char* name) {
 Item item_of(const Json& error) {
     const Known kind = known(text_field(error, "code"));
     const std::string message = text_field(error, "message");
-    const bool has_detail = error.contains("detail") && !error["detail"].is_null();
+    const Json* const detail = member(error, "detail");
+    const bool has_detail = detail != nullptr && !detail->is_null();
     if (!has_detail && (message.empty() || message == kind.message)) {
         return {std::string(kind.code), code_text(kind.code), true};
     }
@@ -132,8 +143,9 @@ std::vector<Item> items_of(http::ClientResponse& response) {
         return {by_status(status, details)};
     }
     std::vector<Item> out;
-    if (json.is_object() && json.contains("errors") && json["errors"].is_array()) {
-        for (const Json& error : json["errors"]) {
+    const Json* const errors = member(json, "errors");
+    if (errors != nullptr && errors->is_array()) {
+        for (const Json& error : *errors) {
             if (error.is_object()) out.push_back(item_of(error));
         }
     }
@@ -182,6 +194,18 @@ void throw_answer(http::ClientResponse& response) {
         }
     }
     throw_items(items);
+}
+
+void throw_cause(const base::Error& error) {
+    if (const auto* const failure = dynamic_cast<const Failure*>(&error)) {
+        const bool several = failure->first() != failure->what();
+        throw Failure(failure->reason(), failure->cause(), failure->code(),
+                      several ? failure->first() : std::string(), failure->is_listed());
+    }
+    if (const auto* const client = dynamic_cast<const http::ClientError*>(&error)) {
+        throw http::ClientError(client->kind(), client->cause(), client->errno_value());
+    }
+    throw;
 }
 
 bool is_worth_retrying(const base::Error& error) {

@@ -123,9 +123,10 @@ http::ClientResponse Repository::Impl::fetch(const http::ClientRequest& request)
             // As every failure of a request: it is not this registry's own answer any more.
             const bool retry = is_worth_retrying(failure);
             throw Failure(retry ? Reason::other : Reason::no_credentials, wrapped(failure),
-                          failure.code());
+                          failure);
         } catch (const http::ClientError& error) {
-            throw http::ClientError(error.kind(), wrapped(error), error.errno_value());
+            throw http::ClientError(error.kind(), wrapped(error), error.errno_value(),
+                                    error.cause());
         }
     });
 }

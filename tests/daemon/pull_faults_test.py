@@ -267,6 +267,13 @@ class Faults(RegistryTestCase):
         self.assertRefused("unexpected EOF")
         self.assertEqual(self.registry.asked("GET", "/blobs/" + digest), 2)
 
+    def test_no_answer_for_a_layer(self):
+        """What stopped it is told without whom it was asked of."""
+        image = self.one()
+        self.registry.rule("GET", "/blobs/" + double.digest(image.blobs[0]),
+                           lambda handler: handler.connection.shutdown(socket.SHUT_RDWR))
+        self.assertRefused("EOF")
+
     @unittest.skipIf(ORACLE, "Docker takes what has the right digest, however long the manifest says it is")
     def test_wrong_size(self):
         image = double.Image(layers(1))

@@ -17,7 +17,7 @@ from registrycase import Pulled, RegistryTestCase, layers, short
 from testcase import main
 
 
-class Push(RegistryTestCase):
+class PushTestCase(RegistryTestCase):
     def push(self, name, tag="latest", auth=None):
         query = urllib.parse.urlencode({"tag": tag} if tag else {})
         headers = [("X-Registry-Auth", auth or self.credentials("", ""))]
@@ -29,6 +29,8 @@ class Push(RegistryTestCase):
             repository, _, tag = name.rpartition(":")
             api.post("/images/%s/tag?repo=%s&tag=%s" % (image, repository, tag))
 
+
+class Push(PushTestCase):
     def load(self, name, tars):
         """An image that came from no registry of the double's."""
         with self.daemon.client(timeout=120) as api:
@@ -101,7 +103,7 @@ class Push(RegistryTestCase):
         self.assertEqual(self.registry.asked("POST", "/blobs/uploads/"), 1)
 
 
-class Credentials(RegistryTestCase):
+class Credentials(PushTestCase):
     """Basic authorization, and tokens of a token server."""
 
     def tokens(self):
@@ -148,6 +150,22 @@ class Credentials(RegistryTestCase):
         self.assertEqual((pulled.status, pulled.message),
                          (401, 'Head "http://%s/v2/tests/one/manifests/latest": unauthorized: incorrect username or '
                                'password' % self.registry.name))
+
+    def test_a_token_server_that_refuses_a_push(self):
+        """What it says is not asked for again, and told as it is; names of its documents may be in any case."""
+        self.tokens()
+        name = self.registry.name + "/tests/refused"
+        self.tag("kit", name + ":latest")
+        for status, body, message in (
+                (429, {"errors": [{"code": "TOOMANYREQUESTS", "message": "out of tokens"}]}, "toomanyrequests: out of tokens"),
+                (401, {"Errors": [{"Code": "UNAUTHORIZED", "Message": "not you", "Detail": None}]}, "unauthorized: not you"),
+                (403, {"Details": "go away"}, "denied: go away")):
+            self.registry.rules.clear()
+            self.registry.rule("GET", "/token", lambda handler: double.reply(
+                handler, status, json.dumps(body).encode(), {"Content-Type": "application/json"}))
+            pushed = self.push(name)
+            self.assertEqual(pushed.message, message)
+            self.assertNotIn("Retrying", str(pushed.lines))
 
     def test_registry_token(self):
         self.tokens()

@@ -24,7 +24,15 @@ namespace dockerd::http {
 /// `Get "https://r:5000/v2/": dial tcp 10.0.0.1:5000: connect: connection refused`.
 class ClientError : public base::Error {
 public:
-    using base::Error::Error;
+    ClientError(base::ErrorKind kind, const std::string& text, int errno_value = 0,
+                std::string cause = {})
+        : Error(kind, text, errno_value), cause_(cause.empty() ? text : std::move(cause)) {}
+
+    /// The text without the request it was about. Source: Go net/url, Error.Unwrap.
+    [[nodiscard]] const std::string& cause() const { return cause_; }
+
+private:
+    std::string cause_;
 };
 
 /// Whom a client trusts, and who it is. Source: Docker's certs.d.

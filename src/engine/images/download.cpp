@@ -170,7 +170,9 @@ void Download::fetch() {
                 const base::Lock lock(owner_.mutex_);
                 most = owner_.limits_.attempts;
             }
-            if (!registry::is_worth_retrying(error) || ++attempts >= most) throw;
+            if (!registry::is_worth_retrying(error) || ++attempts >= most) {
+                registry::throw_cause(error);
+            }
             base::log::info("Download failed, retrying ({}/{}): {}", attempts, most, error.what());
             // Source: moby distribution/xfer/download.go, makeDownloadFunc.
             wait_to_retry(attempts * 5);

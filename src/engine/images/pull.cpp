@@ -164,6 +164,17 @@ bool Puller::pull_one(const model::Reference& reference) {
     return name_image(reference, pulled);
 }
 
+/// Whether the repository says that it has a manifest. What else it says, asking for it will tell.
+bool Puller::has(const std::string& digest) {
+    try {
+        return repository_->has_manifest(digest);
+    } catch (const base::Error& error) {
+        caller_.cancellation->check();
+        base::log::debug("manifest {}: {}", digest, error.what());
+        return false;
+    }
+}
+
 /// A manifest that is here from an earlier pull. One that was asked for by digest must be known
 /// to be in the repository, for a digest alone is no proof that the repository ever had it.
 /// Source: moby distribution/manifest.go, manifestStore.getLocal.
@@ -177,8 +188,7 @@ std::optional<registry::Manifest> Puller::kept(const model::Reference& reference
         return std::nullopt;
     }
     if (!found->seen_here) {
-        const bool by_digest = !reference.digest().empty();
-        if (by_digest && !repository_->has_manifest(wanted.digest)) return std::nullopt;
+        if (!reference.digest().empty() && !has(wanted.digest)) return std::nullopt;
         parts_.manifests.add(wanted.digest, found->content_type, found->text, reference.name());
     }
     return registry::parse_manifest(found->content_type, found->text);

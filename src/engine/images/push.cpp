@@ -229,7 +229,9 @@ void Pusher::push_layer_with_retries(Layer& layer) {
             return;
         } catch (const base::Error& error) {
             caller_.cancellation->check();
-            if (!registry::is_worth_retrying(error) || attempt == max_attempts) throw;
+            if (!registry::is_worth_retrying(error) || attempt == max_attempts) {
+                registry::throw_cause(error);
+            }
             base::log::error("Upload failed, retrying: {}", error.what());
         }
         base::Mutex mutex;
