@@ -166,11 +166,15 @@ std::vector<LoadedImage> load_images(Images& images, archive::ByteSource stream,
                                      const std::function<bool(const ImageConfig&)>& wanted) {
     ArchiveContents contents(images.layers(), progress);
     contents.read(std::move(stream));
-    // Both may be there, as in what Docker 28 saves; manifest.json has the names.
-    const bool is_oci = !contents.has_document("manifest.json") &&
-                        contents.has_document("index.json") && contents.has_document("oci-layout");
-    return Loader(images, contents, progress, wanted)
-        .run(is_oci ? read_oci_index(contents) : read_docker_manifest(contents));
+    // Several may be there, as in what Docker 28 saves; manifest.json has the names.
+    const auto read = [&] {
+        if (contents.has_document("manifest.json")) return read_docker_manifest(contents);
+        if (contents.has_document("index.json") && contents.has_document("oci-layout")) {
+            return read_oci_index(contents);
+        }
+        return read_legacy_folders(contents);
+    };
+    return Loader(images, contents, progress, wanted).run(read());
 }
 
 }  // namespace dockerd::store

@@ -23,6 +23,12 @@ public:
     /// A document's text. Throws: invalid_argument, "open x: no such file or directory".
     [[nodiscard]] const std::string& document(const std::string& path) const;
     [[nodiscard]] bool has_document(const std::string& path) const;
+    /// The paths of all documents, sorted.
+    [[nodiscard]] std::vector<std::string> documents() const;
+    /// Adds a document that was made of others.
+    void add_document(const std::string& path, std::string text);
+    /// What a layer of the archive is. Throws: as document().
+    [[nodiscard]] const std::string& diff_id(const std::string& path) const;
 
     /// One layer of an image.
     struct Layer {
@@ -68,6 +74,9 @@ struct ArchivedImage {
 
 /// Reads manifest.json. Source: moby image/tarexport/tarexport.go, manifestItem.
 std::vector<ArchivedImage> read_docker_manifest(const ArchiveContents& contents);
+/// Reads the folders of an archive of Docker before 1.10, and `repositories`.
+/// Source: moby image/tarexport/load.go, legacyLoad.
+std::vector<ArchivedImage> read_legacy_folders(ArchiveContents& contents);
 /// Reads index.json and what it names, digests checked. Source: OCI image-layout.md.
 std::vector<ArchivedImage> read_oci_index(const ArchiveContents& contents);
 

@@ -168,6 +168,22 @@ const std::string& ArchiveContents::document(const std::string& path) const {
     return found->second;
 }
 
+std::vector<std::string> ArchiveContents::documents() const {
+    std::vector<std::string> out;
+    for (const auto& [path, text] : documents_) out.push_back(path);
+    return out;
+}
+
+void ArchiveContents::add_document(const std::string& path, std::string text) {
+    documents_[path] = std::move(text);
+}
+
+const std::string& ArchiveContents::diff_id(const std::string& path) const {
+    const auto found = blobs_.find(resolve(path));
+    if (found == blobs_.end()) missing(path);
+    return found->second.diff_id;
+}
+
 /// What the archive has under the layer's path, which must be that layer.
 ArchiveContents::Blob& ArchiveContents::checked(const Layer& layer, const std::string& diff_id,
                                                 std::size_t number) {

@@ -103,7 +103,7 @@ public:
     void write(const archive::ByteSink& sink);
 
 private:
-    void plan_image(const Wanted& item);
+    void plan_image(const Wanted& item, const std::string& parent);
     base::Json plan_layer(const std::string& chain_id, const std::string& diff_id,
                           base::WallTime created);
     void put(const std::string& path, std::string bytes, base::WallTime time = {0, 0});
@@ -140,7 +140,7 @@ base::Json Saver::plan_layer(const std::string& chain_id, const std::string& dif
     return {{"mediaType", layer_type}, {"size", found->second.size}, {"digest", diff_id}};
 }
 
-void Saver::plan_image(const Wanted& item) {
+void Saver::plan_image(const Wanted& item, const std::string& parent) {
     const Image& image = *item.image;
     const ImageConfig& config = *image.config;
     if (config.diff_ids.empty()) {
@@ -186,15 +186,20 @@ void Saver::plan_image(const Wanted& item) {
         index_.push_back(std::move(tagged));
     }
     if (item.tags.empty()) index_.push_back(descriptor);
-    manifest_.push_back({{"Config", blob_path(image.id)},
-                         {"RepoTags", tags},
-                         {"Layers", paths},
-                         {"LayerSources", sources}});
+    base::Json entry{{"Config", blob_path(image.id)}, {"RepoTags", tags}, {"Layers", paths}};
+    if (!parent.empty()) entry["Parent"] = parent;
+    entry["LayerSources"] = sources;
+    manifest_.push_back(std::move(entry));
 }
 
 void Saver::plan(const std::vector<Wanted>& wanted) {
     holds_.reserve(wanted.size());
-    for (const Wanted& item : wanted) plan_image(item);
+    for (const Wanted& item : wanted) {
+        // Source: moby image/tarexport/load.go, validatedParentLinks.
+        const bool saved = std::ranges::any_of(
+            wanted, [&](const Wanted& other) { return other.image->id == item.image->parent; });
+        plan_image(item, saved ? item.image->parent : std::string());
+    }
     Member folder;
     folder.is_directory = true;
     members_.emplace("blobs/", folder);

@@ -1,0 +1,134 @@
+// Archives of Docker before 1.10: a folder for each image, named by its old id, with the image's
+// configuration of then (`json`) and its one layer.
+
+#include <map>
+
+#include <fmt/format.h>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/base/strings.hpp>
+#include <dockerd/model/json.hpp>
+
+#include "json_read.hpp"
+#include "load.hpp"
+
+namespace dockerd::store {
+namespace {
+
+/// More ancestors than an image can have layers.
+constexpr std::size_t max_depth = 200;
+
+[[noreturn]] void invalid(const std::string& text) {
+    base::fail(base::ErrorKind::invalid_argument, text);
+}
+
+/// Source: moby image/v1/imagev1.go, HistoryFromConfig.
+base::Json history_of(const base::Json& old) {
+    base::Json out = base::Json::object();
+    const auto keep = [&](const char* name, const std::string& value) {
+        if (!value.empty()) out[name] = value;
+    };
+    keep("created", text_of(old, "created"));
+    keep("author", text_of(old, "author"));
+    if (const base::Json* const container = part_of(old, "container_config")) {
+        keep("created_by", base::join(texts_of(*container, "Cmd"), " "));
+    }
+    keep("comment", text_of(old, "comment"));
+    return out;
+}
+
+class LegacyReader {
+public:
+    explicit LegacyReader(ArchiveContents& contents) : contents_(contents) {}
+
+    std::vector<ArchivedImage> run() {
+        for (const std::string& path : contents_.documents()) {
+            const std::size_t slash = path.find('/');
+            if (slash != std::string::npos && path.substr(slash) == "/json") {
+                (void)image(path.substr(0, slash), 0);
+            }
+        }
+        read_names();
+        std::vector<ArchivedImage> out;
+        for (const std::string& id : order_) out.push_back(std::move(images_.at(id).image));
+        return out;
+    }
+
+private:
+    struct Made {
+        ArchivedImage image;
+        std::string id;  ///< digest of the configuration
+        std::vector<std::string> diff_ids;
+        base::Json history = base::Json::array();
+    };
+    const Made& image(const std::string& old_id, std::size_t depth);
+    void read_names();
+
+    ArchiveContents& contents_;
+    std::map<std::string, Made> images_;
+    std::vector<std::string> order_;  ///< parents first
+};
+
+/// Source: moby image/tarexport/load.go, legacyLoadImage; image/v1/imagev1.go,
+/// MakeConfigFromV1Config.
+const LegacyReader::Made& LegacyReader::image(const std::string& old_id, std::size_t depth) {
+    if (const auto found = images_.find(old_id); found != images_.end()) return found->second;
+    if (depth > max_depth) invalid("max depth exceeded");
+    const base::Json old = parse_json(contents_.document(old_id + "/json"));
+    if (!old.is_object()) invalid("invalid image configuration of " + old_id);
+    const std::string os = text_of(old, "os");
+    if (!os.empty() && !base::iequals(os, "linux")) {
+        invalid(fmt::format("cannot load {} image on linux", os));
+    }
+    Made made;
+    if (const std::string parent = text_of(old, "parent"); !parent.empty()) {
+        const Made& below = image(parent, depth + 1);
+        made.image.parent = below.id;
+        made.image.layers = below.image.layers;
+        made.diff_ids = below.diff_ids;
+        made.history = below.history;
+    }
+    const std::string layer = old_id + "/layer.tar";
+    made.image.layers.push_back({layer, {}});
+    made.diff_ids.push_back(contents_.diff_id(layer));
+    made.history.push_back(history_of(old));
+    // As Go's encoder writes a map: by name.
+    std::map<std::string, base::Json> fields;
+    for (const auto& [name, value] : old.items()) fields[name] = value;
+    for (const char* name : {"id", "parent", "Size", "parent_id", "layer_id", "throwaway"}) {
+        fields.erase(name);
+    }
+    fields["rootfs"] = {{"type", "layers"}, {"diff_ids", made.diff_ids}};
+    fields["history"] = made.history;
+    base::Json config = base::Json::object();
+    for (auto& [name, value] : fields) config[name] = std::move(value);
+    const std::string text = model::to_html_safe_text(config);
+    made.id = archive::sha256_digest(text);
+    made.image.config_path = old_id + "/config of this engine";
+    contents_.add_document(made.image.config_path, text);
+    order_.push_back(old_id);
+    return images_.emplace(old_id, std::move(made)).first->second;
+}
+
+void LegacyReader::read_names() {
+    const base::Json all = parse_json(contents_.document("repositories"));
+    if (!all.is_object()) invalid("invalid repositories");
+    for (const auto& [name, tags] : all.items()) {
+        if (!tags.is_object()) invalid("invalid repositories");
+        for (const auto& [tag, id] : tags.items()) {
+            const auto found = id.is_string() ? images_.find(id.get<std::string>()) : images_.end();
+            if (found == images_.end()) {
+                invalid("invalid target ID: " + (id.is_string() ? id.get<std::string>() : id.dump()));
+            }
+            found->second.image.tags.push_back(fmt::format("{}:{}", name, tag));
+        }
+    }
+}
+
+}  // namespace
+
+std::vector<ArchivedImage> read_legacy_folders(ArchiveContents& contents) {
+    return LegacyReader(contents).run();
+}
+
+}  // namespace dockerd::store
