@@ -25,7 +25,7 @@ public:
     [[nodiscard]] bool has_document(const std::string& path) const;
     /// The paths of all documents, sorted.
     [[nodiscard]] std::vector<std::string> documents() const;
-    /// Adds a document that was made of others.
+    /// Adds a document, of which all together may not be too many.
     void add_document(const std::string& path, std::string text);
     /// What a layer of the archive is. Throws: as document().
     [[nodiscard]] const std::string& diff_id(const std::string& path) const;

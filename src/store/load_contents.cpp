@@ -93,12 +93,7 @@ void ArchiveContents::member(archive::TarReader& reader, const archive::TarEntry
         return;
     }
     const archive::ByteSource whole = with_head(std::move(head), reader);
-    std::string text = archive::read_all(whole, max_document, path);
-    document_bytes_ += text.size();
-    if (document_bytes_ > max_documents) {
-        base::fail(base::ErrorKind::invalid_argument, "archive has too many documents");
-    }
-    documents_[path] = std::move(text);
+    add_document(path, archive::read_all(whole, max_document, path));
 }
 
 void ArchiveContents::layer(archive::TarReader& reader, const archive::TarEntry& entry,
@@ -175,6 +170,10 @@ std::vector<std::string> ArchiveContents::documents() const {
 }
 
 void ArchiveContents::add_document(const std::string& path, std::string text) {
+    document_bytes_ += text.size();
+    if (document_bytes_ > max_documents) {
+        base::fail(base::ErrorKind::invalid_argument, "archive has too many documents");
+    }
     documents_[path] = std::move(text);
 }
 

@@ -58,9 +58,11 @@ private:
     struct Made {
         ArchivedImage image;
         std::string id;  ///< digest of the configuration
-        std::vector<std::string> diff_ids;
-        base::Json history = base::Json::array();
+        const Made* below = nullptr;
+        std::string diff_id;
+        base::Json step;  ///< its entry in the history
     };
+    static base::Json config_of(const base::Json& old, const Made& top);
     const Made& image(const std::string& old_id, std::size_t depth);
     void read_names();
 
@@ -70,7 +72,7 @@ private:
 };
 
 /// Source: moby image/tarexport/load.go, legacyLoadImage; image/v1/imagev1.go,
-/// MakeConfigFromV1Config.
+/// MakeConfigFromV1Config. Entries of a map stay where they are when others come.
 const LegacyReader::Made& LegacyReader::image(const std::string& old_id, std::size_t depth) {
     if (const auto found = images_.find(old_id); found != images_.end()) return found->second;
     if (depth > max_depth) invalid("max depth exceeded");
@@ -82,32 +84,42 @@ const LegacyReader::Made& LegacyReader::image(const std::string& old_id, std::si
     }
     Made made;
     if (const std::string parent = text_of(old, "parent"); !parent.empty()) {
-        const Made& below = image(parent, depth + 1);
-        made.image.parent = below.id;
-        made.image.layers = below.image.layers;
-        made.diff_ids = below.diff_ids;
-        made.history = below.history;
+        made.below = &image(parent, depth + 1);
+        made.image.parent = made.below->id;
+        made.image.layers = made.below->image.layers;
     }
     const std::string layer = old_id + "/layer.tar";
     made.image.layers.push_back({layer, {}});
-    made.diff_ids.push_back(contents_.diff_id(layer));
-    made.history.push_back(history_of(old));
+    made.diff_id = contents_.diff_id(layer);
+    made.step = history_of(old);
+    const std::string text = model::to_html_safe_text(config_of(old, made));
+    made.id = archive::sha256_digest(text);
+    made.image.config_path = old_id + "/config of this engine";
+    contents_.add_document(made.image.config_path, text);
+    order_.push_back(old_id);
+    return images_.emplace(old_id, std::move(made)).first->second;
+}
+
+base::Json LegacyReader::config_of(const base::Json& old, const Made& top) {
+    std::vector<const Made*> chain;
+    for (const Made* at = &top; at != nullptr; at = at->below) chain.push_back(at);
+    base::Json diff_ids = base::Json::array();
+    base::Json history = base::Json::array();
+    for (auto at = chain.rbegin(); at != chain.rend(); ++at) {
+        diff_ids.push_back((*at)->diff_id);
+        history.push_back((*at)->step);
+    }
     // As Go's encoder writes a map: by name.
     std::map<std::string, base::Json> fields;
     for (const auto& [name, value] : old.items()) fields[name] = value;
     for (const char* name : {"id", "parent", "Size", "parent_id", "layer_id", "throwaway"}) {
         fields.erase(name);
     }
-    fields["rootfs"] = {{"type", "layers"}, {"diff_ids", made.diff_ids}};
-    fields["history"] = made.history;
+    fields["rootfs"] = {{"type", "layers"}, {"diff_ids", std::move(diff_ids)}};
+    fields["history"] = std::move(history);
     base::Json config = base::Json::object();
     for (auto& [name, value] : fields) config[name] = std::move(value);
-    const std::string text = model::to_html_safe_text(config);
-    made.id = archive::sha256_digest(text);
-    made.image.config_path = old_id + "/config of this engine";
-    contents_.add_document(made.image.config_path, text);
-    order_.push_back(old_id);
-    return images_.emplace(old_id, std::move(made)).first->second;
+    return config;
 }
 
 void LegacyReader::read_names() {
@@ -118,7 +130,8 @@ void LegacyReader::read_names() {
         for (const auto& [tag, id] : tags.items()) {
             const auto found = id.is_string() ? images_.find(id.get<std::string>()) : images_.end();
             if (found == images_.end()) {
-                invalid("invalid target ID: " + (id.is_string() ? id.get<std::string>() : id.dump()));
+                invalid(fmt::format("invalid target ID: {}",
+                                    id.is_string() ? id.get<std::string>() : id.dump()));
             }
             found->second.image.tags.push_back(fmt::format("{}:{}", name, tag));
         }
