@@ -211,7 +211,6 @@ VolumeRecord VolumesDb::create(const std::string& name, const std::string& drive
         if (made) (void)archive::remove_all(self.root_fd.get(), name.c_str());
     });
     if (volume.driver == "local") {
-        // The database's flush, which comes last, makes the folder durable with it.
         made = ::mkdirat(self.root_fd.get(), name.c_str(), 0701) == 0;
         const base::Fd folder = open_or_make_directory(fmt::format("{}/{}", self.root, name), 0701);
         (void)open_or_make_directory(fmt::format("{}/{}/_data", self.root, name), 0755);
@@ -219,6 +218,10 @@ VolumeRecord VolumesDb::create(const std::string& name, const std::string& drive
             Batch batch;
             batch.write_new(folder.get(), options_file, options_text(options), 0600);
             batch.flush_data();
+        }
+        // The database's flush is for its own pages alone.
+        if (::fsync(folder.get()) != 0 || ::fsync(self.root_fd.get()) != 0) {
+            base::throw_errno(errno, fmt::format("sync volume {}", name));
         }
         struct stat info {};
         if (::fstat(folder.get(), &info) != 0) base::throw_errno(errno, "stat");
@@ -255,6 +258,10 @@ bool VolumesDb::remove(const std::string& name) {
     self.volumes.erase(found);
     self.reaper.post([&self, renamed] { remove_tree(self.root_fd.get(), renamed); });
     self.save();
+    // The folder's new name has to last as well: a folder without a record is a volume.
+    if (::fsync(self.root_fd.get()) != 0) {
+        base::throw_errno(errno, fmt::format("remove volume {}", name));
+    }
     return true;
 }
 
