@@ -32,6 +32,10 @@ protected:
     std::string dir_;
 };
 
+std::string with(std::string file, std::string_view bytes, std::uint64_t at) {
+    return file.replace(at, bytes.size(), bytes);
+}
+
 BoltBucket sample(int keys) {
     BoltBucket root;
     for (int i = 0; i < keys; ++i) {
@@ -155,12 +159,16 @@ TEST_F(BoltTest, SetsADamagedFileAside) {
     }
 }
 
-/// Random edits of two buckets, each time written and read again, against plain maps. DOCKERD_BBOLT names
-/// bbolt's own tool, which then checks each file as well.
+/// Random edits of two buckets, each time written in place, or anew where there is no room, and read again, against
+/// plain maps. DOCKERD_BBOLT names bbolt's own tool, which then checks each file as well.
 TEST_F(BoltTest, AgreesWithAModelOverRandomEdits) {
     const char* const tool = std::getenv("DOCKERD_BBOLT");
     const std::string path = dir_ + "/checked.db";
     BoltBucket model;
+    std::string file = format_bolt(model, 0);
+    std::uint64_t written = 1;
+    bool second_half = false;
+    int in_place = 0;
     std::mt19937 dice(1);
     const auto number = [&](unsigned below) { return dice() % below; };
     for (int edit = 0; edit < 10'000; ++edit) {
@@ -173,10 +181,19 @@ TEST_F(BoltTest, AgreesWithAModelOverRandomEdits) {
             bucket.values[key] = std::string(number(40) == 0 ? number(9000) : number(200),
                                              static_cast<char>('a' + number(26)));
         }
+        second_half = !second_half;
+        if (const auto change =
+                format_bolt_change(model, ++written, file.size() / 4096, second_half, 4096)) {
+            file = with(with(std::move(file), change->pages, change->pages_at), change->meta,
+                        change->meta_at);
+            ++in_place;
+        } else {
+            file = format_bolt(model, written++);
+            second_half = false;
+        }
         std::uint64_t transaction = 0;
-        const std::string file = format_bolt(model, static_cast<std::uint64_t>(edit) + 2);
         const BoltBucket read = parse_bolt(file, &transaction);
-        ASSERT_EQ(transaction, static_cast<std::uint64_t>(edit) + 3) << edit;
+        ASSERT_EQ(transaction, written) << edit;
         ASSERT_EQ(read.buckets.size(), model.buckets.size()) << edit;
         for (const auto& [name, expected] : model.buckets) {
             ASSERT_EQ(read.buckets.at(name).values, expected.values) << edit;
@@ -185,10 +202,7 @@ TEST_F(BoltTest, AgreesWithAModelOverRandomEdits) {
         std::ofstream(path, std::ios::trunc | std::ios::binary) << file;
         ASSERT_EQ(std::system((std::string(tool) + " check " + path + " >/dev/null").c_str()), 0) << edit;
     }
-}
-
-std::string with(std::string file, std::string_view bytes, std::uint64_t at) {
-    return file.replace(at, bytes.size(), bytes);
+    EXPECT_GT(in_place, 9000);
 }
 
 /// A daemon or machine that dies within a save leaves the contents of before, whatever of it is on the
