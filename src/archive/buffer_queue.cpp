@@ -2,9 +2,12 @@
 
 #include <utility>
 
+#include <dockerd/base/worker_pool.hpp>
+
 namespace dockerd::archive {
 
 std::optional<std::vector<char>> BufferQueue::take_spare() {
+    const base::LongWait wait;
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return stopped_ || filled_.size() < depth_; });
     if (stopped_) return std::nullopt;
@@ -36,6 +39,7 @@ void BufferQueue::close(std::exception_ptr error) {
 }
 
 bool BufferQueue::next(std::vector<char>& used) {
+    const base::LongWait wait;
     std::unique_lock lock(mutex_);
     if (used.capacity() > 0) spare_.push_back(std::move(used));
     used.clear();

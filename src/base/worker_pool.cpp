@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <csignal>
 #include <deque>
@@ -12,6 +13,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/mutex.hpp>
 
 namespace dockerd::base {
 
@@ -29,6 +31,11 @@ struct WorkerPool::Impl {
     void run_job(std::function<void()> job) const;
     bool sleep(std::unique_lock<std::mutex>& lock);
     void spawn();
+    /// Threads that are not in a LongWait.
+    [[nodiscard]] std::size_t active() const { return threads - std::min(waiting, threads); }
+    [[nodiscard]] bool has_room() const { return active() < options.max_threads; }
+    bool begin_wait();
+    void end_wait();
 
     static void* entry(void* self) {
         static_cast<Impl*>(self)->run_thread();
@@ -42,8 +49,17 @@ struct WorkerPool::Impl {
     std::vector<Sleeper*> idle;
     std::size_t threads = 0;
     std::size_t running = 0;
+    std::size_t waiting = 0;  ///< in a LongWait, up to max_waiting
     bool stopping = false;
+
+    static thread_local Impl* mine;      ///< the calling thread's pool
+    static thread_local int wait_depth;  ///< LongWaits of the calling thread, one in another
+    static thread_local bool wait_counts;
 };
+
+thread_local WorkerPool::Impl* WorkerPool::Impl::mine = nullptr;
+thread_local int WorkerPool::Impl::wait_depth = 0;
+thread_local bool WorkerPool::Impl::wait_counts = false;
 
 /// Takes the job over: what it holds may post to this pool when it goes, so that is without the
 /// lock.
@@ -71,9 +87,10 @@ bool WorkerPool::Impl::sleep(std::unique_lock<std::mutex>& lock) {
 
 void WorkerPool::Impl::run_thread() {
     (void)::pthread_setname_np(::pthread_self(), options.name.substr(0, 15).c_str());
+    mine = this;
     std::unique_lock lock(mutex);
     while (true) {
-        while (!queue.empty() && !stopping) {
+        while (!queue.empty() && !stopping && active() <= options.max_threads) {
             std::function<void()> job = std::move(queue.front());
             queue.pop_front();
             ++running;
@@ -82,6 +99,8 @@ void WorkerPool::Impl::run_thread() {
             lock.lock();
             --running;
         }
+        // One too many since a wait is over: the others do the work.
+        if (active() > options.max_threads) break;
         if (!sleep(lock) && (stopping || queue.empty())) break;
     }
     --threads;
@@ -113,6 +132,37 @@ void WorkerPool::Impl::spawn() {
     }
 }
 
+/// False when too many wait already: this one then keeps its place.
+bool WorkerPool::Impl::begin_wait() {
+    const std::lock_guard lock(mutex);
+    if (waiting >= options.max_waiting) return false;
+    ++waiting;
+    if (!queue.empty() && !stopping && has_room()) spawn();
+    return true;
+}
+
+void WorkerPool::Impl::end_wait() {
+    const std::lock_guard lock(mutex);
+    --waiting;
+}
+
+LongWait::LongWait() {
+    using Pool = WorkerPool::Impl;
+    if (Pool::mine == nullptr || Pool::wait_depth++ > 0) return;
+    Pool::wait_counts = Pool::mine->begin_wait();
+}
+
+LongWait::~LongWait() {
+    using Pool = WorkerPool::Impl;
+    if (Pool::mine == nullptr || --Pool::wait_depth > 0) return;
+    if (Pool::wait_counts) Pool::mine->end_wait();
+}
+
+void Mutex::lock_in_long_wait() {
+    const LongWait wait;
+    raw_.lock();
+}
+
 WorkerPool::WorkerPool(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 
 WorkerPool::~WorkerPool() {
@@ -134,7 +184,7 @@ void WorkerPool::post(std::function<void()> job) {
         impl_->idle.pop_back();
         sleeper->awake = true;
         sleeper->wake.notify_one();
-    } else if (impl_->threads < impl_->options.max_threads) {
+    } else if (impl_->has_room()) {
         try {
             impl_->spawn();
         } catch (...) {

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <utility>
 
+#include <dockerd/base/worker_pool.hpp>
+
 #include "client_tls.hpp"
 
 namespace dockerd::http {
@@ -69,6 +71,7 @@ bool ClientConnection::wait(short events, Deadline deadline) const {
         std::array<pollfd, 2> entries{
             pollfd{.fd = socket_.get(), .events = events, .revents = 0},
             pollfd{.fd = cancellation_->fd(), .events = POLLIN, .revents = 0}};
+        const base::LongWait wait;
         const int ready = ::poll(entries.data(), entries.size(), timeout);
         if (ready < 0 && errno != EINTR) base::throw_errno(errno, "poll");
         cancellation_->check();

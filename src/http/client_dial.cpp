@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <dockerd/base/thread.hpp>
+#include <dockerd/base/worker_pool.hpp>
 
 #include "client_connection.hpp"
 
@@ -81,6 +82,7 @@ int milliseconds_left(Deadline deadline) {
 
 /// False when the time is over.
 bool wait_for(int fd, short events, Deadline deadline, const base::Cancellation& cancellation) {
+    const base::LongWait wait;
     for (;;) {
         cancellation.check();
         std::array<pollfd, 2> entries{pollfd{.fd = fd, .events = events, .revents = 0},

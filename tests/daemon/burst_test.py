@@ -1,5 +1,6 @@
 """Many clients at once: every run ends well, no output is lost, nothing is left behind."""
 import concurrent.futures
+import json
 import os
 
 import support  # noqa: F401  (makes tests/support importable)
@@ -39,6 +40,23 @@ class Burst(DaemonTestCase):
         results = self.each(lambda n: self.cli("exec", "up", "echo", "exec %d" % n, timeout=120), RUNS // 2)
         bad = [(number, done) for number, done in enumerate(results) if done.stdout != b"exec %d\n" % number]
         self.assertEqual(bad, [])
+
+    def test_those_who_wait_hold_nobody_up(self):
+        """More stops wait for their time than there are threads for calls; whatever else is asked is answered."""
+        name = self.daemon.run("sleep", "100000", name="deaf", host={"NetworkMode": "none"})  # process 1 hears no SIGTERM
+        waiting = [self.daemon.client(timeout=120) for _ in range(100)]
+        with self.daemon.client() as events, self.daemon.client() as client:
+            events.send("GET", "/events?filters=" + '{"event":["kill"]}')
+            told = events.lines(events.head())
+            for each in waiting:
+                each.send("POST", "/containers/deaf/stop?t=600")
+            for _ in waiting:
+                self.assertEqual(json.loads(next(told))["Actor"]["ID"], name)
+            self.assertEqual([container["State"] for container in client.get("/containers/json")], ["running"])
+            self.assertCli(0, "run", "--rm", "--network", "none", "kit", "echo", "hello", stdout="hello\n")
+            self.assertCli(0, "exec", "deaf", "echo", "hello", stdout="hello\n")
+            self.assertEqual(client.request("POST", "/containers/deaf/kill").status, 204)
+            self.assertEqual([(each.head().status, each.close())[0] for each in waiting], [204] * 100)
 
     def test_names_are_taken_once(self):
         codes = sorted(done.returncode for done in self.each(lambda _: self.cli("create", "--name", "only", "kit"), 16))

@@ -16,12 +16,26 @@ namespace dockerd::base {
 /// A std::mutex that clang's thread-safety analysis understands.
 class DOCKERD_TSA(capability("mutex")) Mutex {
 public:
-    void lock() DOCKERD_TSA(acquire_capability()) { raw_.lock(); }
+    enum class Held { for_moments, for_seconds };
+
+    /// What is held for seconds is waited for in a LongWait (worker_pool.hpp).
+    explicit Mutex(Held held = Held::for_moments) : held_(held) {}
+    /// Waits until it is free.
+    void lock() DOCKERD_TSA(acquire_capability()) {
+        if (held_ == Held::for_moments) {
+            raw_.lock();
+        } else if (!raw_.try_lock()) {
+            lock_in_long_wait();
+        }
+    }
     void unlock() DOCKERD_TSA(release_capability()) { raw_.unlock(); }
     bool try_lock() DOCKERD_TSA(try_acquire_capability(true)) { return raw_.try_lock(); }
 
 private:
+    void lock_in_long_wait();
+
     std::mutex raw_;
+    const Held held_;
 };
 
 /// Holds a Mutex for a scope. Also a BasicLockable, for std::condition_variable_any.

@@ -75,7 +75,7 @@ public:
 
     const std::string id;
 
-    base::Mutex operation;
+    base::Mutex operation{base::Mutex::Held::for_seconds};
     store::ContainerRecord record DOCKERD_GUARDED_BY(operation);
     std::shared_ptr<runtime::Monitor> monitor DOCKERD_GUARDED_BY(operation);
     std::unique_ptr<net::Sandbox> sandbox DOCKERD_GUARDED_BY(operation);

@@ -7,6 +7,7 @@
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/worker_pool.hpp>
 
 #include "containers.hpp"
 #include "detach_keys.hpp"
@@ -293,6 +294,7 @@ void Containers::exec_resize(std::string_view exec_id, std::uint16_t height, std
     const auto exec = get_live_exec(exec_id);
     const auto container = index_.get(exec->container_id);
     {
+        const base::LongWait wait;
         base::Lock lock(exec->mutex);
         const auto deadline = std::chrono::steady_clock::now() + resize_patience;
         while (exec->pid == 0 && !exec->exit_code) {

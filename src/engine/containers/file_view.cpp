@@ -5,6 +5,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/undo.hpp>
+#include <dockerd/base/worker_pool.hpp>
 #include <dockerd/runtime/file_view.hpp>
 #include <dockerd/sys/paths.hpp>
 
@@ -112,6 +113,8 @@ void Containers::with_files(const ContainerRef& container, const FileWork& work)
 }
 
 void Containers::await_copies(Container& container, base::Lock& lock) {
+    if (container.copies == 0) return;
+    const base::LongWait wait;
     const auto deadline = std::chrono::steady_clock::now() + copy_patience;
     while (container.copies > 0) {
         if (container.copies_changed.wait_until(lock, deadline) == std::cv_status::timeout) {

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <condition_variable>
 
+#include <dockerd/base/worker_pool.hpp>
+
 #include "containers.hpp"
 #include "end_watch.hpp"
 
@@ -68,6 +70,8 @@ EndWatch::~EndWatch() { remove_waiter(*container_, number_); }
 bool EndWatch::wait(std::optional<std::chrono::nanoseconds> patience) {
     std::unique_lock lock(shared_->mutex);
     const auto ended = [&] { return shared_->ended; };
+    if (ended()) return true;
+    const base::LongWait wait;
     if (patience) return shared_->changed.wait_for(lock, *patience, ended);
     shared_->changed.wait(lock, ended);
     return true;

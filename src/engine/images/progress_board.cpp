@@ -12,6 +12,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/thread.hpp>
+#include <dockerd/base/worker_pool.hpp>
 
 namespace dockerd::engine {
 namespace {
@@ -125,7 +126,10 @@ void run_watched(int connection, const ProgressSink& progress,
         std::array<pollfd, 2> entries{
             pollfd{.fd = board.fd(), .events = POLLIN, .revents = 0},
             pollfd{.fd = watching ? connection : -1, .events = POLLRDHUP, .revents = 0}};
-        (void)::poll(entries.data(), entries.size(), -1);  // interrupted: looked at again
+        {
+            const base::LongWait wait;
+            (void)::poll(entries.data(), entries.size(), -1);  // interrupted: looked at again
+        }
         if ((entries[1].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) cancellation->cancel();
         show();
     }

@@ -10,6 +10,7 @@
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/worker_pool.hpp>
 
 #include "volumes/options.hpp"
 
@@ -81,6 +82,7 @@ struct Volumes::State {
 class Volumes::Exclusive {
 public:
     Exclusive(State& state, const std::string& name) : state_(state), name_(name) {
+        const base::LongWait wait;  // a plugin is asked with the name held
         base::Lock lock(state_.mutex);
         state_.freed.wait(lock, [&] { return !state_.busy.contains(name_); });
         state_.busy.insert(name_);

@@ -3,6 +3,7 @@
 #include "launch/failure.hpp"
 
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/worker_pool.hpp>
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -121,6 +122,8 @@ wire::Reply Connection::ask(wire::Kind kind, const wire::Encoder& content) {
         waiting_[serial] = std::nullopt;
     }
     const int error = send(kind, serial, content);
+    // The answer may wait for something else: a program does not start while its cgroup is frozen.
+    const base::LongWait wait;
     base::Lock lock(mutex_);
     while (error == 0 && !lost_ && !waiting_[serial]) changed_.wait(lock);
     std::optional<wire::Reply> reply = std::move(waiting_[serial]);

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/base/worker_pool.hpp>
 #include <dockerd/sys/paths.hpp>
 
 #include "paths/in_root.hpp"
@@ -179,6 +180,7 @@ private:
 
 void in_file_view(ViewPlan plan, const std::function<void(int root)>& work) {
     std::exception_ptr failure;
+    const base::LongWait wait;  // the client's bytes go through the other thread
     std::thread([&] {
         try {
             View view(plan);

@@ -1,5 +1,7 @@
 #include <dockerd/base/worker_pool.hpp>
 
+#include <dockerd/base/mutex.hpp>
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -76,6 +78,70 @@ TEST(WorkerPool, UsesOneThreadForJobsOneAfterTheOther) {
         while (pool.pending() > 0) std::this_thread::yield();
     }
     EXPECT_EQ(pool.threads(), 1u);
+}
+
+TEST(WorkerPool, LongWaitsLeaveTheirPlaceToOthers) {
+    WorkerPool pool({.name = "test", .max_threads = 2, .max_waiting = 3});
+    Counter begun;
+    Counter gate;
+    Counter done;
+    for (int i = 0; i < 3; ++i) {
+        pool.post([&] {
+            const LongWait wait;
+            const LongWait inner;  // counts once
+            begun.add();
+            gate.reach(1);
+        });
+    }
+    EXPECT_TRUE(begun.reach(3));
+    for (int i = 0; i < 100; ++i) pool.post([&] { done.add(); });
+    EXPECT_TRUE(done.reach(100));
+    EXPECT_LE(pool.threads(), 5u);
+    gate.add();
+    while (pool.pending() > 0) std::this_thread::yield();
+    // Those that are too many now go at once.
+    for (int i = 0; i < 100; ++i) pool.post([&] { done.add(); });
+    EXPECT_TRUE(done.reach(200));
+}
+
+TEST(WorkerPool, TooManyLongWaitsKeepTheirPlaces) {
+    WorkerPool pool({.name = "test", .max_threads = 1, .max_waiting = 1});
+    Counter begun;
+    Counter gate;
+    Counter done;
+    for (int i = 0; i < 2; ++i) {
+        pool.post([&] {
+            const LongWait wait;
+            begun.add();
+            gate.reach(1);
+        });
+    }
+    EXPECT_TRUE(begun.reach(2));
+    pool.post([&] { done.add(); });
+    EXPECT_EQ(pool.threads(), 2u);
+    gate.add();
+    EXPECT_TRUE(done.reach(1));
+}
+
+TEST(WorkerPool, AMutexHeldForSecondsIsWaitedForInALongWait) {
+    WorkerPool pool({.name = "test", .max_threads = 1});
+    Mutex mutex{Mutex::Held::for_seconds};
+    Counter held;
+    Counter gate;
+    Counter done;
+    std::thread holder([&] {
+        const Lock lock(mutex);
+        held.add();
+        gate.reach(1);
+    });
+    EXPECT_TRUE(held.reach(1));
+    pool.post([&] {
+        const Lock lock(mutex);
+        done.add();
+    });
+    pool.post([&] { gate.add(); });  // by the thread that stands in for the waiting one
+    EXPECT_TRUE(done.reach(1));
+    holder.join();
 }
 
 TEST(WorkerPool, LosesIdleThreads) {
