@@ -13,6 +13,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/worker_pool.hpp>
 
 #include "connection.hpp"
 #include "response_head.hpp"
@@ -26,6 +27,7 @@ constexpr std::size_t send_size = 32u << 10;
 /// Waits for `events`. False when the time is over.
 bool wait_for(int fd, short events, int timeout_ms = -1) {
     pollfd entry{.fd = fd, .events = events, .revents = 0};
+    const base::LongWait wait;
     while (true) {
         const int ready = ::poll(&entry, 1, timeout_ms);
         if (ready >= 0) return ready > 0;
@@ -273,6 +275,11 @@ TransferResult run_transfer(TransferSetup& setup) noexcept {
             std::get<Transfer>(setup.endpoint.kind).run(setup.request, body, writer);
         } catch (...) {
             if (writer.started()) throw;
+            // First the rest of a small body: else its sender fails before it reads why.
+            // Source: Go net/http, chunkWriter.writeHeader.
+            const bool small = setup.request.content_length <=
+                               static_cast<std::int64_t>(setup.limits.drain_bytes);
+            if (setup.keep_alive && small) (void)drain_rest(setup, body);
             writer.respond(setup.app.error(setup.request, std::current_exception()));
         }
         writer.finish();

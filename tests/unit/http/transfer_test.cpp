@@ -85,6 +85,18 @@ TEST_F(HttpTransfer, AnswersAnErrorAndKeepsAfterASmallBody) {
     EXPECT_EQ(client.ask("POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"), answer);
 }
 
+// A sender that finds its connection answered in the middle of a small body would fail on that.
+TEST_F(HttpTransfer, TakesASmallBodyBeforeItAnswersAnError) {
+    serve();
+    RawHttp client(path);
+    client.send("POST /refuse HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    EXPECT_EQ(client.ask("3\r\ndef\r\n0\r\n\r\n"),
+              "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n"
+              "Content-Length: 13\r\n\r\nno such thing");
+    EXPECT_NE(client.ask("POST /refuse HTTP/1.1\r\nHost: x\r\n\r\n").find("no such thing"),
+              std::string::npos);
+}
+
 TEST_F(HttpTransfer, AnswersAnErrorAndClosesBeforeALargeBody) {
     serve();
     RawHttp client(path);
