@@ -150,10 +150,11 @@ TEST_F(Streams, WebsocketAttachRelaysFrames) {
     connection.send(ServedApi::request(
         "GET /v1.41/containers/web/attach/ws?stream=1", "",
         "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: binary\r\n"));
     EXPECT_EQ(connection.read_head(),
               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-              "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+              "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+              "Sec-WebSocket-Protocol: binary\r\n\r\n");
     connection.send(masked('\x89', "hi"));
     EXPECT_EQ(connection.read_until("hi"), "\x8A\x02hi");
     // A message in two fragments, the first frame itself in two pieces.

@@ -154,6 +154,21 @@ class Streams(DaemonTestCase):
                 state = other.get("/containers/%s/json" % made)["State"]
                 self.assertEqual((state["Status"], state["ExitCode"]), ("exited", 7))
 
+    def test_a_websocket_has_no_frames_of_the_streams(self):
+        self.daemon.run("sh", "-c", "echo one; echo two >&2; exec cat", name="log", OpenStdin=True)
+        wait_for(lambda: len(self.cli("logs", "log").stdout + self.cli("logs", "log").stderr) == 8, what="the output")
+        with self.daemon.client("1.50", timeout=20) as client:
+            client.send("GET", "/containers/log/attach/ws?stream=1&logs=1&stdin=1&stdout=1&stderr=1", headers=(
+                ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+                ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")))
+            self.assertEqual(client.head().status, 101)
+            client.sock.sendall(b"\x81\x84\0\0\0\0end\n")  # a text whose mask changes nothing
+            data = b""
+            while not data.endswith(b"end\n"):
+                length = client.take(2)[1]
+                data += client.take(length)
+            self.assertEqual(sorted(data.split()), [b"end", b"one", b"two"])
+
 
 if __name__ == "__main__":
     main()

@@ -44,11 +44,18 @@ Handshake accept(const http::Request& request) {
     if (headers.get("Sec-WebSocket-Version") != "13") {
         return {.head = "", .error = "missing or bad WebSocket Version"};
     }
-    return {.head =
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
-                accept_key(key) + "\r\n\r\n",
-            .error = ""};
+    std::string head =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
+        accept_key(key) + "\r\n";
+    // A browser that named a protocol wants to hear it again.
+    // Source: golang.org/x/net/websocket/hybi.go, AcceptHandshake.
+    const std::string_view protocol = base::trim(headers.get("Sec-WebSocket-Protocol"));
+    if (protocol.find(',') != std::string_view::npos) {
+        return {.head = "", .error = "bad websocket protocol"};
+    }
+    if (!protocol.empty()) head += "Sec-WebSocket-Protocol: " + std::string(protocol) + "\r\n";
+    return {.head = head + "\r\n", .error = ""};
 }
 
 std::string frame(Opcode opcode, std::string_view payload) {

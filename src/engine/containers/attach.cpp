@@ -6,6 +6,7 @@
 
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/undo.hpp>
+#include <dockerd/base/worker_pool.hpp>
 
 #include "containers.hpp"
 #include "detach_keys.hpp"
@@ -25,6 +26,7 @@ bool write_all(int fd, std::string_view bytes) {
             bytes.remove_prefix(static_cast<std::size_t>(sent));
         } else if (errno == EAGAIN) {
             pollfd ready{.fd = fd, .events = POLLOUT, .revents = 0};
+            const base::LongWait wait;
             if (::poll(&ready, 1, 10'000) <= 0) return false;
         } else if (errno != EINTR) {
             return false;
@@ -32,6 +34,32 @@ bool write_all(int fd, std::string_view bytes) {
     }
     return true;
 }
+
+/// Takes the frames of both streams apart, in whichever pieces they come.
+class Unframer {
+public:
+    /// The bytes within; what is left of a frame waits for the next piece.
+    std::string take(std::string_view piece) {
+        constexpr std::size_t head = 8;
+        rest_ += piece;
+        std::string out;
+        std::size_t at = 0;
+        while (rest_.size() - at >= head) {
+            std::size_t size = 0;
+            for (std::size_t i = 4; i < head; ++i) {
+                size = size << 8 | static_cast<unsigned char>(rest_[at + i]);
+            }
+            if (rest_.size() - at - head < size) break;
+            out.append(rest_, at + head, size);
+            at += head + size;
+        }
+        rest_.erase(0, at);
+        return out;
+    }
+
+private:
+    std::string rest_;
+};
 
 }  // namespace
 
@@ -121,11 +149,13 @@ private:
         query.stdout_stream = options_.stdout_stream;
         query.stderr_stream = options_.stderr_stream;
         const auto log = owner_.open_log(container_, query, end);
+        const bool framed = options_.multiplexed || tty_;  // a terminal's log has no frames
+        Unframer unframer;
         std::string chunk;
         while (true) {
             chunk.clear();
             const auto state = log->read(chunk, 64 * 1024);
-            if (!write_all(client.get(), chunk)) return false;
+            if (!write_all(client.get(), framed ? chunk : unframer.take(chunk))) return false;
             if (state != LogStream::State::data) return true;
         }
     }
@@ -167,6 +197,8 @@ std::unique_ptr<StreamSession> Containers::attach(std::string_view reference,
 /// before this daemon has put its socket in place.
 void Containers::await_arrivals(Container& container) {
     base::Lock lock(container.arrivals_mutex);
+    if (container.arriving == 0) return;
+    const base::LongWait wait;
     const auto deadline = std::chrono::steady_clock::now() + arrival_patience;
     while (container.arriving > 0) {
         if (container.arrivals_changed.wait_until(lock, deadline) == std::cv_status::timeout) {
