@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/worker_pool.hpp>
 
 namespace dockerd::dial {
 namespace {
@@ -58,16 +59,18 @@ Connection::Connection(const Address& address, const TlsSettings* tls, Clock::ti
       hurry_(hurry),
       context_(nullptr, ::SSL_CTX_free),
       tls_(nullptr, ::SSL_free) {
+    // Files that cannot be read are told before anybody is called.
+    if (network_ == "tls" && tls == nullptr) {
+        read_tls_files({.careful_close = true});
+    } else if (tls != nullptr && !is_datagram(network_)) {
+        read_tls_files(*tls);
+    }
     if (network_ == "unix" || network_ == "unixgram") {
         connect_unix(address);
     } else {
         connect_inet(address);
     }
-    if (network_ == "tls" && tls == nullptr) {
-        start_tls(address, {.careful_close = true});
-    } else if (tls != nullptr && !is_datagram(network_)) {
-        start_tls(address, *tls);
-    }
+    if (context_) start_tls(address);
 }
 
 Connection::~Connection() {
@@ -102,6 +105,7 @@ bool Connection::wait(short events) {
         }
         std::array<pollfd, 2> ready{{{.fd = socket_.get(), .events = events, .revents = 0},
                                      {.fd = alert ? hurry_->fd() : -1, .events = POLLIN, .revents = 0}}};
+        const base::LongWait wait;
         if (::poll(ready.data(), ready.size(), patience) < 0 && errno != EINTR) {
             fail("poll: " + base::errno_text(errno));
         }
@@ -164,7 +168,8 @@ void Connection::connect_inet(const Address& address) {
         if (error == 0) return;
         // Of several addresses the first one's failure is told.
         if (!problem.empty()) continue;
-        problem = fmt::format("dial {} {}", network, numeric(*at));
+        problem = fmt::format("dial {} {}", network,
+                              address.host.empty() ? ":" + address.port : numeric(*at));
         late = error == ETIMEDOUT && Clock::now() >= limit();
         if (!late) problem += ": connect: " + base::errno_text(error);
     }
@@ -173,7 +178,7 @@ void Connection::connect_inet(const Address& address) {
 }
 
 // Source: docker/go-connections tlsconfig, Client: the system's certificates and the given ones.
-void Connection::start_tls(const Address& address, const TlsSettings& settings) {
+void Connection::read_tls_files(const TlsSettings& settings) {
     careful_close_ = settings.careful_close;
     context_.reset(::SSL_CTX_new(::TLS_client_method()));
     SSL_CTX* const context = context_.get();
@@ -198,7 +203,10 @@ void Connection::start_tls(const Address& address, const TlsSettings& settings) 
     }
     ::SSL_CTX_set_verify(context, settings.skip_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
                          nullptr);
-    tls_.reset(::SSL_new(context));
+}
+
+void Connection::start_tls(const Address& address) {
+    tls_.reset(::SSL_new(context_.get()));
     ::SSL_set_fd(tls_.get(), socket_.get());
     X509_VERIFY_PARAM* const checks = ::SSL_get0_param(tls_.get());
     if (::X509_VERIFY_PARAM_set1_ip_asc(checks, address.host.c_str()) != 1) {

@@ -1,5 +1,7 @@
 #include <cctype>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -45,8 +47,11 @@ std::optional<TemplateValue> find_field(const std::string& name, const Options& 
     return std::nullopt;
 }
 
-/// Reads a template of Go's text/template and fills it in at once: texts, actions with pipelines,
-/// and {{if}} {{else}} {{end}}.
+/// Reads a template of Go's text/template and fills it in at once: texts, actions with pipelines
+/// and variables, {{if}}, {{with}}, {{range}}, {{else}}, {{break}} and {{continue}}.
+///
+/// A part that is not to be shown is read with `active` false; one that {{range}} repeats is read
+/// again for each element.
 class Template {
 public:
     Template(std::string_view text, const Options& options, const ContainerInfo& info)
@@ -70,9 +75,27 @@ private:
                                token, what));
     }
 
-    /// Until {{end}}, {{else}} or the end of the text; returns which.
-    std::string block(std::string& out, bool active) {
+    /// Tags come from clients: neither nesting nor repetition may go on for ever.
+    void enter() {
+        if (++depth_ > 100) fail("exceeded maximum nesting depth");
+    }
+    void count_step(const std::string& out) {
+        if (++steps_ > 100'000 || out.size() > (1U << 20)) fail("too much is repeated");
+    }
+
+    /// Until {{end}}, {{else}} or the end of the text; returns which. Behind "else" stands at_ as
+    /// long as that action is not closed.
+    std::string block(std::string& out, bool wanted) {
+        const std::size_t variables = variables_.size();
+        std::string ended = block_parts(out, wanted);
+        variables_.resize(std::min(variables, variables_.size()));
+        return ended;
+    }
+
+    std::string block_parts(std::string& out, bool wanted) {
         for (;;) {
+            const bool active = wanted && leaving_ == Leaving::nothing;
+            count_step(out);
             const auto open = text_.find("{{", at_);
             std::string_view literal = text_.substr(at_, open - at_);
             if (trim_next_)
@@ -98,36 +121,142 @@ private:
             const std::string word = peek_word();
             if (word == "end" || word == "else") {
                 at_ += word.size();
-                close();
+                if (word == "end") close();
                 return word;
             }
-            if (word == "if") {
-                at_ += word.size();
-                branch(out, active);
-                continue;
-            }
-            if (word == "range" || word == "with" || word == "define" || word == "template" ||
-                word == "block") {
+            if (word == "define" || word == "template" || word == "block") {
                 fail(fmt::format("{{{{{}}}}} is not supported in tags", word));
             }
-            const TemplateValue value = pipeline(active);
+            if (control(word, out, active)) continue;
+            bool declared = false;
+            const TemplateValue value = pipeline(active, &declared);
             close();
-            if (active) out += value_text(value);
+            if (active && !declared) out += value_text(value);
         }
     }
 
-    /// Tags come from clients: nesting must not use the stack up.
-    void enter() {
-        if (++depth_ > 100) fail("exceeded maximum nesting depth");
+    /// What is no output: False when `word` is none of these.
+    bool control(const std::string& word, std::string& out, bool active) {
+        if (word == "if" || word == "with") {
+            at_ += word.size();
+            branch(word == "with", out, active);
+        } else if (word == "range") {
+            at_ += word.size();
+            range(out, active);
+        } else if (word == "break" || word == "continue") {
+            if (loops_ == 0) fail(fmt::format("{{{{{}}}}} outside {{{{range}}}}", word));
+            at_ += word.size();
+            close();
+            if (active) leaving_ = word == "break" ? Leaving::loop : Leaving::round;
+        } else {
+            return false;
+        }
+        return true;
     }
 
-    void branch(std::string& out, bool active) {
+    /// {{if}} and {{with}}, which makes what it tests the dot.
+    void branch(bool with, std::string& out, bool active) {
         enter();
-        const bool condition = is_true(pipeline(active));
+        const std::size_t variables = variables_.size();
+        TemplateValue value = pipeline(active, nullptr);
         close();
+        const bool condition = is_true(value);
+        const TemplateValue outer = dot_;
+        if (with && active && condition) dot_ = std::move(value);
         std::string ended = block(out, active && condition);
-        if (ended == "else") ended = block(out, active && !condition);
+        dot_ = outer;
+        if (ended == "else") ended = otherwise(out, active && !condition);
         if (ended != "end") fail("unexpected EOF");
+        variables_.resize(variables);
+        --depth_;
+    }
+
+    /// Behind {{else: the other part, or another condition, which shares its {{end}}.
+    std::string otherwise(std::string& out, bool active) {
+        skip_space();
+        const std::string word = peek_word();
+        if (word == "if" || word == "with") {
+            at_ += word.size();
+            branch(word == "with", out, active);
+            return "end";
+        }
+        close();
+        return block(out, active);
+    }
+
+    void range(std::string& out, bool active) {
+        enter();
+        const std::size_t variables = variables_.size();
+        const std::vector<std::string> names = declared_names();
+        skip_space();
+        const std::size_t source = at_;
+        const TemplateValue value = pipeline(active, nullptr);
+        const TemplateValues flat = active ? elements(value, source) : TemplateValues{};
+        close();
+        const std::size_t body = at_;
+        const bool trimmed = trim_next_;
+        const TemplateValue outer = dot_;
+        ++loops_;
+        std::string ended;
+        // Without elements it is read once, to find its end.
+        for (std::size_t i = 0; i == 0 || i < flat.size(); i += 2) {
+            at_ = body;
+            trim_next_ = trimmed;
+            const bool shown = i < flat.size();
+            const TemplateValue key = shown ? flat[i] : TemplateNil{};
+            const TemplateValue element = shown ? flat[i + 1] : TemplateNil{};
+            if (shown) dot_ = element;
+            if (names.size() == 2) variables_.emplace_back(names[0], key);
+            if (!names.empty()) variables_.emplace_back(names.back(), element);
+            ended = block(out, shown);
+            variables_.resize(variables);
+            if (std::exchange(leaving_, Leaving::nothing) == Leaving::loop) break;
+        }
+        --loops_;
+        dot_ = outer;
+        if (ended == "else") ended = otherwise(out, active && flat.empty());
+        if (ended != "end") fail("unexpected EOF");
+        --depth_;
+    }
+
+    /// Keys and elements in turn.
+    TemplateValues elements(const TemplateValue& value, std::size_t at) {
+        TemplateValues out;
+        if (const auto* list = std::get_if<TextList>(&value)) {
+            for (std::size_t i = 0; i < list->size(); ++i) {
+                out.emplace_back(static_cast<std::int64_t>(i));
+                out.emplace_back((*list)[i]);
+            }
+        } else if (const auto* map = std::get_if<TextMap>(&value)) {
+            for (const auto& [key, text] : *map) {
+                out.emplace_back(key);
+                out.emplace_back(text);
+            }
+        } else if (!std::holds_alternative<TemplateNil>(value)) {
+            fail_at(at, base::trim(text_.substr(at, at_ - at)),
+                    fmt::format("range can't iterate over {}", value_text(value)));
+        }
+        return out;
+    }
+
+    /// "$a :=" or "$a, $b :=" in front of what {{range}} goes through.
+    std::vector<std::string> declared_names() {
+        const std::size_t start = at_;
+        std::vector<std::string> names;
+        do {
+            skip_space();
+            if (!text_.substr(at_).starts_with('$')) break;
+            ++at_;
+            names.push_back(peek_word());
+            at_ += names.back().size();
+            skip_space();
+        } while (names.size() < 2 && text_.substr(at_).starts_with(',') && ++at_ > 0);
+        if (text_.substr(at_).starts_with(":=")) {
+            at_ += 2;
+            return names;
+        }
+        at_ = start;
+        return {};
     }
 
     void skip_comment() {
@@ -171,7 +300,29 @@ private:
                rest.starts_with("-}}");
     }
 
-    TemplateValue pipeline(bool active) {
+    /// `declared`: whether it was "$x := ..." or "$x = ...", which prints nothing.
+    TemplateValue pipeline(bool active, bool* declared) {
+        skip_space();
+        const std::size_t start = at_;
+        if (text_.substr(at_).starts_with('$')) {
+            ++at_;
+            const std::string name = peek_word();
+            at_ += name.size();
+            skip_space();
+            const bool made = text_.substr(at_).starts_with(":=");
+            if (!name.empty() && (made || text_.substr(at_).starts_with('='))) {
+                at_ += made ? 2 : 1;
+                TemplateValue value = pipeline(active, nullptr);
+                if (made) {
+                    variables_.emplace_back(name, value);
+                } else if (active) {
+                    variable(name) = value;
+                }
+                if (declared != nullptr) *declared = true;
+                return value;
+            }
+        }
+        at_ = start;
         std::optional<TemplateValue> last;
         for (;;) {
             if (at_end_of_command()) fail("missing value for command");
@@ -214,16 +365,19 @@ private:
         if (c == '(') {
             ++at_;
             enter();
-            TemplateValue value = pipeline(active);
+            TemplateValue value = pipeline(active, nullptr);
+            --depth_;
             if (!at_end_of_command() || text_[at_] != ')') fail("unclosed left paren");
             ++at_;
             return fields(std::move(value), active);
         }
         if (c == '$') {
             ++at_;
-            return fields(TemplateRoot{}, active);
+            const std::string name = peek_word();
+            at_ += name.size();
+            return fields(name.empty() ? TemplateValue(TemplateRoot{}) : variable(name), active);
         }
-        if (c == '.') return fields(TemplateRoot{}, active);
+        if (c == '.') return fields(dot_, active);
         const std::string word = peek_word();
         at_ += word.size();
         if (word == "nil") return TemplateNil{};
@@ -259,6 +413,13 @@ private:
         return out;
     }
 
+    TemplateValue& variable(const std::string& name) {
+        for (auto found = variables_.rbegin(); found != variables_.rend(); ++found) {
+            if (found->first == name) return found->second;
+        }
+        fail(fmt::format("undefined variable \"${}\"", name));
+    }
+
     /// Follows ".A.B" from `value` on.
     TemplateValue fields(TemplateValue value, bool active) {
         const std::size_t start = at_;
@@ -291,9 +452,16 @@ private:
     std::string_view text_;
     const Options& options_;
     const ContainerInfo& info_;
+    enum class Leaving { nothing, round, loop };  ///< of the innermost {{range}}
+
     std::size_t at_ = 0;
     int depth_ = 0;
+    int loops_ = 0;
+    std::size_t steps_ = 0;
     bool trim_next_ = false;
+    Leaving leaving_ = Leaving::nothing;
+    TemplateValue dot_ = TemplateRoot{};
+    std::vector<std::pair<std::string, TemplateValue>> variables_;
 };
 
 }  // namespace

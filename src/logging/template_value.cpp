@@ -1,6 +1,7 @@
 #include "template_value.hpp"
 
 #include <algorithm>
+#include <compare>
 
 #include <fmt/format.h>
 
@@ -171,9 +172,31 @@ TemplateValue call_text_function(const std::string& name, const TemplateValues& 
     return name == "upper" ? upper(text) : title(text);
 }
 
+/// Whether the first argument is one of the others.
+bool equals_any(const TemplateValues& arguments) {
+    if (arguments.size() < 2) wrong("error calling eq: missing argument for comparison");
+    const std::string first = value_text(arguments[0]);
+    return std::any_of(arguments.begin() + 1, arguments.end(),
+                       [&](const TemplateValue& other) { return value_text(other) == first; });
+}
+
+bool compare(const std::string& name, const TemplateValues& arguments) {
+    expect(name, arguments, 2);
+    std::strong_ordering order = std::strong_ordering::equal;
+    if (std::holds_alternative<std::int64_t>(arguments[0])) {
+        order = take<std::int64_t>(arguments, 0, "int") <=> take<std::int64_t>(arguments, 1, "int");
+    } else {
+        order =
+            take<std::string>(arguments, 0, "string") <=> take<std::string>(arguments, 1, "string");
+    }
+    if (name == "lt") return order < 0;
+    if (name == "le") return order <= 0;
+    return name == "gt" ? order > 0 : order >= 0;
+}
+
 constexpr std::string_view functions[] = {
-    "and", "eq",    "index",  "join",    "json",  "len",   "lower", "ne",       "not",  "or",
-    "pad", "print", "printf", "println", "slice", "split", "title", "truncate", "upper"};
+    "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not",
+    "or", "pad", "print", "printf", "println", "slice", "split", "title", "truncate", "upper"};
 
 }  // namespace
 
@@ -220,9 +243,13 @@ TemplateValue call_template_function(const std::string& name, const TemplateValu
     if (name == "json") return json_text(arguments[0]);
     if (name == "len") return length(arguments[0]);
     if (name == "not") return !is_true(arguments[0]);
-    if (name == "eq" || name == "ne") {
+    if (name == "eq") return equals_any(arguments);
+    if (name == "ne") {
         expect(name, arguments, 2);
-        return (value_text(arguments[0]) == value_text(arguments[1])) == (name == "eq");
+        return value_text(arguments[0]) != value_text(arguments[1]);
+    }
+    if (name == "lt" || name == "le" || name == "gt" || name == "ge") {
+        return compare(name, arguments);
     }
     if (name == "and" || name == "or") {
         for (const auto& argument : arguments) {

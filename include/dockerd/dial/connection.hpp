@@ -86,7 +86,8 @@ private:
     void connect_unix(const Address& address);
     void connect_inet(const Address& address);
     int connect_one(const void* address, unsigned size);
-    void start_tls(const Address& address, const TlsSettings& settings);
+    void read_tls_files(const TlsSettings& settings);
+    void start_tls(const Address& address);
     [[nodiscard]] Clock::time_point limit() const;
     /// False when the time is over.
     bool wait(short events);

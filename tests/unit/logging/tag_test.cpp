@@ -54,7 +54,43 @@ TEST(LogTag, HasFunctionsAndConditions) {
     EXPECT_EQ(tag("{{/* nothing */}}x"), "x");
 }
 
+TEST(LogTag, BranchesAndRepeats) {
+    EXPECT_EQ(tag("{{if eq .Name \"x\" \"y\"}}1{{else if gt (len .ContainerArgs) 1}}2{{else}}3"
+                  "{{end}}"),
+              "2");
+    EXPECT_EQ(tag("{{with .LogPath}}a{{else with .Name}}<{{.}}>{{end}}{{.Name}}"), "<web>web");
+    EXPECT_EQ(tag("{{with $x := .Name}}{{$x}}{{$.ID}}{{end}}"), "web0123456789ab");
+    EXPECT_EQ(tag("{{$n := .Name}}{{if true}}{{$n = upper $n}}{{end}}{{$n}}"), "WEB");
+    EXPECT_EQ(tag("{{range .ContainerArgs}}[{{.}}]{{end}}"), "[-c][true]");
+    EXPECT_EQ(tag("{{range $i, $arg := .ContainerArgs}}{{$i}}{{$arg}} {{end}}"), "0-c 1true ");
+    EXPECT_EQ(tag("{{range $key, $value := .ContainerLabels}}{{$key}}={{$value}};{{end}}"),
+              "A=label;com.x=lab;");
+    EXPECT_EQ(tag("{{range $env := .ContainerEnv}}{{if eq $env \"AB=2\"}}{{continue}}{{end}}"
+                  "{{.}},{{else}}none{{end}}"),
+              "A=1,NAME,");
+    EXPECT_EQ(tag("{{range .ContainerArgs}}{{.}}{{break}}{{end}}"), "-c");
+    EXPECT_EQ(tag("{{range $k, $v := .Config}}{{else}}nothing{{end}}"), "");
+    EXPECT_EQ(tag("{{range split .LogPath \"/\"}}.{{else}}none{{end}}"), ".");
+    EXPECT_EQ(tag("{{range .ContainerArgs -}} {{range $.ContainerArgs}}{{.}}{{end}} {{- end}}"),
+              "-ctrue-ctrue");
+}
+
+TEST(LogTag, RepeatsWithinBounds) {
+    std::string nested = "{{range $.ContainerArgs}}";
+    for (int i = 0; i < 6; ++i) nested += nested;
+    for (int i = 0; i < 64; ++i) nested += "{{end}}";
+    EXPECT_EQ(problem(nested), "template: log-tag:1: too much is repeated");
+}
+
 TEST(LogTag, IsRefusedInGosWords) {
+    EXPECT_EQ(problem("{{$x}}"), "template: log-tag:1: undefined variable \"$x\"");
+    EXPECT_EQ(problem("{{range .ContainerArgs}}{{$x := .}}{{end}}{{$x}}"),
+              "template: log-tag:1: undefined variable \"$x\"");
+    EXPECT_EQ(problem("{{break}}"), "template: log-tag:1: {{break}} outside {{range}}");
+    EXPECT_EQ(problem("{{range .Name}}{{end}}"),
+              "template: log-tag:1:8: executing \"log-tag\" at <.Name>: range can't iterate over "
+              "web");
+
     EXPECT_EQ(problem("{{.Bad}}"),
               "template: log-tag:1:2: executing \"log-tag\" at <.Bad>: can't evaluate field Bad in "
               "type *logger.Info");
