@@ -76,6 +76,7 @@ void NetworksImpl::link(const IpAddress& parent, const IpAddress& child,
     }
     for (const std::string& text : ports) {
         const auto [port, protocol] = parse_container_port(text);
+        if (port == 0) continue;
         firewall_->add_link(network, {parent, child, protocol, port});
     }
 }

@@ -61,23 +61,32 @@ std::optional<Protocol> parse_protocol(std::string_view name) {
     return std::nullopt;
 }
 
+namespace {
+
+std::string_view number_of(std::string_view port) { return port.substr(0, port.find('/')); }
+
+/// Empty for one that does not exist.
+std::optional<Protocol> protocol_of(std::string_view port) {
+    const auto slash = port.find('/');
+    if (slash == std::string_view::npos || slash + 1 == port.size()) return Protocol::tcp;
+    return parse_protocol(port.substr(slash + 1));
+}
+
+}  // namespace
+
+// Source: go-connections nat, Port.Int, which forgets its error.
 std::pair<std::uint16_t, Protocol> parse_container_port(std::string_view text) {
-    const auto slash = text.find('/');
-    const std::string_view number = text.substr(0, slash);
-    const auto port = parse_number(number);
-    if (!port) invalid_port(number);
-    if (slash == std::string_view::npos || slash + 1 == text.size()) return {*port, Protocol::tcp};
-    const auto protocol = parse_protocol(text.substr(slash + 1));
-    if (!protocol) {
-        base::fail(base::ErrorKind::invalid_argument,
-                   fmt::format("invalid proto: {}", text.substr(slash + 1)));
-    }
+    const auto port = parse_number(number_of(text));
+    const auto protocol = protocol_of(text);
+    if (!port || !protocol) return {0, protocol.value_or(Protocol::tcp)};
     return {*port, *protocol};
 }
 
 std::vector<PortMapping> parse_port_bindings(const model::PortMap& bindings) {
     std::vector<PortMapping> out;
     for (const auto& [key, list] : bindings) {
+        if (!parse_number(number_of(key))) invalid_port(number_of(key));
+        if (!protocol_of(key)) continue;  // never asked for by an endpoint of Docker's either
         const auto [port, protocol] = parse_container_port(key);
         for (const model::PortBinding& binding : list) {
             const auto [first, last] = parse_range(binding.host_port);
@@ -103,7 +112,7 @@ std::vector<PortMapping> container_ports(const model::PortMap& bindings,
     }
     if (!publish_all) return out;
     for (const auto& [port, protocol] : wanted) {
-        if (bound.contains({port, protocol})) continue;
+        if (bound.contains({port, protocol}) || port == 0) continue;
         out.push_back({.protocol = protocol, .container_port = port});
     }
     return out;

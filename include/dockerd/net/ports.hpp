@@ -21,7 +21,7 @@ std::optional<Protocol> parse_protocol(std::string_view name);
 
 /// "80/tcp", "80" (tcp) as (80, tcp).
 ///
-/// Throws: invalid_argument, `invalid port specification: "<text>"` or `invalid proto: x`.
+/// What is no port, as a range ("3000-3005" of a compose file), is port 0: shown, never opened.
 std::pair<std::uint16_t, Protocol> parse_container_port(std::string_view text);
 
 /// One port a container asks to have published, in the form of the kernel's side of things.

@@ -47,8 +47,20 @@ TEST(ParsePortBindings, RefusesNonsense) {
               "invalid port specification: \"90-80\"");
     EXPECT_EQ(message_of([] { parse_port_bindings(bindings("80/tcp", "", "70000")); }),
               "invalid port specification: \"70000\"");
-    EXPECT_EQ(message_of([] { parse_port_bindings(bindings("80/icmp", "", "")); }),
-              "invalid proto: icmp");
+}
+
+TEST(ParsePortBindings, LeavesOutProtocolsWithoutPorts) {
+    EXPECT_TRUE(parse_port_bindings(bindings("80/icmp", "", "")).empty());
+}
+
+TEST(ContainerPorts, WhatIsNoPortIsShownAsZeroAndNotPublished) {
+    for (const char* text : {"3000-3005/tcp", "x", "", "70000/tcp", "80/icmp"}) {
+        EXPECT_EQ(parse_container_port(text), std::pair(std::uint16_t{0}, Protocol::tcp)) << text;
+    }
+    model::StringSet exposed;
+    exposed["3000-3005"];
+    EXPECT_TRUE(container_ports({}, exposed, true).empty());
+    EXPECT_EQ(port_map({}, {"3000-3005/tcp"}).begin()->first, "0/tcp");
 }
 
 TEST(ContainerPorts, PublishesOnlyWhatIsExposed) {
