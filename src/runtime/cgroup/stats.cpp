@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
@@ -209,9 +210,12 @@ CgroupStats read_stats_v1(const Cgroup::Impl& cgroup) {
     }
     if (const auto* blkio = cgroup.find("blkio")) read_blkio_v1(*blkio, stats.blkio);
     if (const auto* pids = cgroup.find("pids")) {
+        // No limit is told here, but with v2 the largest number.
+        // Source: containerd cgroups, cgroup1/pids.go and cgroup2/manager.go.
+        const std::uint64_t limit = number(*pids, "pids.max");
         stats.pids = {.present = true,
                       .current = number(*pids, "pids.current"),
-                      .limit = number(*pids, "pids.max")};
+                      .limit = limit == std::numeric_limits<std::uint64_t>::max() ? 0 : limit};
     }
     return stats;
 }

@@ -50,6 +50,15 @@ TEST_F(CgroupV1, WritesOnlyWhatIsSet) {
     EXPECT_EQ(cgroup.open_procs().size(), 8u);
 }
 
+TEST_F(CgroupV1, NoLimitOfProcessesIsNotTold) {
+    put_all("pids/docker/abc", {{"pids.current", "3\n"}, {"pids.max", "max\n"}});
+    const Cgroup cgroup = host->create("/docker", "abc", {});
+    EXPECT_EQ(cgroup.stats().pids.current, 3u);
+    EXPECT_EQ(cgroup.stats().pids.limit, 0u);
+    put("pids/docker/abc/pids.max", "20\n");
+    EXPECT_EQ(cgroup.stats().pids.limit, 20u);
+}
+
 TEST_F(CgroupV1, WritesEveryLimit) {
     CgroupLimits limits;
     limits.memory = 64 << 20;
@@ -157,7 +166,7 @@ TEST_F(CgroupV1, ReadsStatistics) {
     EXPECT_EQ(stats.blkio.io_serviced[2].op, "Total");
     EXPECT_EQ(stats.blkio.io_service_bytes[0].value, 4096u);
     EXPECT_EQ(stats.pids.current, 5u);
-    EXPECT_EQ(stats.pids.limit, ~std::uint64_t{0});
+    EXPECT_EQ(stats.pids.limit, 0u);
 }
 
 TEST(SystemCpu, SumsSevenFieldsAndCountsProcessors) {
