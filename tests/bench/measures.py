@@ -299,6 +299,63 @@ def statistics_of_many(side):
     return {"docker stats of 50": many, "one sample of stats": statistics.median(single)}
 
 
+HEALTH_SECONDS = 20
+
+
+def processor_seconds(pids):
+    """What the processes have used, and the children they have waited for."""
+    ticks = 0
+    for pid in pids:
+        try:
+            with open("/proc/%d/stat" % pid) as file:
+                text = file.read()
+        except OSError:  # a check that was under way
+            continue
+        ticks += sum(int(word) for word in text[text.rindex(")") + 2:].split()[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def program_seconds(program, count=500):
+    """What a process costs that does nothing but end."""
+    begin = os.times()
+    for _ in range(count):
+        os.waitpid(os.posix_spawn(program, [program, "exit", "1"], {}), 0)
+    end = os.times()
+    return (end.children_user + end.children_system - begin.children_user - begin.children_system) / count
+
+
+def health(side):
+    """The engine's processor time for a health check, beyond what the check's own process costs.
+
+    200 containers are checked every second, 20 where each check needs processes of its own besides. That a check fails
+    says how many there were.
+    """
+    number = 200 if side.name == "ours" else 20
+    second = 10 ** 9
+    body = {"Image": IMAGE, "Cmd": ["sleep", "100000"], "HostConfig": {"NetworkMode": "none"},
+            "Healthcheck": {"Test": ["CMD", "/payload", "exit", "1"], "Interval": second, "Timeout": 30 * second, "Retries": 10 ** 6}}
+    made = []
+
+    def begin(client, _):
+        made.append(client.post("/containers/create", body)["Id"])
+        client.post("/containers/%s/start" % made[-1])
+
+    def checks():
+        return sum(side.client.get("/containers/%s/json" % container)["State"]["Health"]["FailingStreak"] for container in made)
+
+    parallel(side, range(number), begin)
+    daemon.wait_for(lambda: checks() >= 2 * number, seconds=60, what="the first checks")
+    inits = [side.client.get("/containers/%s/json" % container)["State"]["Pid"] for container in made]
+    engine = engine_processes(side, inits)
+    before, seconds = checks(), processor_seconds(engine)
+    time.sleep(HEALTH_SECONDS)  # the time that is measured
+    done, used = checks() - before, processor_seconds(engine) - seconds
+    parallel(side, made, lambda client, container: side.remove(container, client))
+    if done < 0.8 * number * HEALTH_SECONDS:
+        raise RuntimeError("%d checks of %d containers in %d s" % (done, number, HEALTH_SECONDS))
+    return {"a health check, beyond its process": (used / done - program_seconds(image.find_payload())) * 1e3}
+
+
 def asked(side, askers, name, address, count, window):
     """Milliseconds for a thousand answers, each of which is the right one."""
     begin = now()
@@ -414,4 +471,4 @@ def listens(address, port):
 # Part -> (function, whether once is enough however many rounds are asked for).
 PARTS = {"idle": (idle, True), "start": (start, False), "exec": (execs, False), "networks": (networks, False), "published": (published, False), "cli": (cli, False),
          "burst": (burst, False), "density": (density, True), "names": (names, False),
-         "logs": (logs, False), "copies": (copies, False), "stats": (statistics_of_many, False), "images": (of_images, False)}
+         "logs": (logs, False), "copies": (copies, False), "stats": (statistics_of_many, False), "health": (health, True), "images": (of_images, False)}
