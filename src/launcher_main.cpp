@@ -2,6 +2,7 @@
 // It is linked statically, has no threads, and executes nothing but users' programs.
 
 #include "init/clone.hpp"
+#include "init/title.hpp"
 #include "monitor/monitor.hpp"
 #include "wire/packet.hpp"
 
@@ -88,8 +89,9 @@ void start_program(dockerd::runtime::wire::Packet&& packet) {
 
 }  // namespace
 
-int main() {
+int main(int /*count*/, char** arguments, char** environment) {
     namespace wire = dockerd::runtime::wire;
+    dockerd::runtime::init::keep_title_area(arguments, environment);
     prepare_process();
     for (;;) {
         wire::Packet packet;

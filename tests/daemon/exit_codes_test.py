@@ -16,7 +16,7 @@ class ExitCodes(DaemonTestCase):
 
     def test_missing_command_is_127(self):
         done = self.assertCli(127, "run", "--rm", "kit", "no-such-program")
-        self.assertIn(b'exec: "no-such-program": executable file not found in $PATH', done.stderr)
+        self.assertIn(b'exec: "no-such-program": executable file not found in $PATH: unknown', done.stderr)
 
     def test_missing_path_is_127(self):
         done = self.assertCli(127, "run", "--rm", "kit", "/no/such/program")

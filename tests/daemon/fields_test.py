@@ -74,6 +74,8 @@ class Config(FieldsTestCase):
         lines = text.split("\n")
         self.assertEqual(lines[:2], ["box", "example.org"])
         self.assertRegex(lines[2], r"^172\.17\.\d+\.\d+\tbox\.example\.org box$")
+        # The kernel keeps 64 characters.
+        self.assertEqual(self.shown("cat /proc/sys/kernel/domainname", Domainname="d" * 70), "d" * 64 + "\n")
 
     def test_hostname_is_the_id_without_one(self):
         made = self.start(None, ["hostname"])
@@ -232,6 +234,8 @@ class Files(FieldsTestCase):
         self.assertRegex(self.shown(["grep", " /t ", "/proc/mounts"], {"Mounts": [
             {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 0o750, "Options": [["noexec"]]}}]}),
             r"^tmpfs /t tmpfs rw,nosuid,nodev,noexec,relatime,size=1024k,mode=750")
+        # The mode of the folder it covers; a mount point that was not there makes it /tmp's.
+        self.assertEqual(self.shown("stat -c %a /new /etc", {"Tmpfs": {"/new": "", "/etc": ""}}), "1777\n755\n")
         self.start_refused(500, r'invalid tmpfs option \["nonsense"\]', {"Tmpfs": {"/t": "nonsense"}})
 
     def test_binds_and_volume_driver(self):
@@ -389,6 +393,8 @@ class Rights(FieldsTestCase):
     def test_init(self):
         self.assertEqual(self.shown("/payload zombies 5", {"Init": True}), "zombies 0 of 5\n")
         self.assertEqual(self.shown("/payload zombies 5", {"Init": False}), "zombies 5 of 5\n")
+        self.assertEqual(self.shown(["sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline"], {"Init": True}).strip(),
+                         "/sbin/docker-init -- sh -c tr '\\0' ' ' < /proc/1/cmdline")
 
     def test_devices_and_rules(self):
         self.assertEqual(self.shown(["sh", "-c", "dd if=/dev/mine bs=1 count=1 2>/dev/null | wc -c; echo x > /dev/mine"],
@@ -513,10 +519,10 @@ class Networks(FieldsTestCase):
     def test_ports(self):
         made = self.start({"NetworkMode": "bridge", "PortBindings": {
             "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18199"}], "82/tcp": [{"HostPort": "18200"}]}},
-            ExposedPorts={"80/tcp": {}, "81/tcp": {}})
-        # What is not exposed is not published either.
+            ExposedPorts={"80/tcp": {}, "81/tcp": {}, "3000-3005/udp": {}})
+        # What is not exposed is not published either; a range, as compose files have it, is no port.
         self.assertEqual(self.inspect(made)["NetworkSettings"]["Ports"],
-                         {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18199"}], "81/tcp": None})
+                         {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18199"}], "81/tcp": None, "0/udp": None})
         made = self.start({"NetworkMode": "bridge", "PublishAllPorts": True}, ExposedPorts={"81/tcp": {}})
         bound = self.inspect(made)["NetworkSettings"]["Ports"]["81/tcp"]
         self.assertTrue(32768 <= int(bound[0]["HostPort"]) <= 60999, bound)

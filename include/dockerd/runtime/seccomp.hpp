@@ -33,7 +33,8 @@ std::string_view default_seccomp_profile();
 /// profile's default is an errno. Null when the profile has neither rules nor a default action.
 ///
 /// Throws: invalid_argument, "Decoding seccomp profile failed: <detail>"; invalid_argument for
-/// contradicting or unknown fields, with Docker's words.
+/// contradicting fields; internal, "failed to create task for container: ...: string X is not a
+/// valid action for seccomp: unknown" for unknown names, all with Docker's words.
 /// Thread: any.
 /// Source: moby profiles/seccomp/seccomp_linux.go, setupSeccomp; runc libcontainer/seccomp.
 SeccompFilterPtr compile_seccomp(std::string_view profile, CapabilitySet capabilities);

@@ -38,7 +38,7 @@ ContainerRef Containers::linked_container(std::string name) const {
         try {
             child = index_.get(name);
         } catch (const Error& error) {
-            if (error.kind() != ErrorKind::not_found) throw;
+            if (error.kind() != ErrorKind::not_found && !name.empty()) throw;
             base::fail(ErrorKind::invalid_argument,
                        fmt::format("could not get container for {}: {}", name, error.what()));
         }

@@ -101,8 +101,10 @@ JoinedNamespaces Containers::find_namespaces(const Container& container) {
     if (!runtime::joined_container(host.network_mode).empty()) {
         joined.network = open_namespace(*networked_donor(container.record), "net");
     }
-    if (const auto id = runtime::joined_container(host.ipc_mode); !id.empty()) {
+    if (const auto id = runtime::joined_container(host.ipc_mode);
+        model::is_container_mode(host.ipc_mode)) {
         base::in_context("failed to join IPC namespace", [&] {
+            if (id.empty()) throw errors::no_name();
             const auto donor = running_donor(index_, id);
             joined.shm_path = shared_shm(*donor);
             if (joined.shm_path.empty()) {

@@ -47,6 +47,22 @@ store::ContainerRecord started_record(const store::ContainerRecord& record) {
     return out;
 }
 
+/// With Docker it is the runtime that fails here, when the container's process is there.
+runtime::Cgroup make_cgroup(const runtime::CgroupHost& host, const std::string& parent,
+                            const std::string& id, const runtime::CgroupLimits& limits) {
+    try {
+        return host.create(parent, id, limits);
+    } catch (const Error& error) {
+        throw Error(error.kind(),
+                    fmt::format("failed to create task for container: failed to create shim task: "
+                                "OCI runtime create failed: runc create failed: unable to start "
+                                "container process: error during container init: error setting "
+                                "cgroup config for procHooks process: {}: unknown",
+                                error.what()),
+                    error.errno_value());
+    }
+}
+
 }  // namespace
 
 StartOutcome Containers::start(std::string_view reference, const std::string& /*detach_keys*/) {
@@ -127,7 +143,7 @@ base::WallTime Containers::start_steps(const ContainerRef& container) {
     add_host_devices(record.host_config, sources.devices.devices);
     auto limits = runtime::cgroup_limits(record.host_config.resources, runtime::LimitsFor::create);
     limits.devices = std::move(sources.devices.devices.rules);
-    container->cgroup = parts_.cgroups.create(cgroup_parent_of(record), container->id, limits);
+    container->cgroup = make_cgroup(parts_.cgroups, cgroup_parent_of(record), container->id, limits);
     // Now, not after the start: the program may be killed before that returns.
     container->oom_kills_seen = container->cgroup.oom_kills();
     container->oom_seen = false;

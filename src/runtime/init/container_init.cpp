@@ -89,8 +89,10 @@ void name_host(const ContainerPlan& plan) {
     if (!plan.hostname.empty() && ::sethostname(plan.hostname.data(), plan.hostname.size()) != 0) {
         fail("hostname", errno, "sethostname");
     }
+    // With Docker this is a sysctl, which takes no more than there is room for.
+    constexpr std::size_t room = 64;
     if (!plan.domainname.empty() &&
-        ::setdomainname(plan.domainname.data(), plan.domainname.size()) != 0) {
+        ::setdomainname(plan.domainname.data(), std::min(plan.domainname.size(), room)) != 0) {
         fail("hostname", errno, "setdomainname");
     }
 }

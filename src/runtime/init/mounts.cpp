@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <climits>
 #include <cstring>
 #include <string>
@@ -141,9 +142,17 @@ void refuse_root(const Rootfs& rootfs, const base::Fd& place, const Mount& mount
     }
 }
 
-std::string attach_text(const Mount& mount, const char* flags) {
-    return "mount src=" + mount.source + ", dst=" + mount.destination +
-           ", dstFd=/proc/thread-self/fd/11, flags=" + flags;
+/// What mount(2) would have been called with.
+// Source: runc 1.2 libcontainer/mount_linux.go, mountError.
+std::string attach_text(const Mount& mount, unsigned long flags, const std::string& data = {}) {
+    std::string out = "mount src=" + mount.source + ", dst=" + mount.destination +
+                      ", dstFd=/proc/thread-self/fd/11";
+    if (flags != 0) {
+        char digits[2 * sizeof flags];
+        const auto end = std::to_chars(digits, digits + sizeof digits, flags, 16).ptr;
+        out += ", flags=0x" + std::string(digits, end);
+    }
+    return data.empty() ? out : out + ", data=" + data;
 }
 
 bool is_directory(const base::Fd& fd) {
@@ -154,9 +163,15 @@ bool is_directory(const base::Fd& fd) {
 void apply_bind(const Rootfs& rootfs, const Mount& mount) {
     const base::Fd place = open_destination(rootfs, mount);
     refuse_root(rootfs, place, mount);
+    if (is_directory(mount.tree) && !is_directory(place)) {
+        fail_mount(mount, ENOTDIR,
+                   "create mountpoint for " + mount.destination +
+                       " mount: cannot create subdirectories in " +
+                       quoted(rootfs.plan.rootfs_path + mount.destination));
+    }
     if (is_directory(place) != is_directory(mount.tree)) {
         // The kernel says EINVAL here; mount(2), which Docker uses, says this.
-        fail_mount(mount, ENOTDIR, attach_text(mount, "MS_BIND|MS_REC"));
+        fail_mount(mount, ENOTDIR, attach_text(mount, MS_BIND | MS_REC));
     }
     const unsigned bits = attributes_of(mount);
     if (const int error = set_attributes(mount.tree, bits, 0, mount.recursive_read_only)) {
@@ -167,7 +182,7 @@ void apply_bind(const Rootfs& rootfs, const Mount& mount) {
         fail_mount(mount, error, "change mount propagation");
     }
     if (const int error = attach(mount.tree, place)) {
-        fail_mount(mount, error, attach_text(mount, "MS_BIND|MS_REC"));
+        fail_mount(mount, error, attach_text(mount, MS_BIND | MS_REC));
     }
 }
 
@@ -193,28 +208,34 @@ const char* file_system(MountKind kind) {
     return "";
 }
 
-/// tmpfs and the like. A tmpfs without a mode takes that of the directory it covers.
+/// A tmpfs that is not told its mode takes that of the directory it covers, if there was one.
+// Source: runc 1.2 libcontainer/rootfs_linux.go, createMountpoint.
+std::string tmpfs_options(const Rootfs& rootfs, const Mount& mount) {
+    const base::Fd covered = open_in_root(rootfs.root, mount.destination, O_PATH);
+    struct stat info {};
+    if (!covered || ::fstat(covered.get(), &info) != 0) return mount.data;
+    char digits[8] = {};
+    const auto end = std::to_chars(digits, digits + sizeof digits, info.st_mode & 07777U, 8).ptr;
+    const std::string mode(digits, end);
+    std::string out = "mode=" + std::string(mode.size() < 4 ? 4 - mode.size() : 0, '0') + mode;
+    return mount.data.empty() ? out : out + "," + mount.data;
+}
+
+/// tmpfs and the like.
 void apply_new(const Rootfs& rootfs, const Mount& mount) {
+    const std::string options =
+        mount.kind == MountKind::tmpfs ? tmpfs_options(rootfs, mount) : mount.data;
     const base::Fd place = open_destination(rootfs, mount);
-    std::string options = mount.data;
-    struct stat covered {};
-    if (mount.kind == MountKind::tmpfs && options.find("mode=") == std::string::npos &&
-        ::fstat(place.get(), &covered) == 0) {
-        char mode[16];
-        char* at = mode + sizeof mode;
-        *--at = '\0';
-        for (unsigned bits = covered.st_mode & 07777; bits != 0; bits >>= 3) {
-            *--at = static_cast<char>('0' + (bits & 7));
-        }
-        options += (options.empty() ? "mode=0" : ",mode=0") + std::string(at);
-    }
     // A tmpfs that gets device nodes or copies is made read-only afterwards.
     const bool late = mount.read_only && mount.kind == MountKind::tmpfs;
     const unsigned bits = attributes_of(mount) & ~(late ? unsigned{MOUNT_ATTR_RDONLY} : 0U);
     const base::Fd tree = new_mount(file_system(mount.kind), options, bits, mount.source.c_str());
-    if (!tree) fail_mount(mount, errno, attach_text(mount, "0x0"));
+    if (!tree) fail_mount(mount, errno, attach_text(mount, attributes_of(mount), options));
+    if (!is_directory(place)) {
+        fail_mount(mount, ENOTDIR, attach_text(mount, attributes_of(mount), options));
+    }
     if (const int error = attach(tree, place)) {
-        fail_mount(mount, error, attach_text(mount, "0x0"));
+        fail_mount(mount, error, attach_text(mount, attributes_of(mount), options));
     }
     // A new mount is private until it is said otherwise.
     if (mount.propagation == Propagation::make_private) return;
@@ -264,14 +285,13 @@ void apply_cgroup_v1(const Rootfs& rootfs, const Mount& mount) {
     const base::Fd place = open_destination(rootfs, mount);
     const base::Fd tree =
         new_mount("tmpfs", "mode=755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-    if (!tree) fail_mount(mount, errno, attach_text(mount, "0x0"));
-    if (const int error = attach(tree, place)) fail_mount(mount, error, attach_text(mount, "0x0"));
+    if (!tree) fail_mount(mount, errno, attach_text(mount, attributes_of(mount)));
+    if (const int error = attach(tree, place)) {
+        fail_mount(mount, error, attach_text(mount, attributes_of(mount)));
+    }
+    // Only the hierarchies are read-only: programs make folders for their own beside them.
     for (const CgroupHierarchy& hierarchy : mount.hierarchies) {
         apply_hierarchy(tree, hierarchy, mount);
-    }
-    if (!mount.read_only) return;
-    if (const int error = set_attributes(tree, MOUNT_ATTR_RDONLY, 0, false)) {
-        fail_mount(mount, error, "remount read-only");
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "init/report.hpp"
 #include "init/root_file_system.hpp"
+#include "init/title.hpp"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -170,8 +171,8 @@ void execute(const std::string& program, const ProcessPlan& process,
     ::_exit(255);
 }
 
-/// Returns in a new child only.
-void fork_below_reaper() {
+/// Returns in a new child only. `args` are the program's.
+void fork_below_reaper(const std::vector<std::string>& args) {
     sigset_t all;
     ::sigfillset(&all);
     (void)::sigprocmask(SIG_BLOCK, &all, nullptr);
@@ -189,6 +190,9 @@ void fork_below_reaper() {
     // The streams stay open in the program only, so that their end is seen.
     (void)::syscall(SYS_close_range, 0U, ~0U, 0U);
     (void)::prctl(PR_SET_NAME, "docker-init", 0, 0, 0);
+    std::string title = "/sbin/docker-init --";
+    for (const std::string& word : args) title += " " + word;
+    set_title(title);
     for (;;) {
         siginfo_t info{};
         const int signal = ::sigwaitinfo(&all, &info);
@@ -322,9 +326,9 @@ std::vector<std::string> prepare_environment(const std::vector<std::string>& env
             repeated = environment[later].starts_with(key);
         }
         if (repeated) continue;
-        if (entry.find('\0') != std::string::npos) {
-            text = "invalid environment variable " + quoted(entry.substr(0, equals)) +
-                   ": contains nul byte (\\x00)";
+        if (const auto nul = entry.find('\0'); nul != std::string::npos) {
+            text = "invalid environment variable " + quoted(entry.substr(0, equals)) + ": " +
+                   (nul < equals ? "name" : "value") + " contains nul byte (\\x00)";
             return {};
         }
         if (key == "HOME=") {
@@ -371,7 +375,7 @@ void become_program(ProcessPlan& process, const users::Identity& identity, const
     if (program.empty()) fail("exec", error, text);
     (void)send_signal(report_socket(), Signal::execute);  // the monitor is gone: nobody to tell
     if (process.no_new_privileges) install_filter(process);
-    if (below_reaper) fork_below_reaper();
+    if (below_reaper) fork_below_reaper(process.args);
     // Closed by hand: on older kernels exec makes the process dumpable before it closes.
     (void)::syscall(SYS_close_range, 3U, ~0U, 0U);  // close-on-exec is set anyway
     execute(program, process, environment);

@@ -197,7 +197,7 @@ void make_devices(Rootfs& rootfs) {
     make_link(rootfs, "/proc/self/fd/0", "/dev/stdin");
     make_link(rootfs, "/proc/self/fd/1", "/dev/stdout");
     make_link(rootfs, "/proc/self/fd/2", "/dev/stderr");
-    make_link(rootfs, "/proc/kcore", "/dev/core");
+    if (::access("/proc/kcore", F_OK) == 0) make_link(rootfs, "/proc/kcore", "/dev/core");
 }
 
 void hide_paths(Rootfs& rootfs) {
@@ -250,10 +250,9 @@ void write_sysctls(const ContainerPlan& plan) {
         how.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
         const base::Fd file{
             static_cast<int>(::syscall(SYS_openat2, proc.get(), path.c_str(), &how, sizeof how))};
-        const std::string text = "write sysctl key " + key + ": ";
-        if (!file) fail("sysctl", errno, text + "open /proc/" + path);
+        if (!file) fail("sysctl", errno, "open /proc/" + path);
         if (::write(file.get(), value.data(), value.size()) < 0) {
-            fail("sysctl", errno, text + "write /proc/" + path);
+            fail("sysctl", errno, "write /proc/" + path);
         }
     }
 }

@@ -27,9 +27,10 @@ std::string whole_text(Attempt attempt, const wire::Failed& failed) {
     if (failed.step == "log") {
         return "failed to create task for container: failed to initialize logging driver: " + text;
     }
+    // containerd's word for an error of no class of its own.
+    text += ": unknown";
     if (attempt == Attempt::exec) {
-        return "OCI runtime exec failed: exec failed: unable to start container process: " + text +
-               ": unknown";
+        return "OCI runtime exec failed: exec failed: unable to start container process: " + text;
     }
     return "failed to create task for container: failed to create shim task: OCI runtime create "
            "failed: runc create failed: unable to start container process: " +
@@ -49,7 +50,6 @@ StartFailure start_failure(Attempt attempt, const wire::Failed& failed) {
     if (failed.step == "lookup") {
         return make(attempt == Attempt::exec ? invalid : base::ErrorKind::internal, 128);
     }
-    if (failed.step == "log") return make(base::ErrorKind::internal, 128);
     if (has("permission denied")) return make(invalid, 126);
     if (has("is a directory")) {
         text += ": permission denied";

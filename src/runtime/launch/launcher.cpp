@@ -59,7 +59,9 @@ pid_t spawn(const base::Fd& program, const base::Fd& socket) {
     const std::string path = "/proc/self/fd/" + std::to_string(program.get());
     char name[] = "docker-launcher";
     char* const args[] = {name, nullptr};
-    char* const env[] = {nullptr};
+    // Room for what a process of the launcher's shows as its command line (init/title.hpp).
+    std::string room(2000, ' ');
+    char* const env[] = {room.data(), nullptr};
     pid_t pid = -1;
     const int error =
         ::posix_spawn(&pid, path.c_str(), &settings.actions, &settings.attributes, args, env);

@@ -70,7 +70,13 @@ void check_sysctl(const std::string& key, const Namespaces& namespaces) {
     const auto own = [](const NamespaceChoice& choice) {
         return choice.mode != NamespaceMode::host;
     };
-    const auto refuse = [](std::string text) { throw Error(ErrorKind::internal, text); };
+    // With Docker it is the runtime that refuses.
+    const auto refuse = [](std::string text) {
+        throw Error(ErrorKind::internal,
+                    "failed to create task for container: failed to create shim task: OCI runtime "
+                    "create failed: runc create failed: " +
+                        text + ": unknown");
+    };
     if (std::ranges::find(of_ipc, key) != of_ipc.end() || key.starts_with("fs.mqueue.")) {
         if (own(namespaces.ipc)) return;
         refuse(fmt::format("sysctl \"{}\" is not allowed in the hosts ipc namespace", key));

@@ -225,6 +225,19 @@ SeccompFilterPtr compile(const SeccompRules& rules) {
     return compiled;
 }
 
+/// With Docker it is the runtime that finds these faults.
+SeccompFilterPtr compile_as_runtime(const SeccompRules& rules) {
+    try {
+        return compile(rules);
+    } catch (const Error& error) {
+        throw Error(ErrorKind::internal,
+                    fmt::format("failed to create task for container: failed to create shim task: "
+                                "OCI runtime create failed: runc create failed: {}: unknown",
+                                error.what()),
+                    error.errno_value());
+    }
+}
+
 /// Filters compiled so far, by profile and by those capabilities the profile mentions. An entry is
 /// about 10 KiB; a client that makes up profiles only empties the cache.
 class FilterCache {
@@ -242,7 +255,7 @@ public:
         }
         const auto rules = read_seccomp_profile(profile, capabilities);
         const CapabilitySet mentioned = rules ? rules->mentioned : 0;
-        SeccompFilterPtr filter = rules ? compile(*rules) : nullptr;
+        SeccompFilterPtr filter = rules ? compile_as_runtime(*rules) : nullptr;
         const base::Lock lock(mutex_);
         if (profiles_.size() >= most_profiles) profiles_.clear();
         Profile& known = profiles_[key];

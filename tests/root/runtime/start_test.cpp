@@ -24,20 +24,20 @@ TEST_F(Start, ReportsASignalAs128AndMore) {
 TEST_F(Start, MissingCommandIsCode127) {
     int code = 0;
     EXPECT_EQ(failure(plan({"x"}), &code),
-              start_prefix + "exec: \"x\": executable file not found in $PATH");
+              start_prefix + "exec: \"x\": executable file not found in $PATH: unknown");
     EXPECT_EQ(code, 127);
     EXPECT_EQ(failure(plan({"/x"}), &code),
-              start_prefix + "exec: \"/x\": stat /x: no such file or directory");
+              start_prefix + "exec: \"/x\": stat /x: no such file or directory: unknown");
     EXPECT_EQ(code, 127);
 }
 
 TEST_F(Start, DirectoryAndPlainFileAreCode126) {
     int code = 0;
     EXPECT_EQ(failure(plan({"/etc"}), &code),
-              start_prefix + "exec: \"/etc\": is a directory: permission denied");
+              start_prefix + "exec: \"/etc\": is a directory: unknown: permission denied");
     EXPECT_EQ(code, 126);
     EXPECT_EQ(failure(plan({"/etc/passwd"}), &code),
-              start_prefix + "exec: \"/etc/passwd\": permission denied");
+              start_prefix + "exec: \"/etc/passwd\": permission denied: unknown");
     EXPECT_EQ(code, 126);
 }
 

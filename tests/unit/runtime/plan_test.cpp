@@ -194,14 +194,14 @@ TEST_F(Plan, RefusesWhatWouldCoverProc) {
     EXPECT_EQ(error(), prefix + R"("/a" to rootfs at "/proc/sys": create mountpoint for /proc/sys )"
                                 R"(mount: check proc-safety of /proc/sys mount: )"
                                 R"("/data-root/overlay2/x/merged/proc/sys" cannot be mounted )"
-                                R"(because it is inside /proc)");
+                                R"(because it is inside /proc: unknown)");
     EXPECT_EQ(kind, base::ErrorKind::internal);
     mounts = {{.destination = "/proc", .source = {}, .tmpfs = true}};
     EXPECT_EQ(error(), prefix +
                            R"("tmpfs" to rootfs at "/proc": create mountpoint for /proc mount: )"
                            R"(check proc-safety of /proc mount: )"
                            R"("/data-root/overlay2/x/merged/proc" cannot be mounted because it )"
-                           R"(is not of type proc)");
+                           R"(is not of type proc: unknown)");
     for (const char* inside : {"/proc/self", "/proc/net/dev", "/proc/cpuinfo/x", "/x/../proc/1"}) {
         mounts = {{.destination = inside, .source = "/a"}};
         EXPECT_NE(error().find("because it is inside /proc"), std::string::npos) << inside;
@@ -275,15 +275,20 @@ TEST_F(Plan, SysctlsHaveDefaultsAndLimits) {
                                        {"net.ipv4.ip_unprivileged_port_start", "1024"},
                                        {"net.ipv4.ping_group_range", "0 2147483647"}}));
     host.sysctls["kernel.panic"] = "1";
-    EXPECT_EQ(error(), "sysctl \"kernel.panic\" is not in a separate kernel namespace");
+    const std::string refused =
+        "failed to create task for container: failed to create shim task: OCI runtime create "
+        "failed: runc create failed: sysctl ";
+    EXPECT_EQ(error(), refused + "\"kernel.panic\" is not in a separate kernel namespace: unknown");
     host.sysctls.clear();
     host.sysctls["kernel.msgmax"] = "1";
     host.ipc_mode = "host";
-    EXPECT_EQ(error(), "sysctl \"kernel.msgmax\" is not allowed in the hosts ipc namespace");
+    EXPECT_EQ(error(),
+              refused + "\"kernel.msgmax\" is not allowed in the hosts ipc namespace: unknown");
     host.sysctls.clear();
     host.sysctls["net.core.somaxconn"] = "1";
     host.network_mode = "host";
-    EXPECT_EQ(error(), "sysctl \"net.core.somaxconn\" not allowed in host network namespace");
+    EXPECT_EQ(error(),
+              refused + "\"net.core.somaxconn\" not allowed in host network namespace: unknown");
 }
 
 TEST_F(Plan, EnvironmentKeepsDockersOrder) {
