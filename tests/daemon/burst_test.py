@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import os
+import unittest
 
 import support  # noqa: F401  (makes tests/support importable)
 
@@ -57,6 +58,25 @@ class Burst(DaemonTestCase):
             self.assertCli(0, "exec", "deaf", "echo", "hello", stdout="hello\n")
             self.assertEqual(client.request("POST", "/containers/deaf/kill").status, 204)
             self.assertEqual([(each.head().status, each.close())[0] for each in waiting], [204] * 100)
+
+    @unittest.skipIf(os.environ.get("DOCKERD_ORACLE"), "with Docker the start waits until the container is resumed")
+    def test_a_pause_does_not_hold_up_what_is_being_started(self):
+        self.daemon.run("/payload", "pause", name="up", host={"NetworkMode": "none"})
+
+        def start(_):
+            with self.daemon.client(timeout=20) as client:
+                made = client.request("POST", "/containers/up/exec", {"Cmd": ["/bin/true"]})
+                if made.status == 201:
+                    made = client.request("POST", "/exec/%s/start" % made.json()["Id"], {"Detach": True})
+                return made.status
+        with self.daemon.client() as client, concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for _ in range(20):
+                asked = [pool.submit(start, number) for number in range(4)]
+                asked[0].result()
+                self.assertEqual(client.request("POST", "/containers/up/pause").status, 204)
+                # All have their answer while it is paused: the exec was started, or refused.
+                self.assertEqual({each.result() for each in asked} - {200, 409}, set())
+                self.assertEqual(client.request("POST", "/containers/up/unpause").status, 204)
 
     def test_names_are_taken_once(self):
         codes = sorted(done.returncode for done in self.each(lambda _: self.cli("create", "--name", "only", "kit"), 16))

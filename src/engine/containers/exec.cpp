@@ -92,6 +92,20 @@ void require_running(const Container& container, std::string_view reference) {
     if (!container.monitor) throw errors::not_running(container.id);
 }
 
+/// An exec runs once.
+void mark_started(Exec& exec) {
+    const base::Lock lock(exec.mutex);
+    if (exec.exit_code) {
+        base::fail(ErrorKind::conflict, fmt::format("exec command {} has already run", exec.id));
+    }
+    if (exec.started) {
+        base::fail(ErrorKind::conflict,
+                   fmt::format("exec command {} is already running", exec.id));
+    }
+    exec.started = true;
+    exec.running = true;
+}
+
 }  // namespace
 
 // Source: moby daemon/exec.go, ContainerExecCreate.
@@ -176,32 +190,23 @@ void Containers::exec_start_detached(std::string_view exec_id,
 void Containers::run_exec(const std::shared_ptr<Exec>& exec,
                           std::optional<runtime::PendingAttach> client) {
     const auto container = index_.get(exec->container_id);
-    {
-        const base::Lock lock(exec->mutex);
-        if (exec->exit_code) {
-            base::fail(ErrorKind::conflict,
-                       fmt::format("exec command {} has already run", exec->id));
-        }
-        if (exec->started) {
-            base::fail(ErrorKind::conflict,
-                       fmt::format("exec command {} is already running", exec->id));
-        }
-        exec->started = true;
-        exec->running = true;
-    }
     std::shared_ptr<runtime::Monitor> monitor;
     runtime::ExecPlan plan;
-    try {
+    {
+        // A pause waits for what has started under this lock and has no process yet.
         const base::Lock lock(container->operation);
-        require_running(*container, container->id);
-        monitor = container->monitor;
-        plan = plan_exec(*container, *exec);
-        log_exec_event(container->record, "exec_start", *exec);
-    } catch (const Error&) {
-        const base::Lock lock(exec->mutex);
-        exec->running = false;
-        exec->started = false;
-        throw;
+        mark_started(*exec);
+        try {
+            require_running(*container, container->id);
+            monitor = container->monitor;
+            plan = plan_exec(*container, *exec);
+            log_exec_event(container->record, "exec_start", *exec);
+        } catch (const Error&) {
+            const base::Lock undo(exec->mutex);
+            exec->running = false;
+            exec->started = false;
+            throw;
+        }
     }
     try {
         if (!plan.process.cwd.starts_with('/')) {
