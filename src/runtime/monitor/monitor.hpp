@@ -166,6 +166,7 @@ private:
 
     bool ended_ = false;     ///< process 1 has exited
     bool reported_ = false;  ///< and the daemon was told, or the record says so
+    bool recorded_ = false;  ///< the record says so, or nobody can read one any more
     bool released_ = false;
     wire::Exited exit_;
     std::int64_t drain_deadline_ = 0;

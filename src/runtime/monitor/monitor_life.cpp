@@ -195,7 +195,9 @@ bool Monitor::log_finished() {
 /// has taken the code the clients' streams end: who then looks at the container sees how it ended.
 /// Source: moby daemon/monitor.go, handleContainerExit: both under the container's lock.
 void Monitor::report_exit() {
-    (void)state_.write_exited(exit_);  // full disk: a daemon that is there hears of it all the same
+    // Full disk: a daemon that is there hears of it all the same. ENOENT: the directory is gone.
+    const int error = state_.write_exited(exit_);
+    recorded_ = error == 0 || error == ENOENT;
     reported_ = true;
     taken_deadline_ = now_ms() + ack_time;
     send(wire::Kind::exited, 0, exit_);
@@ -231,6 +233,8 @@ void Monitor::check_quit() {
     if (reported_ && exit_taken() && streams_->has_clients() && streams_->flushed()) {
         streams_->close_clients();
     }
+    // No daemon is there, and the next one needs no more than the record.
+    if (recorded_ && !daemon_ && execs_.empty() && !streams_->has_clients()) ::_exit(0);
     if (!released_) return;
     if (streams_->has_clients() && now_ms() < quit_deadline_) return;
     ::_exit(0);
