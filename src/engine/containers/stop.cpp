@@ -106,6 +106,7 @@ void Containers::signal_locked(Container& container, int signal) {
         record.state.paused = false;
         publish(container);
     }
+    if (saved) saved->wait();  // a daemon that dies once the event is out must not have forgotten
     log_event(record, "kill", {{"signal", std::to_string(signal)}});
     if (resume) log_event(record, "unpause");
 }
