@@ -74,8 +74,19 @@ bool is_netns_mount(const std::string& path) noexcept {
 
 bool write_sysctl(const std::string& name, const char* value) noexcept {
     const base::Fd file(::open(("/proc/sys/" + name).c_str(), O_WRONLY | O_CLOEXEC));
-    const std::size_t size = std::strlen(value);
-    return file && ::write(file.get(), value, size) == static_cast<ssize_t>(size);
+    if (!file) return false;
+    const auto size = static_cast<ssize_t>(std::strlen(value));
+    // A switch that needs the lock of all links starts the call again while another has it, and kernels
+    // then may have moved on in the file: nothing is written, and that is no error. So it is said again,
+    // at the file's beginning. Source: Linux net/ipv6/addrconf.c, addrconf_fixup_forwarding.
+    constexpr int attempts = 1000;
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+        const ssize_t written = ::pwrite(file.get(), value, static_cast<std::size_t>(size), 0);
+        if (written == size) return true;
+        if (written < 0 && errno != EINTR) return false;
+    }
+    errno = EBUSY;
+    return false;
 }
 
 bool can_write_sysctl(const std::string& name) noexcept {
