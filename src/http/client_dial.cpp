@@ -120,6 +120,7 @@ std::vector<Address> resolve(const std::string& host, std::uint16_t port, Deadli
     if (!wait_for(lookup->done.fd(), POLLIN, deadline, cancellation)) {
         fail(fmt::format("dial tcp: lookup {}: i/o timeout", host));
     }
+    (void)lookup->done.is_cancelled();  // orders what the thread wrote before what is read here
     if (lookup->result != 0) lookup_failed(*lookup);
     return lookup->addresses;
 }

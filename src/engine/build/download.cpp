@@ -66,7 +66,7 @@ std::string disposed_name(std::string_view header) {
     return value.ends_with('/') ? std::string() : last_part(value);
 }
 
-std::string name_for(const std::string& url, const Download& download) {
+std::string name_for(const std::string& url, const Fetched& download) {
     const std::string path = path_of(url);
     if (!path.empty() && !path.ends_with('/')) {
         if (std::string name = last_part(path); !name.empty()) return name;
@@ -113,7 +113,7 @@ bool is_git_url(const std::string& url) {
 DownloadedFile::DownloadedFile(const BuildParts& parts, const RegistryCaller& caller, BuildLog& log,
                                const std::string& url, const std::string& checksum)
     : folder_(parts.data_root + "/tmp"), files_(folder_.fd()) {
-    parts.registries.fetch(url, caller, log.cancellation(), [&](const Download& download) {
+    parts.registries.fetch(url, caller, log.cancellation(), [&](const Fetched& download) {
         name_ = name_for(url, download);
         file_ = name_.empty() ? unnamed : name_;
         store(download, log, checksum);
@@ -121,7 +121,7 @@ DownloadedFile::DownloadedFile(const BuildParts& parts, const RegistryCaller& ca
     log.out("\n");
 }
 
-void DownloadedFile::store(const Download& download, BuildLog& log, const std::string& checksum) {
+void DownloadedFile::store(const Fetched& download, BuildLog& log, const std::string& checksum) {
     const base::Fd file{
         ::openat(folder_.fd(), file_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (!file) base::throw_errno(errno, "open " + file_);
@@ -150,7 +150,7 @@ void DownloadedFile::store(const Download& download, BuildLog& log, const std::s
 namespace {
 
 /// Reads the beginning and says what it is; `whole` then begins with it again.
-std::string type_of(const Download& download, archive::ByteSource& whole) {
+std::string type_of(const Fetched& download, archive::ByteSource& whole) {
     auto head = std::make_shared<std::string>(100, '\0');
     const std::size_t size = archive::read_full(download.read, {head->data(), head->size()});
     head->resize(size);
@@ -187,7 +187,7 @@ RemoteContext fetch_context(const BuildParts& parts, const BuildOptions& options
                    fmt::format("remoteURL ({}) could not be recognized as URL", url));
     }
     RemoteContext out;
-    const auto read = [&](const Download& download) {
+    const auto read = [&](const Fetched& download) {
         archive::ByteSource whole;
         const std::string type =
             base::in_context("error detecting content type for remote " + url,
@@ -215,7 +215,7 @@ RemoteContext fetch_context(const BuildParts& parts, const BuildOptions& options
     std::exception_ptr wrong;
     base::in_context("error downloading remote context " + url, [&] {
         parts.registries.fetch(url, options.caller, log.cancellation(),
-                               [&](const Download& download) {
+                               [&](const Fetched& download) {
                                    try {
                                        read(download);
                                    } catch (...) {

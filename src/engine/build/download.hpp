@@ -23,7 +23,7 @@ public:
     [[nodiscard]] SourceTree& files() { return files_; }
 
 private:
-    void store(const Download& download, BuildLog& log, const std::string& checksum);
+    void store(const Fetched& download, BuildLog& log, const std::string& checksum);
 
     WorkFolder folder_;
     SourceTree files_;

@@ -40,7 +40,7 @@ struct RegistryParts {
 };
 
 /// What lies behind a URL, read as it comes.
-struct Download {
+struct Fetched {
     std::string content_type;
     std::string disposition;    ///< the header Content-Disposition
     std::string last_modified;  ///< the header of that name
@@ -74,7 +74,7 @@ public:
     /// Asks for any URL; `use` reads the answer. Throws: as registry::Service::get_url.
     void fetch(const std::string& url, const RegistryCaller& caller,
                const base::CancellationPtr& cancellation,
-               const std::function<void(const Download&)>& use);
+               const std::function<void(const Fetched&)>& use);
 
 private:
     Images& images_;

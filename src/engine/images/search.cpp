@@ -77,7 +77,7 @@ void Registries::import(const std::string& url, const ImportOptions& options,
 
 void Registries::fetch(const std::string& url, const RegistryCaller& caller,
                        const base::CancellationPtr& cancellation,
-                       const std::function<void(const Download&)>& use) {
+                       const std::function<void(const Fetched&)>& use) {
     auto answer = parts_.service.get_url(url, registry_caller(caller, cancellation));
     const auto& headers = answer.headers();
     use({.content_type = std::string(headers.get("Content-Type")),
