@@ -2,6 +2,7 @@
 
 The texts were compared with those of Docker 28.2.2; what Docker does not refuse is marked.
 """
+import glob
 import json
 import os
 import re
@@ -435,6 +436,37 @@ class Faults(RegistryTestCase):
         self.assertIsNone(result[0].message)
         self.assertEqual([status for status in result[0].of(short(digest)) if status.startswith("Retrying")], [])
         self.assertEqual(self.inspect(image.id)["RootFS"]["Layers"], json.loads(image.config)["rootfs"]["diff_ids"])
+
+    @unittest.skipIf(ORACLE, "Docker waits for the blob")
+    def test_a_blob_that_is_not_needed_is_not_kept(self):
+        """Its layer is here, which is known once the configuration is; the blob is on its way by then."""
+        layer = double.tar_of({"noise": os.urandom(300000)})
+        self.registry.add("tests/one", double.Image([layer]))
+        self.assertIsNone(self.pull(self.registry.name + "/tests/one").message)
+        distribution = self.daemon.root + "/image/overlay2/distribution"
+        for note in glob.glob(distribution + "/*/sha256/*"):
+            os.unlink(note)
+        other = self.registry.add("tests/other", double.Image([layer], config={"Labels": {"other": "yes"}}))
+        partial = self.partial() + "/" + double.digest(other.blobs[0])[len("sha256:"):]
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def stall(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(other.blobs[0])))
+            handler.end_headers()
+            handler.wfile.write(other.blobs[0][:1000])
+            handler.wfile.flush()
+            release.wait(60)
+
+        def once_it_comes(handler):
+            wait_for(lambda: os.path.exists(partial) and os.path.getsize(partial) == 1000, what="the blob's beginning")
+            return False
+
+        self.registry.rule("GET", "/blobs/" + double.digest(other.blobs[0]), stall)
+        self.registry.rule("GET", "/blobs/" + other.id, once_it_comes)
+        self.assertIsNone(self.pull(self.registry.name + "/tests/other").message)
+        wait_for(lambda: os.listdir(self.partial()) == [], what="nothing that is kept")
 
     def test_redirect_loop(self):
         self.one()

@@ -40,6 +40,7 @@ void write_at(int file, std::string_view bytes, std::int64_t offset) {
 int Download::join(DownloadClient client) {
     const base::Lock lock(mutex_);
     if (phase_ == Phase::failed || phase_ == Phase::abandoned) return -1;
+    useless_ = false;
     const int id = next_client_++;
     clients_.emplace(id, std::move(client));
     return id;
@@ -52,6 +53,11 @@ bool Download::leave(int client) {
     if (!clients_.empty()) return true;
     if (attempt_) attempt_->cancel();
     return false;
+}
+
+void Download::not_needed(int client) {
+    const base::Lock lock(mutex_);
+    useless_ = clients_.size() == 1 && clients_.contains(client);
 }
 
 bool Download::has_clients() const {
@@ -73,7 +79,7 @@ bool Download::is_complete() const {
 
 bool Download::is_worth_keeping() const {
     const base::Lock lock(mutex_);
-    return received_ > 0 && !final_ && phase_ != Phase::complete;
+    return received_ > 0 && !final_ && !useless_ && phase_ != Phase::complete;
 }
 
 void Download::wait(const base::Cancellation& cancellation) {

@@ -32,6 +32,8 @@ public:
     int join(DownloadClient client);
     /// False when nobody is left; then what runs ends.
     bool leave(int client);
+    /// The client leaves satisfied: should it be the last one, what came is of no use.
+    void not_needed(int client);
     [[nodiscard]] bool has_clients() const;
     [[nodiscard]] bool is_complete() const;
     void give_up();
@@ -43,7 +45,7 @@ public:
     std::size_t read(std::span<char> buffer, std::int64_t offset, int& generation,
                      const base::Cancellation& cancellation);
     [[nodiscard]] std::int64_t total() const;
-    /// Whether what came is the beginning of the blob, as far as is known, and not all of it.
+    /// Whether what came is the beginning of the blob, as far as is known, not all of it, and of use.
     [[nodiscard]] bool is_worth_keeping() const;
     void wait(const base::Cancellation& cancellation);
 
@@ -79,6 +81,7 @@ private:
     int next_client_ = 0;
     base::CancellationPtr attempt_;  ///< of the attempt that runs
     bool stopped_ = false;
+    bool useless_ = false;  ///< the last client had no need of it
     bool final_ = false;  ///< what it failed with the next one would meet as well
     Phase phase_ = Phase::waiting;
     std::int64_t received_ = 0;

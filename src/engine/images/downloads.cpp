@@ -68,6 +68,7 @@ archive::ByteSource DownloadTicket::source(const base::CancellationPtr& cancella
 
 std::int64_t DownloadTicket::total() const { return download_->total(); }
 bool DownloadTicket::is_complete() const { return download_->is_complete(); }
+void DownloadTicket::not_needed() const { download_->not_needed(client_); }
 void DownloadTicket::wait(const base::CancellationPtr& cancellation) const {
     download_->wait(*cancellation);
 }

@@ -47,6 +47,8 @@ public:
     [[nodiscard]] bool is_complete() const;
     /// Waits until all bytes are here and verified. Throws as source().
     void wait(const base::CancellationPtr& cancellation) const;
+    /// What the blob holds is here by another way: if nobody else wants it, nothing of it is kept.
+    void not_needed() const;
 
     /// What was read of a source is not the beginning of the blob any more: read again.
     struct Restarted {};

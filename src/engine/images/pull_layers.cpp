@@ -232,6 +232,7 @@ std::size_t LayerPull::place_from(std::size_t first) {
     if (!layers_[first].staged) {
         holds_.push_back(*std::move(layers_[first].hold));
         layers_[first].hold.reset();
+        layers_[first].ticket->not_needed();
         placed(layers_[first]);
         return first + 1;
     }
