@@ -24,11 +24,12 @@ namespace {
 /// Takes a tree away, the lowest first.
 class Remover {
 public:
-    explicit Remover(int directory) : above_(directory) {}
+    Remover(int directory, const std::atomic<bool>* stop) : above_(directory), stop_(stop) {}
 
     int run(const char* name) {
         if (!walk_.enter(above_, name)) return errno == ENOENT ? 0 : errno;
         while (!walk_.at_end()) {
+            if (stop_ != nullptr && stop_->load()) return ECANCELED;
             if (const dirent* item = walk_.next()) {
                 take(*item);
             } else {
@@ -65,6 +66,7 @@ private:
     }
 
     int above_;
+    const std::atomic<bool>* stop_;
     DeepWalk walk_{DeepWalk::Reopened::starts_over};
     int first_error_ = 0;
 };
@@ -127,11 +129,11 @@ std::int64_t tree_size(int directory) {
     return total;
 }
 
-int remove_all(int directory, const char* name) noexcept {
+int remove_all(int directory, const char* name, const std::atomic<bool>* stop) noexcept {
     if (::unlinkat(directory, name, 0) == 0 || errno == ENOENT) return 0;
     if (errno != EISDIR && errno != EPERM) return errno;
     try {
-        return Remover(directory).run(name);
+        return Remover(directory, stop).run(name);
     } catch (const std::exception&) {
         return ENOMEM;  // nothing else is thrown here
     }

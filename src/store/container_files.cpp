@@ -90,7 +90,7 @@ std::vector<ContainerRecord> ContainerFiles::load_all() const {
     for (const std::string& name : names_in(root_fd_.get())) {
         if (base::is_full_id(name)) ids.push_back(name);
         if (name.starts_with(unfinished_prefix) || name.starts_with(removed_prefix)) {
-            remove_tree(root_fd_.get(), name);
+            reaper_->post([this, name] { remove_tree(root_fd_.get(), name, reaper_->stop()); });
         }
     }
     std::vector<std::optional<ContainerRecord>> found(ids.size());
@@ -199,7 +199,7 @@ void ContainerFiles::remove(const std::string& id) const {
         base::throw_errno(errno, fmt::format("remove {}", path(id)));
     }
     if (::fsync(root_fd_.get()) != 0) base::throw_errno(errno, "fsync containers");
-    reaper_->post([this, renamed] { remove_tree(root_fd_.get(), renamed); });
+    reaper_->post([this, renamed] { remove_tree(root_fd_.get(), renamed, reaper_->stop()); });
 }
 
 }  // namespace dockerd::store

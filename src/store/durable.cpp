@@ -179,7 +179,9 @@ void Batch::rename(int directory, const base::Fd& file, const std::string& from,
 void StartWrites::settle() {
     Batch batch;
     std::map<dev_t, int> last;  ///< the directory changed last, on each file system
-    for (const Write& write : std::exchange(writes_, {})) {
+    // They own what the directories are open by.
+    const std::vector<Write> writes = std::exchange(writes_, {});
+    for (const Write& write : writes) {
         try {
             const int directory = write(batch);
             struct stat info {};
@@ -254,11 +256,11 @@ void sweep_temporaries(int directory) {
     ::closedir(stream);
 }
 
-void remove_tree(int directory, const std::string& name) {
-    int error = archive::remove_all(directory, name.c_str());
+void remove_tree(int directory, const std::string& name, const std::atomic<bool>* stop) {
+    int error = archive::remove_all(directory, name.c_str(), stop);
     if (error == EBUSY) {
         detach_below(path_of(directory) + "/" + name);
-        error = archive::remove_all(directory, name.c_str());
+        error = archive::remove_all(directory, name.c_str(), stop);
     }
     if (error != 0) base::throw_errno(error, fmt::format("remove {}", name));
 }

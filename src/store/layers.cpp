@@ -178,8 +178,8 @@ void Layers::Impl::delete_layer(const RoLayer& layer) {
         base::log::warn("remove layer {}: {}", layer.info.chain_id, base::errno_text(errno));
     }
     reaper.post([this, cache_id = layer.cache_id, renamed] {
-        overlay.remove(cache_id);
-        remove_tree(chains_fd.get(), renamed);
+        overlay.remove(cache_id, reaper.stop());
+        remove_tree(chains_fd.get(), renamed, reaper.stop());
     });
 }
 

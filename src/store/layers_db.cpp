@@ -173,42 +173,37 @@ void Layers::Impl::load_rw(const std::string& container_id) {
     rw_layers.emplace(container_id, std::move(layer));
 }
 
-/// Ends what a crash cut off: deletions of layers, of containers' layers, and half-made layers.
+/// Ends in the background what a crash or the daemon's end cut off: deletions of layers, of containers' layers, and
+/// half-made layers. All of these have names that nothing else gets.
 void Layers::Impl::finish_removals() {
     constexpr std::string_view suffix = "-removing";
     for (const std::string& name : names_in(chains_fd.get())) {
         if (!name.ends_with(suffix)) continue;
-        try {
+        reaper.post([this, name] {
             const std::string cache_id = read_optional(chains_fd.get(), name + "/cache-id");
-            if (is_mount_id(cache_id)) overlay.remove(cache_id);
-            remove_tree(chains_fd.get(), name);
-        } catch (const base::Error& error) {
-            base::log::warn("removing layer {}: {}", name, error.what());
-        }
+            if (is_mount_id(cache_id)) overlay.remove(cache_id, reaper.stop());
+            remove_tree(chains_fd.get(), name, reaper.stop());
+        });
     }
     for (const std::string& name : names_in(tmp_fd.get())) {
-        try {
-            sweep_transaction(name);
-        } catch (const base::Error& error) {
-            base::log::warn("removing layerdb/tmp/{}: {}", name, error.what());
-        }
+        if (!name.starts_with("write-set-") && !name.starts_with("removing-")) continue;
+        reaper.post([this, name] { sweep_transaction(name); });
     }
 }
 
 void Layers::Impl::sweep_transaction(const std::string& name) {
-    if (!name.starts_with("write-set-") && !name.starts_with("removing-")) return;
     for (const char* file : {"/cache-id", "/mount-id", "/init-id"}) {
         const std::string id = read_optional(tmp_fd.get(), name + file);
-        if (is_mount_id(id)) overlay.remove(id);
+        if (is_mount_id(id)) overlay.remove(id, reaper.stop());
     }
-    remove_tree(tmp_fd.get(), name);
+    remove_tree(tmp_fd.get(), name, reaper.stop());
 }
 
 void Layers::Impl::discard(StagedLayer::State& staged) noexcept {
     try {
         reaper.post([this, id = staged.overlay.id, name = staged.transaction] {
-            overlay.remove(id);
-            remove_tree(tmp_fd.get(), name);
+            overlay.remove(id, reaper.stop());
+            remove_tree(tmp_fd.get(), name, reaper.stop());
         });
     } catch (const std::exception& error) {
         base::log::warn("discard layer {}: {}", staged.overlay.id, error.what());

@@ -138,9 +138,9 @@ void Layers::Impl::take_down(const RwLayerPtr& layer) {
 void Layers::Impl::delete_files(const RwLayer& layer) {
     reaper.post(
         [this, mount_id = layer.mount_id, init_id = layer.init_id, renamed = layer.renamed] {
-            overlay.remove(mount_id);
-            if (!init_id.empty()) overlay.remove(init_id);
-            remove_tree(tmp_fd.get(), renamed);
+            overlay.remove(mount_id, reaper.stop());
+            if (!init_id.empty()) overlay.remove(init_id, reaper.stop());
+            remove_tree(tmp_fd.get(), renamed, reaper.stop());
         });
 }
 

@@ -128,7 +128,7 @@ OverlayDir Overlay::open(const std::string& id) const {
     return out;
 }
 
-void Overlay::remove(const std::string& id) const {
+void Overlay::remove(const std::string& id, const std::atomic<bool>* stop) const {
     if (id.empty() || id.find('/') != std::string::npos || id == "l") return;
     try {
         const std::string link(base::trim(read_file(fd(), id + "/link", 4096)));
@@ -138,7 +138,7 @@ void Overlay::remove(const std::string& id) const {
     } catch (const base::Error& error) {
         base::log::debug("remove overlay2/{}: {}", id, error.what());
     }
-    remove_tree(fd(), id);
+    remove_tree(fd(), id, stop);
 }
 
 base::Fd Overlay::open_diff(const std::string& id) const {

@@ -51,8 +51,8 @@ public:
     void mark_committed(const std::string& id) const;
     /// Reads link and lower. Throws: internal.
     [[nodiscard]] OverlayDir open(const std::string& id) const;
-    /// Deletes the folder and its short link.
-    void remove(const std::string& id) const;
+    /// Deletes the folder and its short link. Throws: as remove_tree.
+    void remove(const std::string& id, const std::atomic<bool>* stop = nullptr) const;
 
     [[nodiscard]] std::string path(const std::string& id, const char* part) const {
         return root_ + "/" + id + "/" + part;

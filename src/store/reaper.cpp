@@ -1,14 +1,23 @@
 #include "reaper.hpp"
 
+#include <chrono>
 #include <exception>
 
 #include <dockerd/base/log.hpp>
 
 namespace dockerd::store {
+namespace {
+
+constexpr std::chrono::seconds patience{1};
+
+}  // namespace
 
 Reaper::~Reaper() {
     {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
+        (void)changed_.wait_for(lock, patience, [this] { return jobs_.empty() && !busy_; });
+        jobs_.clear();
+        abandoned_ = true;
         stop_ = true;
     }
     changed_.notify_all();
@@ -43,7 +52,7 @@ void Reaper::run() {
             const std::function<void()> own = std::move(job);
             own();
         } catch (const std::exception& error) {
-            base::log::warn("background removal: {}", error.what());
+            if (!abandoned_) base::log::warn("background removal: {}", error.what());
         }
         lock.lock();
         busy_ = false;

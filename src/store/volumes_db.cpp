@@ -115,7 +115,7 @@ void VolumesDb::Impl::load_folders() {
     while (const dirent* item = ::readdir(stream)) {
         const std::string name(item->d_name);
         if (name.starts_with(removed_prefix)) {
-            reaper.post([this, name] { remove_tree(root_fd.get(), name); });
+            reaper.post([this, name] { remove_tree(root_fd.get(), name, reaper.stop()); });
         } else if (name[0] != '.' && (item->d_type == DT_DIR || item->d_type == DT_UNKNOWN)) {
             load_folder(name);
         }
@@ -256,7 +256,7 @@ bool VolumesDb::remove(const std::string& name) {
         base::throw_errno(errno, fmt::format("remove volume {}", name));
     }
     self.volumes.erase(found);
-    self.reaper.post([&self, renamed] { remove_tree(self.root_fd.get(), renamed); });
+    self.reaper.post([&self, renamed] { remove_tree(self.root_fd.get(), renamed, self.reaper.stop()); });
     self.save();
     // The folder's new name has to last as well: a folder without a record is a volume.
     if (::fsync(self.root_fd.get()) != 0) {

@@ -143,6 +143,13 @@ class Signals(FlagsCase):
         daemon.start()
         self.assertEqual(self.pid_of(daemon, made), pid)
 
+    @unittest.skipIf(ORACLE, "Docker's containerd says a lot")
+    def test_a_first_start_has_nothing_to_complain_of(self):
+        """What it writes behind the first answer is on the disk when it ends."""
+        daemon = self.daemon().start()
+        self.assertEqual(self.end(daemon, signal.SIGTERM), 0)
+        self.assertEqual([line for line in daemon.log_tail(1000).splitlines() if "level=error" in line], [])
+
     @unittest.skipIf(ORACLE, "Docker's engine takes its own containerd along")
     def test_quit_leaves_containers_running(self):
         daemon = self.daemon()

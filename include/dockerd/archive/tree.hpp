@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,8 +22,8 @@ std::vector<std::string> sorted_names(int directory);
 std::int64_t tree_size(int directory);
 
 /// Deletes `directory`/`name` with everything in it, following no link; missing is success.
-/// Returns 0 or the first errno met; deletes as much as it can.
-int remove_all(int directory, const char* name) noexcept;
+/// Returns 0 or the first errno met; deletes as much as it can. ECANCELED: `stop` was set meanwhile.
+int remove_all(int directory, const char* name, const std::atomic<bool>* stop = nullptr) noexcept;
 
 /// "/proc/self/fd/<fd>", for calls that take no descriptor of an O_PATH open.
 std::string fd_path(int fd);

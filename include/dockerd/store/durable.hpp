@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -76,8 +77,9 @@ void flush_trees(const std::vector<int>& directories);
 void sweep_temporaries(int directory);
 
 /// Deletes the tree `directory`/`name`, also one still busy with mounts below it: those are
-/// detached first. Missing is success. Throws: internal, "remove <name>: <errno text>".
-void remove_tree(int directory, const std::string& name);
+/// detached first. Missing is success. Throws: internal, "remove <name>: <errno text>", of ECANCELED
+/// once `stop` is set.
+void remove_tree(int directory, const std::string& name, const std::atomic<bool>* stop = nullptr);
 
 /// Gives what is damaged another name, "<path>.damaged-...", and returns that.
 /// Throws: internal, "rename <path>: <errno text>".

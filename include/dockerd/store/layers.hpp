@@ -86,7 +86,7 @@ struct LayerChange {
 class Layers {
 public:
     /// Opens `<data_root>/image/overlay2/layerdb` and `<data_root>/overlay2`, makes them if they
-    /// are missing, and finishes removals that were cut off. A layer that cannot be read is
+    /// are missing, and goes on with removals that were cut off. A layer that cannot be read is
     /// skipped with a log line.
     /// What is unpacked, `unpacker` does; it must outlive this object.
     Layers(const std::string& data_root, const archive::Unpacker& unpacker);

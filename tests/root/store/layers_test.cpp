@@ -372,6 +372,7 @@ TEST_F(LayersTest, CleansUpAfterACrashInTheMiddleOfALayer) {
     std::ofstream(root_ + "/overlay2/" + cache + "/link") << link;
     std::filesystem::create_symlink("../x/diff", root_ + "/overlay2/l/" + link);
     Layers layers(root_, testing_unpacker());
+    layers.settle();
     EXPECT_FALSE(std::filesystem::exists(transaction));
     EXPECT_FALSE(std::filesystem::exists(root_ + "/overlay2/" + cache));
     EXPECT_TRUE(std::filesystem::is_empty(root_ + "/overlay2/l"));

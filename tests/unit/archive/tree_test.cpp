@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -64,6 +66,15 @@ protected:
 TEST_F(DeepTree, IsMeasuredAndRemoved) {
     make("t");
     EXPECT_EQ(tree_size(top.get()), 2 * depth / 100);
+    EXPECT_EQ(remove_all(top.get(), "t"), 0);
+}
+
+TEST_F(DeepTree, RemovalStopsWhenItIsTold) {
+    fs::create_directories(top_path + "/t/x");
+    std::ofstream(top_path + "/t/x/f") << "12";
+    const std::atomic<bool> stop = true;
+    EXPECT_EQ(remove_all(top.get(), "t", &stop), ECANCELED);
+    EXPECT_TRUE(fs::exists(top_path + "/t/x/f"));
     EXPECT_EQ(remove_all(top.get(), "t"), 0);
 }
 
