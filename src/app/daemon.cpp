@@ -215,6 +215,7 @@ bool serve_until_stopped(Config& config, Signals& signals, Wiring& wiring,
     // Said before the first answer: who has one can rely on these lines.
     base::log::info("Daemon has completed initialization");
     for (const std::string& name : names) base::log::info("API listen on {}", name);
+    wiring.serve();
     server->start();
     auto settling = std::make_unique<Settling>(wiring);
     notify_systemd("READY=1\nSTATUS=Serving the API on " + base::join(names, ", "));

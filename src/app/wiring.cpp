@@ -121,6 +121,7 @@ public:
         base::in_context("failed to validate authorization plugin",
                          [&] { authorization_.set(authorization_names_); });
     }
+    void serve() override { start_writes_.serve(); }
     void settle() override { start_writes_.settle(); }
     void warm() override { containers_.warm(); }
     void reload(const Config& config) override {

@@ -17,6 +17,8 @@ public:
     virtual void validate() = 0;
     /// What the server serves.
     virtual http::Application& application() = 0;
+    /// The server is about to answer: what is changed from here on is durable at once.
+    virtual void serve() = 0;
     /// Makes durable what the start wrote, for the server answers by now.
     virtual void settle() = 0;
     /// Prepares what the first container would have to wait for.

@@ -95,8 +95,9 @@ void write_at(int fd, std::string_view bytes, std::uint64_t at, const std::strin
 
 }  // namespace
 
-BoltFile::BoltFile(const std::string& path, std::chrono::milliseconds timeout, mode_t mode, bool held)
-    : path_(path), mode_(mode), held_(held), file_(open_locked(path, mode, timeout)) {
+BoltFile::BoltFile(const std::string& path, std::chrono::milliseconds timeout, mode_t mode,
+                   const StartWrites* later)
+    : path_(path), mode_(mode), later_(later), file_(open_locked(path, mode, timeout)) {
     folder_.reset(::open(parent_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder_) base::throw_errno(errno, fmt::format("open {}", parent_of(path)));
     sweep_temporaries(folder_.get());
@@ -126,9 +127,9 @@ void BoltFile::recover(const std::string& bytes, const char* reason) {
     base::log::error("{}: {}; it is kept as {}, and what can be read of it is used", path_, reason,
                      name);
     // The name is free: it must not stay so.
-    const bool held = std::exchange(held_, false);
-    save(salvage_bolt(bytes));
-    held_ = held;
+    BoltBucket kept = salvage_bolt(bytes);
+    replace(kept);
+    root_ = std::move(kept);
 }
 
 /// A new file with the bytes, locked before it bears the name, so nobody ever finds it free.
@@ -146,13 +147,14 @@ base::Fd BoltFile::write(const std::string& bytes, const std::string& temporary)
 }
 
 void BoltFile::save(BoltBucket root) {
-    if (held_) {
+    if (later_ != nullptr && !later_->serves()) {
         root_ = std::move(root);
         changed_ = true;
         return;
     }
     if (!change(root)) replace(root);
     root_ = std::move(root);
+    changed_ = false;
 }
 
 /// Writes the contents in place of the last ones but one; false when there is no room for them.
@@ -191,8 +193,7 @@ void BoltFile::replace(const BoltBucket& root) {
 }
 
 int BoltFile::release(Batch& batch) {
-    held_ = false;
-    if (!std::exchange(changed_, false)) return -1;
+    if (!changed_) return -1;
     const std::string temporary = temporary_of(path_);
     base::Fd next = write(format_bolt(root_, transaction_ + 1, page_size_), temporary);
     batch.rename(folder_.get(), next, temporary, base_of(path_));
@@ -200,6 +201,7 @@ int BoltFile::release(Batch& batch) {
     transaction_ += 2;
     // The batch may yet fail: the next save begins anew.
     total_ = 0;
+    changed_ = false;
     return folder_.get();
 }
 

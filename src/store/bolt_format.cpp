@@ -80,19 +80,32 @@ bool read_meta(std::string_view file, std::size_t at, Meta& out) {
     return out.page_size >= 512 && std::has_single_bit(out.page_size);
 }
 
-/// The valid meta page of the last transaction.
-Meta choose_meta(std::string_view file) {
-    Meta first;
-    Meta second;
-    const bool has_first = read_meta(file, 0, first);
-    bool has_second = has_first && read_meta(file, first.page_size, second);
+/// The valid meta pages, of the last transaction first.
+std::vector<Meta> valid_metas(std::string_view file) {
+    std::vector<Meta> out;
+    Meta meta;
+    const bool has_first = read_meta(file, 0, meta);
+    if (has_first) out.push_back(meta);
+    if (has_first && read_meta(file, meta.page_size, meta)) out.push_back(meta);
     // Without the first page the size is unknown: try what bbolt tries.
-    for (std::size_t size = 1024; !has_first && !has_second && size <= 65536; size *= 2) {
-        has_second = read_meta(file, size, second);
+    for (std::size_t size = 1024; out.empty() && size <= 65536; size *= 2) {
+        if (read_meta(file, size, meta)) out.push_back(meta);
     }
-    if (!has_first && !has_second) invalid("no valid meta page");
-    if (!has_first) return second;
-    return has_second && second.transaction > first.transaction ? second : first;
+    std::ranges::sort(out, std::ranges::greater(), &Meta::transaction);
+    return out;
+}
+
+Meta choose_meta(std::string_view file) {
+    const std::vector<Meta> metas = valid_metas(file);
+    if (metas.empty()) invalid("no valid meta page");
+    return metas.front();
+}
+
+/// Puts what `from` has over `out`.
+void lay_over(BoltBucket& out, const BoltBucket& from) {
+    out.sequence = from.sequence;
+    for (const auto& [key, value] : from.values) out.values[key] = value;
+    for (const auto& [name, bucket] : from.buckets) lay_over(out.buckets[name], bucket);
 }
 
 class Reader {
@@ -379,17 +392,28 @@ BoltBucket parse_bolt(std::string_view file, std::uint64_t* transaction, std::ui
     return root;
 }
 
+/// The tree of the transaction before the last one lies in other pages: what is whole of it is there, but
+/// for one change, and what can still be read of the newer one is put over it.
 BoltBucket salvage_bolt(std::string_view file) {
     Meta meta;
     meta.page_size = 4096;
     BoltBucket root;
-    try {
-        meta = choose_meta(file);
-        Reader(file, meta, Reader::Damage::is_left_out).bucket(meta.root, root, 0);
-        if (!root.buckets.empty()) return root;
-    } catch (const base::Error&) {
-        // No way in: all pages are looked at.
+    const std::vector<Meta> metas = valid_metas(file);
+    for (auto at = metas.rbegin(); at != metas.rend(); ++at) {
+        meta = *at;
+        const bool is_last = at + 1 == metas.rend();
+        try {
+            BoltBucket read;
+            read.sequence = meta.sequence;
+            Reader(file, meta, is_last ? Reader::Damage::is_left_out : Reader::Damage::is_error)
+                .bucket(meta.root, read, 0);
+            lay_over(root, read);
+        } catch (const base::Error&) {
+            // No way in.
+        }
     }
+    if (!root.buckets.empty()) return root;
+    // All pages are looked at.
     meta.high_water = file.size() / meta.page_size;
     try {
         Reader(file, meta, Reader::Damage::is_left_out).every_page(root);

@@ -176,7 +176,7 @@ void Batch::rename(int directory, const base::Fd& file, const std::string& from,
     base::throw_errno(error, fmt::format("write {}", to));
 }
 
-void StartWrites::settle() {
+void StartWrites::settle() noexcept {
     Batch batch;
     std::map<dev_t, int> last;  ///< the directory changed last, on each file system
     // They own what the directories are open by.
@@ -186,14 +186,14 @@ void StartWrites::settle() {
             const int directory = write(batch);
             struct stat info {};
             if (directory >= 0 && ::fstat(directory, &info) == 0) last[info.st_dev] = directory;
-        } catch (const base::Error& error) {
+        } catch (const std::exception& error) {
             base::log::error("what the start changed is not on disk: {}", error.what());
         }
     }
     for (const auto& [device, directory] : last) {
         try {
             batch.commit(directory);
-        } catch (const base::Error& error) {
+        } catch (const std::exception& error) {
             base::log::error("what the start changed is not on disk: {}", error.what());
         }
     }

@@ -39,7 +39,7 @@ std::string make_folder(const std::string& data_root) {
 
 struct KvFile::Impl {
     Impl(const std::string& data_root, StartWrites* later)
-        : file(make_folder(data_root), lock_timeout, 0644, later != nullptr) {
+        : file(make_folder(data_root), lock_timeout, 0644, later) {
         if (later != nullptr) {
             later->add([this](Batch& batch) {
                 const base::Lock lock(mutex);

@@ -84,7 +84,7 @@ struct VolumesDb::Impl {
     Impl(const std::string& data_root, StartWrites* later)
         : root(data_root + "/volumes"),
           root_fd(open_or_make_directory(root, 0701)),
-          file(root + "/metadata.db", lock_timeout, 0600, later != nullptr) {
+          file(root + "/metadata.db", lock_timeout, 0600, later) {
         if (later != nullptr) {
             later->add([this](Batch& batch) {
                 const base::Lock lock(mutex);
@@ -217,7 +217,7 @@ VolumeRecord VolumesDb::create(const std::string& name, const std::string& drive
         if (!options.empty()) {
             Batch batch;
             batch.write_new(folder.get(), options_file, options_text(options), 0600);
-            batch.flush_data();
+            batch.commit(folder.get());
         }
         // The database's flush is for its own pages alone.
         if (::fsync(folder.get()) != 0 || ::fsync(self.root_fd.get()) != 0) {

@@ -14,6 +14,7 @@
 namespace dockerd::store {
 
 class Batch;
+class StartWrites;
 
 /// Contents of one bbolt bucket: values by key, and buckets inside it.
 struct BoltBucket {
@@ -35,16 +36,15 @@ public:
     /// is set aside under another name, ".damaged-..."; what can still be read of it is kept.
     /// Throws: unavailable, "<path> is locked: ..." when another process holds it.
     ///
-    /// `held`: changes stay in memory until release(); a new file stays empty, which is a database
-    /// for bbolt, too.
+    /// With `later` what is changed while nobody is answered stays in memory until release(), or the
+    /// first save after that; a new file stays empty, which is a database for bbolt, too.
     BoltFile(const std::string& path, std::chrono::milliseconds timeout, mode_t mode = 0600,
-             bool held = false);
+             const StartWrites* later = nullptr);
 
     [[nodiscard]] const BoltBucket& root() const { return root_; }
     /// Writes `root` as the file's new contents; durable on return. On an error the old ones stay.
     void save(BoltBucket root);
-    /// Writes what was held back, and holds nothing back any more. Returns the folder the file is in
-    /// or -1 when nothing was held.
+    /// Writes what is held back, if anything is. Returns the folder the file is in or -1.
     int release(Batch& batch);
 
 private:
@@ -56,8 +56,8 @@ private:
     std::string path_;
     mode_t mode_;
     base::Fd folder_;
-    bool held_ = false;
-    bool changed_ = false;  ///< since it is held
+    const StartWrites* later_;
+    bool changed_ = false;  ///< and held back
     base::Fd damaged_;  ///< stays locked: another engine may wait for it
     base::Fd file_;
     std::uint64_t transaction_ = 0;

@@ -51,9 +51,9 @@ private:
     std::vector<base::Fd> files_;
 };
 
-/// What a start has to write before anybody was told of it: it becomes durable behind the first
-/// answer and all together, instead of keeping that waiting for one flush after the other. Who
-/// loses power before that has lost the ids of a root that nobody has used.
+/// What a start has to write before anybody is answered: it becomes durable behind the first answer and all
+/// together, instead of keeping that waiting for one flush after the other. It is what the next start
+/// would find out again. What requests change is written at once as ever.
 class StartWrites {
 public:
     /// Writes into the directory it returns, as part of the batch; -1 when there is nothing to do.
@@ -61,11 +61,16 @@ public:
 
     /// Pre: settle() was not called.
     void add(Write write) { writes_.push_back(std::move(write)); }
+    /// From here on somebody may be answered: nothing is held back any more.
+    void serve() { serves_ = true; }
+    [[nodiscard]] bool serves() const { return serves_; }
     /// Does all of it. A write that fails is logged; its owner writes all anew with its next change.
-    void settle();
+    /// Thread: any, once.
+    void settle() noexcept;
 
 private:
     std::vector<Write> writes_;
+    std::atomic<bool> serves_ = false;
 };
 
 /// Writes the data of every file below the directories; a Batch's commit after it makes the trees

@@ -112,6 +112,24 @@ TEST_F(BoltTest, KeepsTheElementsBesideADamagedOne) {
     EXPECT_EQ(kept.buckets.at("b").values, expected.buckets.at("b").values);
 }
 
+/// The last but one transaction is whole; a page of the last one is not.
+TEST_F(BoltTest, GoesBackToTheLastButOneTransaction) {
+    const BoltBucket before = sample(100);
+    std::string file = format_bolt(before, 4);
+    BoltBucket after = before;
+    after.buckets["new"].values["k"] = "v";
+    const auto change = format_bolt_change(after, 6, file.size() / 4096, true, 4096);
+    ASSERT_TRUE(change);
+    file = with(with(std::move(file), change->pages, change->pages_at), change->meta, change->meta_at);
+    EXPECT_EQ(parse_bolt(file).buckets.size(), 6U);
+    // Page by page of the newer tree.
+    for (std::size_t at = 0; at < change->pages.size(); at += 4096) {
+        const BoltBucket kept = salvage_bolt(with(file, std::string(4096, '\xff'), change->pages_at + at));
+        EXPECT_EQ(kept.buckets.at("main").values, before.buckets.at("main").values) << at;
+        EXPECT_EQ(kept.buckets.at("outer").buckets.at("inner").values.at("k"), "v") << at;
+    }
+}
+
 TEST_F(BoltTest, FindsBucketsWithoutMetaPages) {
     std::string bad = format_bolt(sample(3), 4);
     bad.replace(0, 8192, 8192, '\0');
@@ -319,7 +337,7 @@ TEST_F(BoltTest, KeepsVolumesAcrossReopening) {
     EXPECT_FALSE(std::filesystem::exists(dir_ + "/volumes/v2"));
 }
 
-// A start answers before its files are on the disk; until then nothing but an empty, locked file is there.
+// What a start changes comes to the disk behind the first answer; until then nothing but an empty, locked file is there.
 TEST_F(BoltTest, ChangesOfAStartAreWrittenWhenItSettles) {
     const std::string path = dir_ + "/network/files/local-kv.db";
     StartWrites later;
@@ -328,6 +346,7 @@ TEST_F(BoltTest, ChangesOfAStartAreWrittenWhenItSettles) {
     EXPECT_EQ(file.find("a"), "1");
     EXPECT_EQ(std::filesystem::file_size(path), 0U);
     EXPECT_THROW(BoltFile(path, std::chrono::milliseconds(0)), base::Error);
+    later.serve();
     later.settle();
     EXPECT_GT(std::filesystem::file_size(path), 0U);
     EXPECT_THROW(BoltFile(path, std::chrono::milliseconds(0)), base::Error);  // the new one as well
@@ -340,6 +359,24 @@ TEST_F(BoltTest, ChangesOfAStartAreWrittenWhenItSettles) {
     for (const auto& entry : std::filesystem::directory_iterator(dir_ + "/network/files")) {
         EXPECT_EQ(entry.path().filename(), "local-kv.db");
     }
+}
+
+// A client may be there before the start has settled: what it is told is on the disk.
+TEST_F(BoltTest, ChangesOfRequestsAreWrittenAtOnce) {
+    const std::string path = dir_ + "/network/files/local-kv.db";
+    StartWrites later;
+    KvFile file(dir_, &later);
+    file.put("a", "1");
+    later.serve();
+    file.put("b", "2");
+    const auto values = [&] { return parse_bolt(read_file(AT_FDCWD, path)).buckets.at("libnetwork").values; };
+    EXPECT_EQ(values().size(), 2U);
+    struct stat before {};
+    struct stat after {};
+    ASSERT_EQ(::stat(path.c_str(), &before), 0);
+    later.settle();
+    ASSERT_EQ(::stat(path.c_str(), &after), 0);
+    EXPECT_EQ(after.st_ino, before.st_ino) << "nothing is left to write";
 }
 
 TEST_F(BoltTest, AStartWithoutChangesWritesNothing) {
