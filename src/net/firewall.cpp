@@ -90,6 +90,7 @@ void Firewall::start(std::vector<FirewallNetwork> networks) {
         options_.ipv6 = false;
         claim_tables();
     }
+    close_left_open();
     started_ = true;
 }
 
@@ -208,6 +209,22 @@ void Firewall::close_loopback(const std::string& bridge) noexcept {
     });
     if (used || opened_bridges_.erase(bridge) == 0) return;
     (void)write_sysctl(localnet_sysctl(bridge), "0");  // the bridge may be gone
+}
+
+Firewall::~Firewall() {
+    const base::Lock lock(mutex_);
+    endpoints_.clear();
+    while (!opened_bridges_.empty()) close_loopback(std::string(*opened_bridges_.begin()));
+}
+
+/// A daemon that was killed closes nothing; its containers may have ended since.
+void Firewall::close_left_open() noexcept {
+    for (const FirewallNetwork& network : networks_) {
+        if (!network.own_bridge || !options_.loopback) continue;
+        if (read_sysctl(localnet_sysctl(network.bridge)) != '1') continue;
+        opened_bridges_.insert(network.bridge);
+        close_loopback(network.bridge);
+    }
 }
 
 void Firewall::add(const FirewallNetwork& network, const std::string& endpoint_id,

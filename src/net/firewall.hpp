@@ -35,6 +35,10 @@ struct PlacedRule {
 class Firewall {
 public:
     explicit Firewall(FirewallOptions options);
+    Firewall(const Firewall&) = delete;
+    Firewall& operator=(const Firewall&) = delete;
+    /// The tables stay, for containers may live; but from here on anybody can take the guards away.
+    ~Firewall();
 
     /// Replaces everything of ours by what `networks` and the endpoints added so far need. Before
     /// it, calls only collect.
@@ -104,6 +108,7 @@ private:
     [[nodiscard]] bool is_on_loopback(const Endpoint& endpoint) const;
     void open_loopback(const Endpoint& endpoint);
     void close_loopback(const std::string& bridge) noexcept;
+    void close_left_open() noexcept;
     [[nodiscard]] bool enabled(NftFamily family) const;
     [[nodiscard]] std::vector<NftFamily> families() const;
 

@@ -33,6 +33,7 @@ struct FirewallNetwork {
     Access access4 = Access::translated;
     Access access6 = Access::translated;
     std::vector<std::string> trusted_interfaces;
+    bool own_bridge = false;      ///< made by an engine, not the user's
     bool routes_loopback = true;  ///< the bridge can lead to the host's 127.0.0.0/8 and back
 
     [[nodiscard]] Access access(NftFamily family) const {

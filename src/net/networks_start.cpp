@@ -380,6 +380,7 @@ FirewallNetwork NetworksImpl::firewall_network(const Network& network) const {
     out.access4 = access_of(network.bridge.mode4);
     out.access6 = access_of(network.bridge.mode6);
     out.trusted_interfaces = network.bridge.trusted_interfaces;
+    out.own_bridge = network.bridge.creator == 1;
     // The container answers the bridge's address.
     out.routes_loopback = network.bridge.has_address(/*v6=*/false);
     return out;

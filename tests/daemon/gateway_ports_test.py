@@ -1,6 +1,7 @@
 """Published ports of a container on several networks: they are on the one that leads outside, wherever that is."""
 import os
 import re
+import signal
 import subprocess
 import unittest
 
@@ -134,6 +135,26 @@ class Loopback(Base):
         bridge = self.bridge("one")
         self.call("POST", "/containers/server/stop?t=0")
         self.assertEqual(self.daemon.in_net(self.localnet, bridge), "0")
+
+    @unittest.skipIf(not IN_KERNEL, "the proxy ends with the daemon")
+    def test_a_daemon_that_ends_closes_what_it_opened(self):
+        """Without it anybody can flush what keeps containers from the host's loopback."""
+        bridge = self.bridge("one")
+        localnet = lambda: self.daemon.in_net(self.localnet, bridge)  # noqa: E731
+        self.create("one")
+        self.call("POST", "/containers/server/start")
+        pid = self.call("GET", "/containers/server/json")["State"]["Pid"]
+        self.daemon.process.send_signal(signal.SIGQUIT)  # leaves the container running
+        self.assertEqual(self.daemon.process.wait(60), 0)
+        self.assertEqual(localnet(), "0")
+        self.daemon.start()
+        self.assertEqual(localnet(), "1")
+        self.assertServed()
+        self.daemon.kill()
+        os.kill(pid, signal.SIGKILL)
+        self.daemon.start()
+        wait_for(lambda: not self.call("GET", "/containers/server/json")["State"]["Running"], what="its end")
+        self.assertEqual(localnet(), "0")
 
     def test_a_bridge_without_address_has_the_proxy(self):
         self.call("POST", "/networks/create", {"Name": "bare", "Options": {"com.docker.network.bridge.inhibit_ipv4": "true"},

@@ -3,6 +3,7 @@ import calendar
 import os
 import random
 import re
+import signal
 import subprocess
 import time
 import unittest
@@ -215,8 +216,17 @@ class Survival(DaemonTestCase):
 class GracefulStop(DaemonTestCase):
     check_leaks = False
 
+    @staticmethod
+    def catches(pid, number):
+        with open("/proc/%d/status" % pid) as file:
+            caught = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
+        return int(caught, 16) >> (number - 1) & 1
+
     def test_containers_stop_with_the_daemon(self):
         self.daemon.run("/payload", "pause", name="stops")
+        with self.daemon.client() as client:
+            pid = client.get("/containers/stops/json")["State"]["Pid"]
+        wait_for(lambda: self.catches(pid, signal.SIGTERM), what="its handler: a first process ignores what it has none for")
         self.daemon.restart()
         with self.daemon.client() as client:
             state = client.get("/containers/stops/json")["State"]

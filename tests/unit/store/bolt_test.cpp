@@ -337,7 +337,7 @@ TEST_F(BoltTest, KeepsVolumesAcrossReopening) {
     EXPECT_FALSE(std::filesystem::exists(dir_ + "/volumes/v2"));
 }
 
-// What a start changes comes to the disk behind the first answer; until then nothing but an empty, locked file is there.
+// What a start changes comes to the disk behind the first answer; until then there is an empty, locked file.
 TEST_F(BoltTest, ChangesOfAStartAreWrittenWhenItSettles) {
     const std::string path = dir_ + "/network/files/local-kv.db";
     StartWrites later;
