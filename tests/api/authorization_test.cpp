@@ -98,7 +98,7 @@ TEST_F(Authorization, RefusedAnswersAreNotSent) {
 
 TEST_F(Authorization, LongAnswersGoBeforeTheirEnd) {
     const std::string piece(40'000, 'x');
-    containers.on_export_files = [&](std::string_view, const engine::ByteWriter& write) {
+    containers.on_export_files = [piece](std::string_view, const engine::ByteWriter& write) {
         for (int i = 0; i < 4; ++i) write(piece);
     };
     const Answer answer = api.ask("GET /containers/web/export");
