@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -81,7 +82,7 @@ TEST(WorkerPool, UsesOneThreadForJobsOneAfterTheOther) {
 }
 
 TEST(WorkerPool, LongWaitsLeaveTheirPlaceToOthers) {
-    WorkerPool pool({.name = "test", .max_threads = 2, .max_waiting = 3});
+    WorkerPool pool({.name = "test", .max_threads = 2, .max_waiting = 3, .idle = 1h});
     Counter begun;
     Counter gate;
     Counter done;
@@ -99,7 +100,12 @@ TEST(WorkerPool, LongWaitsLeaveTheirPlaceToOthers) {
     EXPECT_LE(pool.threads(), 5u);
     gate.add();
     while (pool.pending() > 0) std::this_thread::yield();
-    // Those that are too many now go at once.
+    // Those that are too many go at once, not when they have been idle for long.
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    while (pool.threads() > 2 && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::yield();
+    }
+    EXPECT_EQ(pool.threads(), 2u);
     for (int i = 0; i < 100; ++i) pool.post([&] { done.add(); });
     EXPECT_TRUE(done.reach(200));
 }
