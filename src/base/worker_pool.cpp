@@ -30,6 +30,7 @@ struct WorkerPool::Impl {
     void run_thread();
     void run_job(std::function<void()> job) const;
     bool sleep(std::unique_lock<std::mutex>& lock);
+    void wake_one();
     void spawn();
     /// Threads that are not in a LongWait.
     [[nodiscard]] std::size_t active() const { return threads - std::min(waiting, threads); }
@@ -85,6 +86,14 @@ bool WorkerPool::Impl::sleep(std::unique_lock<std::mutex>& lock) {
     return woken && !stopping;
 }
 
+/// Pre: the mutex is held and a thread is idle.
+void WorkerPool::Impl::wake_one() {
+    Sleeper* const sleeper = idle.back();
+    idle.pop_back();
+    sleeper->awake = true;
+    sleeper->wake.notify_one();
+}
+
 void WorkerPool::Impl::run_thread() {
     (void)::pthread_setname_np(::pthread_self(), options.name.substr(0, 15).c_str());
     mine = this;
@@ -99,8 +108,12 @@ void WorkerPool::Impl::run_thread() {
             lock.lock();
             --running;
         }
-        // One too many since a wait is over: the others do the work.
-        if (active() > options.max_threads) break;
+        // One too many since a wait is over: the others do the work, also what this one was woken
+        // for.
+        if (active() > options.max_threads) {
+            if (!queue.empty() && !idle.empty()) wake_one();
+            break;
+        }
         if (!sleep(lock) && (stopping || queue.empty())) break;
     }
     --threads;
@@ -180,10 +193,7 @@ void WorkerPool::post(std::function<void()> job) {
     if (impl_->stopping) return;
     impl_->queue.push_back(std::move(job));
     if (!impl_->idle.empty()) {
-        Impl::Sleeper* const sleeper = impl_->idle.back();
-        impl_->idle.pop_back();
-        sleeper->awake = true;
-        sleeper->wake.notify_one();
+        impl_->wake_one();
     } else if (impl_->has_room()) {
         try {
             impl_->spawn();

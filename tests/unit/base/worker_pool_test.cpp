@@ -25,9 +25,9 @@ public:
         ++count_;
         changed_.notify_all();
     }
-    bool reach(int wanted) {
+    bool reach(int wanted, std::chrono::seconds patience = 10s) {
         std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, 10s, [&] { return count_ >= wanted; });
+        return changed_.wait_for(lock, patience, [&] { return count_ >= wanted; });
     }
 
 private:
@@ -108,6 +108,43 @@ TEST(WorkerPool, LongWaitsLeaveTheirPlaceToOthers) {
     EXPECT_EQ(pool.threads(), 2u);
     for (int i = 0; i < 100; ++i) pool.post([&] { done.add(); });
     EXPECT_TRUE(done.reach(200));
+}
+
+TEST(WorkerPool, AWokenThreadThatIsTooManyLeavesItsJobToAnother) {
+    WorkerPool pool({.name = "test", .max_threads = 2, .idle = 1h});
+    Counter begun;
+    Counter waited;
+    Counter wait_over;
+    Counter rest;
+    Counter last;
+    Counter done;
+    pool.post([&] {
+        {
+            const LongWait wait;
+            begun.add();
+            wait_over.reach(1);
+        }
+        waited.add();
+        last.reach(1, 60s);  // it is not to come back before the other job is given up
+    });
+    ASSERT_TRUE(begun.reach(1));
+    for (int i = 0; i < 2; ++i) {
+        pool.post([&] {
+            begun.add();
+            rest.reach(1);
+        });
+    }
+    ASSERT_TRUE(begun.reach(3));
+    rest.add();
+    while (pool.pending() > 1) std::this_thread::yield();
+    ASSERT_EQ(pool.threads(), 3u);  // two of them are idle
+    wait_over.add();
+    ASSERT_TRUE(waited.reach(1));
+    // The first that is woken is one too many, as the job whose wait is over runs on.
+    pool.post([&] { done.add(); });
+    EXPECT_TRUE(done.reach(1));
+    EXPECT_EQ(pool.threads(), 2u);
+    last.add();
 }
 
 TEST(WorkerPool, TooManyLongWaitsKeepTheirPlaces) {
