@@ -6,10 +6,17 @@
 
 namespace dockerd::archive {
 
-std::optional<std::vector<char>> BufferQueue::take_spare() {
+/// Only who has to wait gives up the place in the thread's pool: most calls find what they want.
+template <typename Ready>
+void BufferQueue::wait(std::unique_lock<std::mutex>& lock, Ready ready) {
+    if (ready()) return;
     const base::LongWait wait;
+    changed_.wait(lock, ready);
+}
+
+std::optional<std::vector<char>> BufferQueue::take_spare() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return stopped_ || filled_.size() < depth_; });
+    wait(lock, [this] { return stopped_ || filled_.size() < depth_; });
     if (stopped_) return std::nullopt;
     std::vector<char> buffer;
     if (!spare_.empty()) {
@@ -39,11 +46,10 @@ void BufferQueue::close(std::exception_ptr error) {
 }
 
 bool BufferQueue::next(std::vector<char>& used) {
-    const base::LongWait wait;
     std::unique_lock lock(mutex_);
     if (used.capacity() > 0) spare_.push_back(std::move(used));
     used.clear();
-    changed_.wait(lock, [this] { return !filled_.empty() || closed_; });
+    wait(lock, [this] { return !filled_.empty() || closed_; });
     if (filled_.empty()) {
         if (error_) std::rethrow_exception(error_);
         return false;

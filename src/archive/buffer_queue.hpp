@@ -35,6 +35,9 @@ public:
     void stop();
 
 private:
+    template <typename Ready>
+    void wait(std::unique_lock<std::mutex>& lock, Ready ready);
+
     const std::size_t buffer_size_;
     const std::size_t depth_;
     std::mutex mutex_;
