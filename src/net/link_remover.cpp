@@ -11,6 +11,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -80,7 +81,8 @@ void LinkRemover::remove(int index, const std::function<void()>& meanwhile) {
     notices.join_group(RTNLGRP_LINK);
     auto call = std::make_shared<Call>();
     if (!call->done) base::throw_errno(errno, "delete link");
-    {
+    bool alone = false;
+    try {
         const base::Lock lock(threads_->mutex);
         base::start_quiet_thread([call, index, threads = threads_]() mutable {
             run(*call, index);
@@ -90,8 +92,12 @@ void LinkRemover::remove(int index, const std::function<void()>& meanwhile) {
             threads->ended.notify_all();
         }).detach();
         ++threads_->count;
+    } catch (const std::system_error& error) {
+        base::log::debug("delete link: no thread for it: {}", error.what());
+        alone = true;
     }
     if (meanwhile) meanwhile();
+    if (alone) run(*call, index);
     std::vector<char> buffer;
     for (;;) {
         std::array<pollfd, 2> polled{pollfd{notices.fd().get(), POLLIN, 0},

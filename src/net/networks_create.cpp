@@ -329,7 +329,7 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
     base::Undo remove([&]() noexcept {
         try {
             remove_device(*network);
-        } catch (const base::Error& error) {
+        } catch (const std::exception& error) {
             log::warn("{}, ignoring", error.what());
         }
     });
@@ -338,7 +338,7 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
     base::Undo unfence([&]() noexcept {
         try {
             if (fenced) firewall_->remove_network(record.id);
-        } catch (const base::Error& error) {
+        } catch (const std::exception& error) {
             log::warn("{}, ignoring", error.what());
         }
     });
@@ -355,7 +355,7 @@ void NetworksImpl::keep(const std::shared_ptr<Network>& network) {
     networks_.emplace(network->record.id, network);
     try {
         save_locked();
-    } catch (const base::Error&) {
+    } catch (...) {  // of whatever kind, nothing of it stays
         networks_.erase(network->record.id);
         throw;
     }
@@ -413,12 +413,13 @@ std::shared_ptr<Network> NetworksImpl::take_out(std::string_view reference) {
     return network;
 }
 
-/// Off the disk; where that fails, it is back in the list.
+/// Off the disk; where that fails, it is back in the list. Who joins it waits with the link until
+/// the change is over, so its bridge may still be away.
 void NetworksImpl::forget(const std::shared_ptr<Network>& network) {
     const base::Lock lock(mutex_);
     try {
         save_locked();
-    } catch (const base::Error&) {
+    } catch (...) {  // of whatever kind, all of it stays
         network->deleting = false;
         networks_.emplace(network->record.id, network);
         throw;
@@ -451,14 +452,14 @@ void NetworksImpl::remove_bridged(const std::shared_ptr<Network>& network) {
     };
     try {
         remover_.remove(network->bridge_index, leave);
-    } catch (const base::Error& error) {
+    } catch (const std::exception& error) {
         log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
     }
     if (!forgotten && !refused) leave();
     if (!refused) return;
     try {
         set_up_bridge(*network);
-    } catch (const base::Error& error) {
+    } catch (const std::exception& error) {
         log::error("network {} is without its bridge until the daemon is started again: {}",
                    network->record.name, error.what());
     }
@@ -476,7 +477,7 @@ void NetworksImpl::remove(std::string_view reference) {
         if (network->plugin) change.unlock();     // a driver may take its time
         try {
             remove_device(*network);
-        } catch (const base::Error& error) {
+        } catch (const std::exception& error) {
             log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
         }
         unfence(*network);

@@ -30,21 +30,6 @@ protected:
         return {Protocol::tcp, container, IpAddress::parse(host_ip).value_or(IpAddress()), host,
                 host};
     }
-    std::vector<std::string> link_names() const {
-        std::vector<std::string> out;
-        for (const Link& link : Links().list()) out.push_back(link.name);
-        std::ranges::sort(out);
-        return out;
-    }
-    /// Waits until the kernel took a dead namespace's interfaces away.
-    bool wait_for_links(const std::vector<std::string>& wanted) const {
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-        while (link_names() != wanted) {
-            if (std::chrono::steady_clock::now() > deadline) return false;
-            ::usleep(5000);
-        }
-        return true;
-    }
     MemoryNetworkStore store_;
 };
 
