@@ -11,6 +11,8 @@
 #include <span>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 
@@ -19,7 +21,7 @@ namespace {
 
 using engine::AuthorizationCase;
 
-/// Longer bodies are not shown. Source: moby pkg/authorization/authz.go, maxBodySize.
+/// Requests with more to show are refused. Source: moby pkg/authorization/authz.go, maxBodySize.
 constexpr std::size_t most_shown = 1U << 20U;
 /// What an answer may hold back. Source: moby pkg/authorization/response.go, maxBufferSize.
 constexpr std::size_t most_held = 64U << 10U;
@@ -83,14 +85,27 @@ AuthorizationCase case_of(const http::Request& request) {
     return out;
 }
 
+void log_refusal(const AuthorizationCase& asked, const base::Error& error) {
+    base::log::error("AuthZRequest for {} {} returned error: {}", asked.method, asked.uri,
+                     error.what());
+}
+
+/// A plugin that does not see what the handler gets cannot judge it (CVE-2026-34040).
+/// Source: moby 29.3.1, pkg/authorization/authz.go, AuthZRequest: the text, and 500.
+[[noreturn]] void refuse_long_body(const AuthorizationCase& asked) {
+    const engine::NotAuthorized refusal(
+        base::ErrorKind::internal,
+        fmt::format("request body too large for authorization plugin: size exceeds {} bytes",
+                    most_shown));
+    log_refusal(asked, refusal);
+    throw refusal;
+}
+
 /// The body was read before: shown as it is.
 void show_request_body(AuthorizationCase& asked, const http::Request& request) {
     if (!shows_body(request, request.headers)) return;
-    if (request.body.size() >= most_shown) {
-        base::log::warn("Request body is larger than: '{}' skipping body", most_shown);
-    } else {
-        asked.request_body = request.body;
-    }
+    if (request.body.size() > most_shown) refuse_long_body(asked);
+    asked.request_body = request.body;
 }
 
 void show_response(AuthorizationCase& asked, const http::Request& request,
@@ -113,11 +128,11 @@ class PeekedBody final : public http::BodyReader {
 public:
     explicit PeekedBody(http::BodyReader& rest) : rest_(rest) {}
 
-    /// Reads the body up to `most_shown`. True when that is all of it.
+    /// Reads the body, up to a byte more than `most_shown`. True when that is all of it.
     bool peek() {
         std::array<char, 16384> buffer;
-        while (front_.size() < most_shown) {
-            const std::size_t wanted = std::min(buffer.size(), most_shown - front_.size());
+        while (front_.size() <= most_shown) {
+            const std::size_t wanted = std::min(buffer.size(), most_shown + 1 - front_.size());
             const std::size_t count = rest_.read({buffer.data(), wanted});
             if (count == 0) return true;
             front_.append(buffer.data(), count);
@@ -291,8 +306,7 @@ void Gate::check_request(const AuthorizationCase& asked) {
     try {
         plugins_.check_request(asked);
     } catch (const base::Error& error) {
-        base::log::error("AuthZRequest for {} {} returned error: {}", asked.method, asked.uri,
-                         error.what());
+        log_refusal(asked, error);
         throw;
     }
 }
@@ -332,13 +346,10 @@ void Gate::transfer(const http::Endpoint& endpoint, http::Request& request, http
                     http::ResponseWriter& writer) {
     AuthorizationCase asked = case_of(request);
     PeekedBody peeked(body);
-    const bool short_enough = request.content_length < static_cast<std::int64_t>(most_shown);
-    if (body.has_body() && short_enough && shows_body(request, request.headers)) {
-        if (peeked.peek()) {
-            asked.request_body = peeked.front();
-        } else {
-            base::log::warn("Request body is larger than: '{}' skipping body", most_shown);
-        }
+    if (body.has_body() && shows_body(request, request.headers)) {
+        const bool short_enough = std::cmp_less_equal(request.content_length, most_shown);
+        if (!short_enough || !peeked.peek()) refuse_long_body(asked);
+        asked.request_body = peeked.front();
     }
     check_request(asked);
     HeldWriter held(writer);

@@ -81,6 +81,31 @@ TEST_F(Authorization, RefusedRequestsReachNoHandler) {
     EXPECT_EQ(plugins.requests.size(), 5U);
 }
 
+TEST_F(Authorization, BodiesTooLongToBeShownReachNoHandler) {
+    std::vector<std::size_t> read;
+    containers.on_extract_to_path = [&](std::string_view, const std::string&, const engine::ExtractPathOptions&,
+                                        const engine::ByteReader& source) {
+        std::vector<char> buffer(1U << 16U);
+        read.push_back(0);
+        while (const std::size_t count = source(buffer)) read.back() += count;
+    };
+    const char* const put = "PUT /containers/web/archive?path=/";
+    const std::string longest = "{}" + std::string((1U << 20U) - 2, ' ');
+    for (const char* line : {"POST /containers/web/start", put}) {
+        (void)api.ask(line, longest);
+        EXPECT_EQ(plugins.requests.back().request_body, longest) << line;
+    }
+    EXPECT_EQ(plugins.requests.size(), 2U);
+    for (const char* line : {"POST /containers/web/start", put, "POST /containers/web/attach?stream=1"}) {
+        const Answer answer = api.ask(line, longest + " ");
+        EXPECT_EQ(answer.status, 500) << line;
+        EXPECT_EQ(answer.body, message("request body too large for authorization plugin: size exceeds 1048576 bytes"));
+        EXPECT_FALSE(answer.headers.contains("api-version")) << line;
+    }
+    EXPECT_EQ(plugins.requests.size(), 2U);
+    EXPECT_EQ(read, std::vector{longest.size()});
+}
+
 TEST_F(Authorization, RefusedAnswersAreNotSent) {
     plugins.refuse_response = true;
     containers.on_start = [](std::string_view) { return engine::StartOutcome::started; };
