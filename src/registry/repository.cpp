@@ -173,10 +173,12 @@ Repository::Document Repository::get_manifest(const std::string& reference) cons
     return out;
 }
 
-bool Repository::has_manifest(const std::string& digest) const {
-    auto answer = impl_->fetch(impl_->request("HEAD", "manifests/" + digest));
-    if (is_success(answer.status())) return true;
-    if (answer.status() == 404) return false;
+std::optional<std::string> Repository::manifest_type(const std::string& digest) const {
+    auto request = impl_->request("HEAD", "manifests/" + digest);
+    accept_manifests(request.headers);
+    auto answer = impl_->fetch(request);
+    if (is_success(answer.status())) return std::string(answer.headers().get("Content-Type"));
+    if (answer.status() == 404) return std::nullopt;
     throw_answer(answer);
 }
 

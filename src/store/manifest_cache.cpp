@@ -80,7 +80,7 @@ void ManifestCache::add(const std::string& digest, const std::string& content_ty
         const base::Fd directory = folder();
         Entry entry{.content_type = content_type, .repositories = {}, .text = {}};
         if (const auto old = read_entry(directory.get(), digest)) {
-            entry.repositories = old->repositories;
+            if (old->content_type == content_type) entry.repositories = old->repositories;
             std::erase(entry.repositories, repository);
         } else {
             make_room(directory.get());

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
+import unittest
 import urllib.parse
 
 import support
@@ -18,6 +19,7 @@ from daemon import wait_for
 from registrycase import PASSING, RegistryTestCase, layers, short
 from testcase import main, require
 
+ORACLE = bool(os.environ.get("DOCKERD_ORACLE"))
 STEPS = ["Pulling fs layer", "Pull complete"]
 HOST = "arm64" if os.uname().machine == "aarch64" else "amd64"
 OTHER = "s390x"
@@ -273,6 +275,25 @@ class Pull(RegistryTestCase):
         empty = self.registry.name + "/tests/empty"
         self.registry.repository("tests/empty")
         self.assertEqual(self.pull(empty, image.digest).status, 404)
+
+    @unittest.skipIf(ORACLE, "Docker takes bytes that it has for what they look like")
+    def test_types_of_kept_manifests_are_each_repositorys_own(self):
+        """The same bytes as an image here and as what nobody reads there: the repository that is asked decides."""
+        image = self.registry.add("tests/image", double.Image(layers(1), config={"Labels": {"kept": "type"}}))
+        strange = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+        self.registry.add_manifest("tests/strange", strange, image.manifest)
+        self.registry.repository("tests/strange").blobs.update(self.registry.repository("tests/image").blobs)
+        good, bad = (self.registry.name + "/tests/" + name for name in ("image", "strange"))
+        refused = "Docker Image Format v1 and Docker Image manifest version 2, schema 1 support has been removed."
+        for first, second in ((good, bad), (bad, good)):
+            for name in (first, second, first, second):
+                message = self.pull(name, image.digest).message
+                if name == good:
+                    self.assertIsNone(message)
+                    self.assertEqual(self.inspect("%s@%s" % (good, image.digest))["Id"], image.id)
+                else:
+                    self.assertIn(refused, message or "pulled")
+            self.forget()
 
     def test_bad_names(self):
         for name, tag, status, message in (

@@ -43,7 +43,8 @@ public:
     };
     /// `reference` is a digest or a tag.
     [[nodiscard]] Document get_manifest(const std::string& reference) const;
-    [[nodiscard]] bool has_manifest(const std::string& digest) const;
+    /// The content type of a manifest, or nothing when it is not here.
+    [[nodiscard]] std::optional<std::string> manifest_type(const std::string& digest) const;
     /// Stores a manifest; returns the digest the registry gave it.
     std::string put_manifest(const std::string& reference, const std::string& content_type,
                              const std::string& text) const;

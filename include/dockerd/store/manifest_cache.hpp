@@ -28,8 +28,9 @@ public:
     /// `repository`: "docker.io/library/busybox". Anything but a sha256 digest is not kept.
     [[nodiscard]] std::optional<Kept> find(const std::string& digest,
                                            const std::string& repository) const;
-    /// Keeps a manifest, or notes one more repository that has it. A disk that refuses costs
-    /// nothing. Pre: `digest` is that of `text`.
+    /// Keeps a manifest, or notes one more repository that has it. Repositories that gave the same
+    /// bytes as another type are forgotten: what they are read as is up to each. A disk that refuses
+    /// costs nothing. Pre: `digest` is that of `text`.
     void add(const std::string& digest, const std::string& content_type, const std::string& text,
              const std::string& repository) noexcept;
 

@@ -164,10 +164,12 @@ bool Puller::pull_one(const model::Reference& reference) {
     return name_image(reference, pulled);
 }
 
-/// Whether the repository says that it has a manifest. What else it says, asking for it will tell.
-bool Puller::has(const std::string& digest) {
+/// Whether the repository says that it has a manifest, of the same type. What else it says, asking
+/// for it will tell.
+bool Puller::has(const std::string& digest, const std::string& content_type) {
     try {
-        return repository_->has_manifest(digest);
+        const auto here = repository_->manifest_type(digest);
+        return here && registry::media_type_of(*here) == registry::media_type_of(content_type);
     } catch (const base::Error& error) {
         caller_.cancellation->check();
         base::log::debug("manifest {}: {}", digest, error.what());
@@ -176,19 +178,22 @@ bool Puller::has(const std::string& digest) {
 }
 
 /// A manifest that is here from an earlier pull. One that was asked for by digest must be known
-/// to be in the repository, for a digest alone is no proof that the repository ever had it.
+/// to be in the repository, for a digest alone is no proof that the repository ever had it; nor
+/// does another repository say as what this one gives the bytes.
 /// Source: moby distribution/manifest.go, manifestStore.getLocal.
 std::optional<registry::Manifest> Puller::kept(const model::Reference& reference,
                                                const Descriptor& wanted) {
     if (wanted.digest.empty()) return std::nullopt;
     const auto found = parts_.manifests.find(wanted.digest, reference.name());
     if (!found) return std::nullopt;
-    if (!wanted.media_type.empty() && registry::media_type_of(wanted.media_type) !=
-                                          registry::media_type_of(found->content_type)) {
+    const bool typed = !wanted.media_type.empty();
+    if (typed && registry::media_type_of(wanted.media_type) !=
+                     registry::media_type_of(found->content_type)) {
         return std::nullopt;
     }
     if (!found->seen_here) {
-        if (!reference.digest().empty() && !has(wanted.digest)) return std::nullopt;
+        const bool to_ask = !typed || !reference.digest().empty();
+        if (to_ask && !has(wanted.digest, found->content_type)) return std::nullopt;
         parts_.manifests.add(wanted.digest, found->content_type, found->text, reference.name());
     }
     return registry::parse_manifest(found->content_type, found->text);

@@ -32,7 +32,7 @@ private:
         std::string digest;  ///< of the manifest the name stands for
     };
     bool pull_one(const model::Reference& reference);
-    [[nodiscard]] bool has(const std::string& digest);
+    [[nodiscard]] bool has(const std::string& digest, const std::string& content_type);
     [[nodiscard]] std::optional<registry::Manifest> kept(const model::Reference& reference,
                                                          const registry::Descriptor& wanted);
     [[nodiscard]] registry::Manifest get(const model::Reference& reference,

@@ -54,6 +54,16 @@ TEST_F(ManifestCacheTest, KeepsBytesTypeAndWhereTheyWereSeen) {
     EXPECT_FALSE(cache.find("sha256:../../x", "a/b"));
 }
 
+TEST_F(ManifestCacheTest, OneRepositorysTypeIsNotAnothers) {
+    ManifestCache cache(dir_);
+    const std::string digest = archive::sha256_digest("{}");
+    cache.add(digest, "type/x", "{}", "a/b");
+    cache.add(digest, "type/y", "{}", "c/d");
+    EXPECT_EQ(cache.find(digest, "c/d")->content_type, "type/y");
+    EXPECT_TRUE(cache.find(digest, "c/d")->seen_here);
+    EXPECT_FALSE(cache.find(digest, "a/b")->seen_here);
+}
+
 TEST_F(ManifestCacheTest, GivesNothingButWhatHasTheDigest) {
     ManifestCache cache(dir_);
     const std::string text(100, 'x');
