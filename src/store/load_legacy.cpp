@@ -2,12 +2,14 @@
 // configuration of then (`json`) and its one layer.
 
 #include <map>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/model/json.hpp>
+#include <dockerd/store/layers.hpp>
 
 #include "json_read.hpp"
 #include "load.hpp"
@@ -15,11 +17,15 @@
 namespace dockerd::store {
 namespace {
 
-/// More ancestors than an image can have layers.
-constexpr std::size_t max_depth = 200;
-
 [[noreturn]] void invalid(const std::string& text) {
     base::fail(base::ErrorKind::invalid_argument, text);
+}
+
+/// An image and its ancestors have a layer each. Source: moby layer/layer.go, ErrMaxDepthExceeded.
+void check_depth(std::size_t layers) {
+    if (std::cmp_greater(layers, max_layers)) {
+        base::fail(base::ErrorKind::internal, "max depth exceeded");
+    }
 }
 
 /// Source: moby image/v1/imagev1.go, HistoryFromConfig.
@@ -45,7 +51,7 @@ public:
         for (const std::string& path : contents_.documents()) {
             const std::size_t slash = path.find('/');
             if (slash != std::string::npos && path.substr(slash) == "/json") {
-                (void)image(path.substr(0, slash), 0);
+                (void)image(path.substr(0, slash), 1);
             }
         }
         read_names();
@@ -63,6 +69,7 @@ private:
         base::Json step;  ///< its entry in the history
     };
     static base::Json config_of(const base::Json& old, const Made& top);
+    /// `depth`: it and those above it that wait for it.
     const Made& image(const std::string& old_id, std::size_t depth);
     void read_names();
 
@@ -75,7 +82,7 @@ private:
 /// MakeConfigFromV1Config. Entries of a map stay where they are when others come.
 const LegacyReader::Made& LegacyReader::image(const std::string& old_id, std::size_t depth) {
     if (const auto found = images_.find(old_id); found != images_.end()) return found->second;
-    if (depth > max_depth) invalid("max depth exceeded");
+    check_depth(depth);
     const base::Json old = parse_json(contents_.document(old_id + "/json"));
     if (!old.is_object()) invalid("invalid image configuration of " + old_id);
     const std::string os = text_of(old, "os");
@@ -90,6 +97,7 @@ const LegacyReader::Made& LegacyReader::image(const std::string& old_id, std::si
     }
     const std::string layer = old_id + "/layer.tar";
     made.image.layers.push_back({layer, {}});
+    check_depth(made.image.layers.size());  // ancestors that were made before go not so deep here
     made.diff_id = contents_.diff_id(layer);
     made.step = history_of(old);
     const std::string text = model::to_html_safe_text(config_of(old, made));

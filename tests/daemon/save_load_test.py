@@ -114,6 +114,23 @@ class Archives(RegistryTestCase):
         missing = self.load(double.tar_of({"x": b"nothing of an image"}))[-1]["error"]
         self.assertTrue(missing.startswith("open ") and missing.endswith("repositories: no such file or directory"), missing)
 
+    def test_archives_before_1_10_with_too_many_ancestors(self):
+        """One image too many ends the reading, wherever in the archive it stands: the one above it is not looked at."""
+        def chain(names, of="linux"):
+            """From the lowest to the uppermost, which is for the system `of`."""
+            files = {"repositories": b"{}"}
+            for name, parent in zip(names, [None] + names):
+                files[name + "/json"] = json.dumps({"parent": parent or "", "created": "2015-03-01T00:00:00Z",
+                                                    "os": of if name == names[-1] else "linux"}).encode()
+                files[name + "/layer.tar"] = double.tar_of({})
+            return double.tar_of(files)
+
+        names = ["%064x" % number for number in range(127)]
+        # Images are read by name: each after its parent, or all below the first that is looked at.
+        for archive in (chain(names, of="windows"), chain(names[::-1])):
+            self.assertEqual(self.load(archive)[-1].get("error"), "max depth exceeded")
+        self.assertEqual(self.load(chain(names[:126], of="windows"))[-1].get("error"), "cannot load windows image on linux")
+
     @unittest.skipIf(ORACLE, "Docker keeps what came before the wrong one")
     def test_nothing_is_left_of_a_wrong_one(self):
         for more in ({"repositories": b"[]"}, {"b" * 64 + "/json": b"{\"parent\":\"" + b"b" * 64 + b"\"}"},
