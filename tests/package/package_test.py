@@ -151,7 +151,8 @@ class Package(unittest.TestCase):
         self.assertEqual(self.shell("dpkg-divert --list | grep dockerd || true"), "")
 
     def test_with_another_package_later(self):
-        """One with the same conffiles is installed without a question, and purged without an end of the service."""
+        """One with the same conffiles is installed without a question, purged without an end of the service, and starts none that
+        was stopped when it is upgraded."""
         self.shell("cp /usr/bin/docker /kit/docker; dpkg --purge --force-depends docker.io; rm -f /etc/default/docker /etc/init.d/docker")
         self.shell("dpkg -i /kit/dockerd.deb")
         wait_for(lambda: "28.2.2" in self.shell("/kit/docker version 2>&1 || true"), what="the engine")
@@ -159,11 +160,15 @@ class Package(unittest.TestCase):
             printf '#!/bin/sh\\nexit 0\\n' >etc/init.d/docker; cp etc/init.d/docker usr/sbin/dockerd; chmod 755 etc/init.d/docker usr/sbin/dockerd
             echo /etc/init.d/docker >DEBIAN/conffiles
             printf 'Package: docker.io\\nVersion: 99\\nArchitecture: all\\nMaintainer: x <x@y>\\nDescription: x\\n' >DEBIAN/control
-            printf '#!/bin/sh\\nset -e\\nservice docker stop\\n' >DEBIAN/prerm
+            printf '#!/bin/sh\\nset -e\\n[ "$1" != remove ] || service docker stop\\n' >DEBIAN/prerm
             printf '#!/bin/sh\\nset -e\\n[ "$1" != purge ] || update-rc.d docker remove\\n' >DEBIAN/postrm
             chmod 755 DEBIAN/prerm DEBIAN/postrm; dpkg-deb -b . /kit/other.deb; dpkg -i /kit/other.deb </dev/null""")
         self.assertIn("is running", self.shell("service docker status"))
-        self.shell("dpkg --purge docker.io")
+        self.shell("dpkg -i /kit/other.deb </dev/null")  # an upgrade
+        self.assertIn("is running", self.shell("service docker status"))
+        self.shell("service docker stop; dpkg -i /kit/other.deb </dev/null")
+        self.assertIn("is not running", self.shell("service docker status || true"))
+        self.shell("service docker start; dpkg --purge docker.io")
         self.assertIn("is running", self.shell("service docker status; ls /etc/rc2.d/*docker >&2"))
         self.assertIn("28.2.2", self.shell("/kit/docker version"))
         # Theirs again when this one goes first.
