@@ -48,6 +48,7 @@ class Memory(threading.Thread):
     def __init__(self, pid):
         super().__init__()
         self.pid, self.most, self.ended = pid, 0, threading.Event()
+        self.looks, self.seen = 0, set()
 
     def now(self):
         total, todo = 0, [self.pid]
@@ -56,6 +57,7 @@ class Memory(threading.Thread):
             try:
                 with open("/proc/%d/status" % pid) as file:
                     total += sum(int(line.split()[1]) for line in file if line.startswith(("RssAnon:", "RssShmem:")))
+                self.seen.add(pid)
                 for task in os.listdir("/proc/%d/task" % pid):
                     with open("/proc/%d/task/%s/children" % (pid, task)) as file:
                         todo += [int(child) for child in file.read().split()]
@@ -66,6 +68,7 @@ class Memory(threading.Thread):
     def run(self):
         while not self.ended.wait(0.005):
             self.most = max(self.most, self.now())
+            self.looks += 1
 
 
 class Bombs(RegistryTestCase):
@@ -76,14 +79,19 @@ class Bombs(RegistryTestCase):
 
     def measured(self, work):
         memory = Memory(self.daemon.pid)
-        idle = memory.now()
+        idle, at_rest = memory.now(), set(memory.seen)
         memory.start()
         try:
             work()
         finally:
             memory.ended.set()
             memory.join()
-        print("%s: %.1f MiB above idle" % (self.id().rpartition(".")[2], memory.most - idle))
+        print("%s: %.1f MiB above idle, in %d looks" % (self.id().rpartition(".")[2], memory.most - idle, memory.looks))
+        # What was not looked at proves nothing: many times while it worked, at the daemon and at those who unpacked.
+        self.assertGreaterEqual(memory.looks, 5)
+        self.assertIn(self.daemon.pid, at_rest)
+        self.assertTrue(memory.seen - at_rest, "no worker was seen")
+        self.assertGreater(min(idle, memory.most), 0)
         self.assertLess(memory.most - idle, LIMIT)
 
     def image(self):
