@@ -188,6 +188,10 @@ bool is_sha256_digest(std::string_view text) {
     return text.starts_with("sha256:") && base::is_full_id(text.substr(7));
 }
 
+std::string hex_of(std::string_view digest) {
+    return std::string(digest.substr(digest.find(':') + 1));
+}
+
 Reference Reference::parse(std::string_view text) {
     if (base::is_full_id(text)) {
         bad(fmt::format("invalid repository name ({}), cannot specify 64-byte hexadecimal strings",

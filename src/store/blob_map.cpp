@@ -24,8 +24,6 @@ namespace {
 constexpr std::size_t max_sources = 50;
 constexpr std::size_t max_file = 1 << 20;
 
-std::string hex_of(const std::string& digest) { return digest.substr(digest.find(':') + 1); }
-
 bool same(const BlobSource& a, const BlobSource& b) {
     return a.digest == b.digest && a.repository == b.repository && a.hmac == b.hmac;
 }
@@ -44,7 +42,8 @@ base::Fd BlobMap::sources() const { return open_notes(root_, "/v2metadata-by-dif
 std::optional<std::string> BlobMap::diff_id_of(const std::string& digest) const {
     if (!model::is_sha256_digest(digest)) return std::nullopt;
     try {
-        const std::string text(base::trim(read_file(diff_ids().get(), hex_of(digest), max_file)));
+        const std::string text(
+            base::trim(read_file(diff_ids().get(), model::hex_of(digest), max_file)));
         if (model::is_sha256_digest(text)) return text;
     } catch (const base::Error& error) {
         if (error.kind() != base::ErrorKind::not_found) base::log::debug("{}", error.what());
@@ -61,7 +60,8 @@ std::vector<BlobSource> BlobMap::read_sources(const std::string& diff_id) const 
     std::vector<BlobSource> out;
     if (!model::is_sha256_digest(diff_id)) return out;
     try {
-        const base::Json json = parse_json(read_file(sources().get(), hex_of(diff_id), max_file));
+        const base::Json json =
+            parse_json(read_file(sources().get(), model::hex_of(diff_id), max_file));
         if (!json.is_array()) return out;
         for (const base::Json& item : json) {
             out.push_back({text_of(item, "Digest"), text_of(item, "SourceRepository"),
@@ -81,7 +81,7 @@ void BlobMap::write_sources(const std::string& diff_id,
                         {"SourceRepository", source.repository},
                         {"HMAC", source.hmac}});
     }
-    write_note(sources().get(), hex_of(diff_id), model::to_html_safe_text(json));
+    write_note(sources().get(), model::hex_of(diff_id), model::to_html_safe_text(json));
 }
 
 void BlobMap::add(const std::string& diff_id, const BlobSource& source) {
@@ -94,13 +94,13 @@ void BlobMap::add(const std::string& diff_id, const BlobSource& source) {
         all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(max_sources));
     }
     write_sources(diff_id, all);
-    write_note(diff_ids().get(), hex_of(source.digest), diff_id);
+    write_note(diff_ids().get(), model::hex_of(source.digest), diff_id);
 }
 
 void BlobMap::forget(const std::string& digest) {
     if (!model::is_sha256_digest(digest)) return;
     const base::Lock lock(mutex_);
-    if (::unlinkat(diff_ids().get(), hex_of(digest).c_str(), 0) != 0 && errno != ENOENT) {
+    if (::unlinkat(diff_ids().get(), model::hex_of(digest).c_str(), 0) != 0 && errno != ENOENT) {
         base::throw_errno(errno, fmt::format("forget {}", digest));
     }
 }

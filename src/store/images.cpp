@@ -10,6 +10,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/undo.hpp>
+#include <dockerd/model/reference.hpp>
 
 #include "images_impl.hpp"
 
@@ -17,8 +18,6 @@ namespace dockerd::store {
 namespace {
 
 using base::ErrorKind;
-
-std::string hex_of(const std::string& id) { return id.substr(id.find(':') + 1); }
 
 /// A reference with a tag and a digest is kept under its digest alone.
 /// Source: moby reference/store.go, favorDigest.
@@ -80,7 +79,7 @@ std::string Images::create(std::string_view config_json, const ImageCreateOption
     base::Undo remove_metadata([&]() noexcept { self.try_remove_metadata(id); });
     if (!options.parent.empty()) self.write_metadata(id, "parent", options.parent);
     if (options.built_locally) self.write_metadata(id, "builtLocally", "\x01");
-    write_durable(self.content_fd.get(), hex_of(id), config_json);
+    write_durable(self.content_fd.get(), model::hex_of(id), config_json);
     remove_metadata.dismiss();
     if (hold) hold->keep();
     self.images.emplace(id, std::move(known));
@@ -98,7 +97,7 @@ ImagePtr Images::get_by_id(const std::string& id) const {
     if (ImagePtr image = find(id)) return image;
     base::fail(ErrorKind::not_found,
                fmt::format("failed to get digest {}: open {}/imagedb/content/sha256/{}: {}", id,
-                           impl_->root, hex_of(id), base::errno_text(ENOENT)));
+                           impl_->root, model::hex_of(id), base::errno_text(ENOENT)));
 }
 
 ImagePtr Images::find_reference(const model::Reference& reference) const {
@@ -254,14 +253,15 @@ std::vector<LayerInfo> Images::remove(const std::string& id) {
         }
         for (auto& [child, known] : self.images) {
             if (known.parent != id) continue;
-            (void)::unlinkat(self.metadata_fd.get(), (hex_of(child) + "/parent").c_str(), 0);
+            (void)::unlinkat(self.metadata_fd.get(), (model::hex_of(child) + "/parent").c_str(), 0);
             known.parent.clear();
         }
-        if (::unlinkat(self.content_fd.get(), hex_of(id).c_str(), 0) != 0 && errno != ENOENT) {
+        if (::unlinkat(self.content_fd.get(), model::hex_of(id).c_str(), 0) != 0 &&
+            errno != ENOENT) {
             base::throw_errno(errno, fmt::format("remove image {}", id));
         }
         if (::fsync(self.content_fd.get()) != 0) base::throw_errno(errno, "fsync imagedb");
-        remove_tree(self.metadata_fd.get(), hex_of(id));
+        remove_tree(self.metadata_fd.get(), model::hex_of(id));
         chain_id = found->second.chain_id;
         self.images.erase(found);
         self.publish();
@@ -271,7 +271,7 @@ std::vector<LayerInfo> Images::remove(const std::string& id) {
 
 std::string Images::raw_config(const std::string& id) const {
     if (find(id) == nullptr) no_such_image(id);
-    return read_file(impl_->content_fd.get(), hex_of(id));
+    return read_file(impl_->content_fd.get(), model::hex_of(id));
 }
 
 }  // namespace dockerd::store

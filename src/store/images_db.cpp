@@ -12,6 +12,7 @@
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/model/reference.hpp>
 
 #include "images_impl.hpp"
 #include "json_read.hpp"
@@ -33,8 +34,6 @@ std::vector<std::string> image_names(int directory) {
     std::ranges::sort(out);
     return out;
 }
-
-std::string hex_of(const std::string& id) { return id.substr(id.find(':') + 1); }
 
 }  // namespace
 
@@ -83,7 +82,7 @@ void Images::Impl::load_image(const std::string& hex) {
 
 std::string Images::Impl::read_metadata(const std::string& id, const std::string& key) const {
     try {
-        return read_file(metadata_fd.get(), hex_of(id) + "/" + key, 4096);
+        return read_file(metadata_fd.get(), model::hex_of(id) + "/" + key, 4096);
     } catch (const base::Error&) {
         return {};  // absent is the usual case, and none of it is vital
     }
@@ -91,7 +90,7 @@ std::string Images::Impl::read_metadata(const std::string& id, const std::string
 
 void Images::Impl::write_metadata(const std::string& id, const std::string& key,
                                   std::string_view value) {
-    const std::string hex = hex_of(id);
+    const std::string hex = model::hex_of(id);
     if (::mkdirat(metadata_fd.get(), hex.c_str(), 0700) != 0 && errno != EEXIST) {
         base::throw_errno(errno, "mkdir image metadata");
     }
@@ -103,7 +102,7 @@ void Images::Impl::write_metadata(const std::string& id, const std::string& key,
 
 void Images::Impl::try_remove_metadata(const std::string& id) noexcept {
     try {
-        remove_tree(metadata_fd.get(), hex_of(id));
+        remove_tree(metadata_fd.get(), model::hex_of(id));
     } catch (const std::exception& error) {
         base::log::warn("metadata of image {}, ignoring: {}", id, error.what());
     }

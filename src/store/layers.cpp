@@ -14,6 +14,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/model/reference.hpp>
 
 #include "layers_impl.hpp"
 #include "tar_split.hpp"
@@ -25,8 +26,6 @@ namespace {
     // Source: moby layer/layer.go, ErrLayerDoesNotExist.
     base::fail(base::ErrorKind::not_found, "layer does not exist");
 }
-
-std::string hex_of(const std::string& digest) { return digest.substr(digest.find(':') + 1); }
 
 /// What went through a source: how much, and its sum.
 struct Passed {
@@ -172,7 +171,7 @@ std::vector<LayerInfo> Layers::Impl::release_locked(const std::string& chain_id)
 /// Takes the layer out of the database at once; its files follow in the background.
 /// Source: moby layer/layer_store.go, deleteLayer: the name a half-deleted layer has.
 void Layers::Impl::delete_layer(const RoLayer& layer) {
-    const std::string hex = hex_of(layer.info.chain_id);
+    const std::string hex = model::hex_of(layer.info.chain_id);
     const std::string renamed = fmt::format("{}-{}-removing", hex, base::random_id());
     if (::renameat(chains_fd.get(), hex.c_str(), chains_fd.get(), renamed.c_str()) != 0) {
         base::log::warn("remove layer {}: {}", layer.info.chain_id, base::errno_text(errno));
@@ -223,7 +222,7 @@ archive::ByteSource Layers::open_tar(const std::string& chain_id) const {
         const base::Lock lock(impl_->mutex);
         cache_id = impl_->require(chain_id).cache_id;
     }
-    const std::string name = hex_of(chain_id) + "/tar-split.json.gz";
+    const std::string name = model::hex_of(chain_id) + "/tar-split.json.gz";
     base::Fd split = open_regular(impl_->chains_fd.get(), name, O_RDONLY);
     return assemble_tar(archive::fd_source(std::move(split)), impl_->overlay.open_diff(cache_id));
 }
@@ -233,7 +232,7 @@ std::int64_t Layers::tar_size(const std::string& chain_id) const {
         const base::Lock lock(impl_->mutex);
         if (const auto known = impl_->require(chain_id).tar_size) return *known;
     }
-    const std::string name = hex_of(chain_id) + "/tar-split.json.gz";
+    const std::string name = model::hex_of(chain_id) + "/tar-split.json.gz";
     base::Fd split = open_regular(impl_->chains_fd.get(), name, O_RDONLY);
     const std::int64_t size = assembled_size(archive::fd_source(std::move(split)));
     const base::Lock lock(impl_->mutex);

@@ -10,13 +10,12 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/undo.hpp>
+#include <dockerd/model/reference.hpp>
 
 #include "layers_impl.hpp"
 
 namespace dockerd::store {
 namespace {
-
-std::string hex_of(const std::string& chain_id) { return chain_id.substr(chain_id.find(':') + 1); }
 
 base::Fd open_folder(int at, const std::string& name) {
     base::Fd fd{::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -37,7 +36,7 @@ public:
             // Beside the other unfinished ones, whose owner deletes it. If even this fails, the
             // next start finds a layer that nobody holds.
             const Item& item = items_[renamed_ - 1];
-            (void)::renameat(self_.chains_fd.get(), hex_of(item.layer.info.chain_id).c_str(),
+            (void)::renameat(self_.chains_fd.get(), model::hex_of(item.layer.info.chain_id).c_str(),
                              self_.tmp_fd.get(), item.staged->transaction.c_str());
         }
         for (const std::string& chain_id : held_) {
@@ -138,7 +137,7 @@ void Entering::publish() {
     for (const Item& item : items_) {
         const std::string& chain_id = item.layer.info.chain_id;
         if (::renameat(self_.tmp_fd.get(), item.staged->transaction.c_str(), self_.chains_fd.get(),
-                       hex_of(chain_id).c_str()) != 0) {
+                       model::hex_of(chain_id).c_str()) != 0) {
             base::throw_errno(errno, fmt::format("store layer {}", chain_id));
         }
         ++renamed_;

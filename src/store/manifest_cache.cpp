@@ -26,8 +26,6 @@ constexpr std::int64_t max_bytes = 64LL << 20;
 constexpr std::size_t max_file = 5U << 20U;
 constexpr std::size_t max_repositories = 50;
 
-std::string hex_of(const std::string& digest) { return digest.substr(digest.find(':') + 1); }
-
 /// A file is a line of JSON about the manifest, and then its bytes.
 struct Entry {
     std::string content_type;
@@ -37,7 +35,7 @@ struct Entry {
 
 std::optional<Entry> read_entry(int directory, const std::string& digest) {
     try {
-        const std::string all = read_file(directory, hex_of(digest), max_file);
+        const std::string all = read_file(directory, model::hex_of(digest), max_file);
         const std::size_t line = all.find('\n');
         if (line == std::string::npos) return std::nullopt;
         const base::Json json = parse_json(std::string_view(all).substr(0, line));
@@ -91,7 +89,7 @@ void ManifestCache::add(const std::string& digest, const std::string& content_ty
         }
         const base::Json about{{"contentType", entry.content_type},
                                {"repositories", entry.repositories}};
-        write_note(directory.get(), hex_of(digest), about.dump() + "\n" + text);
+        write_note(directory.get(), model::hex_of(digest), about.dump() + "\n" + text);
     } catch (const std::exception& error) {
         base::log::debug("manifest {} is not kept: {}", digest, error.what());
     }

@@ -5,6 +5,7 @@
 
 #include <dockerd/archive/tar.hpp>
 #include <dockerd/base/error.hpp>
+#include <dockerd/model/reference.hpp>
 #include <dockerd/store/import.hpp>
 
 #include "json_read.hpp"
@@ -92,7 +93,7 @@ struct Member {
 };
 
 std::string blob_path(const std::string& digest) {
-    return "blobs/sha256/" + digest.substr(digest.find(':') + 1);
+    return "blobs/sha256/" + model::hex_of(digest);
 }
 
 class Saver {

@@ -76,4 +76,8 @@ void check_digest(std::string_view digest);
 /// True for "sha256:" and 64 lower-case hex digits.
 bool is_sha256_digest(std::string_view text);
 
+/// A digest without its algorithm: the name of what it stands for in a folder. A text without a
+/// colon as it is.
+std::string hex_of(std::string_view digest);
+
 }  // namespace dockerd::model

@@ -224,7 +224,7 @@ std::vector<std::string> prune_candidates(const store::Images& store, const mode
             if (filters.contains("label!") && filters.match_labels("label!", labels)) continue;
         }
         if (image->references.empty()) {
-            names.push_back(image->id.substr(image->id.find(':') + 1));
+            names.push_back(model::hex_of(image->id));
             continue;
         }
         const bool tagged = !std::ranges::all_of(image->references, is_digest_reference);

@@ -83,5 +83,11 @@ TEST(Reference, DerivesTagsAndDigests) {
     EXPECT_THROW((void)name.with_tag("a/b"), base::Error);
 }
 
+TEST(Digest, IsKeptUnderItsHexPart) {
+    EXPECT_EQ(hex_of("sha256:0a1b"), "0a1b");
+    EXPECT_EQ(hex_of("0a1b"), "0a1b");
+    EXPECT_EQ(hex_of(""), "");
+}
+
 }  // namespace
 }  // namespace dockerd::model
