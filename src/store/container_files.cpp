@@ -1,6 +1,5 @@
 #include <dockerd/store/container_files.hpp>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <dockerd/archive/stream.hpp>
+#include <dockerd/archive/tree.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
@@ -31,17 +31,6 @@ constexpr std::string_view unfinished_prefix = ".creating-";
 constexpr std::string_view removed_prefix = ".removing-";
 constexpr std::size_t files_per_thread = 16;
 constexpr std::size_t max_threads = 4;
-
-std::vector<std::string> names_in(int directory) {
-    std::vector<std::string> out;
-    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
-    if (stream == nullptr) return out;
-    while (const dirent* item = ::readdir(stream)) out.emplace_back(item->d_name);
-    ::closedir(stream);
-    std::ranges::sort(out);
-    return out;
-}
 
 }  // namespace
 
@@ -87,7 +76,7 @@ ContainerRecord ContainerFiles::load(const std::string& id) const {
 
 std::vector<ContainerRecord> ContainerFiles::load_all() const {
     std::vector<std::string> ids;
-    for (const std::string& name : names_in(root_fd_.get())) {
+    for (const std::string& name : archive::sorted_names(root_fd_.get())) {
         if (base::is_full_id(name)) ids.push_back(name);
         if (name.starts_with(unfinished_prefix) || name.starts_with(removed_prefix)) {
             reaper_->post([this, name] { remove_tree(root_fd_.get(), name, reaper_->stop()); });

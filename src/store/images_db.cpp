@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <dockerd/archive/tree.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
@@ -21,19 +21,6 @@ namespace dockerd::store {
 namespace {
 
 constexpr const char* repositories_file = "repositories.json";
-
-std::vector<std::string> image_names(int directory) {
-    std::vector<std::string> out;
-    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
-    if (stream == nullptr) return out;
-    while (const dirent* item = ::readdir(stream)) {
-        if (base::is_full_id(item->d_name)) out.emplace_back(item->d_name);
-    }
-    ::closedir(stream);
-    std::ranges::sort(out);
-    return out;
-}
 
 }  // namespace
 
@@ -51,7 +38,8 @@ Images::Impl::Impl(const std::string& data_root, Layers& held_layers, StartWrite
 }
 
 void Images::Impl::load_images() {
-    for (const std::string& hex : image_names(content_fd.get())) {
+    for (const std::string& hex : archive::sorted_names(content_fd.get())) {
+        if (!base::is_full_id(hex)) continue;
         try {
             load_image(hex);
         } catch (const base::Error& error) {

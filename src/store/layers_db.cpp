@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <dockerd/archive/tree.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
@@ -20,19 +20,6 @@
 
 namespace dockerd::store {
 namespace {
-
-std::vector<std::string> names_in(int directory) {
-    std::vector<std::string> out;
-    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
-    if (stream == nullptr) return out;
-    while (const dirent* item = ::readdir(stream)) {
-        if (item->d_name[0] != '.') out.emplace_back(item->d_name);
-    }
-    ::closedir(stream);
-    std::ranges::sort(out);
-    return out;
-}
 
 std::string read_trimmed(int directory, const std::string& name) {
     return std::string(base::trim(read_file(directory, name, 4096)));
@@ -106,7 +93,7 @@ void Layers::Impl::hold_build_cache(const std::string& data_root) {
 }
 
 void Layers::Impl::load() {
-    for (const std::string& name : names_in(chains_fd.get())) {
+    for (const std::string& name : archive::sorted_names(chains_fd.get())) {
         if (!base::is_full_id(name)) continue;
         try {
             load_layer(name);
@@ -128,7 +115,8 @@ void Layers::Impl::load() {
         layer.depth = depth;
         if (!layer.info.parent.empty()) ++layers.at(layer.info.parent).holds;
     }
-    for (const std::string& name : names_in(mounts_fd.get())) {
+    for (const std::string& name : archive::sorted_names(mounts_fd.get())) {
+        if (name.starts_with('.')) continue;
         try {
             load_rw(name);
         } catch (const base::Error& error) {
@@ -177,7 +165,7 @@ void Layers::Impl::load_rw(const std::string& container_id) {
 /// half-made layers. All of these have names that nothing else gets.
 void Layers::Impl::finish_removals() {
     constexpr std::string_view suffix = "-removing";
-    for (const std::string& name : names_in(chains_fd.get())) {
+    for (const std::string& name : archive::sorted_names(chains_fd.get())) {
         if (!name.ends_with(suffix)) continue;
         reaper.post([this, name] {
             const std::string cache_id = read_optional(chains_fd.get(), name + "/cache-id");
@@ -185,7 +173,7 @@ void Layers::Impl::finish_removals() {
             remove_tree(chains_fd.get(), name, reaper.stop());
         });
     }
-    for (const std::string& name : names_in(tmp_fd.get())) {
+    for (const std::string& name : archive::sorted_names(tmp_fd.get())) {
         if (!name.starts_with("write-set-") && !name.starts_with("removing-")) continue;
         reaper.post([this, name] { sweep_transaction(name); });
     }

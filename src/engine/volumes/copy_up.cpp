@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/ioctl.h>
@@ -10,13 +9,13 @@
 #include <array>
 #include <cerrno>
 #include <map>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <linux/fs.h>
 
+#include <dockerd/archive/tree.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/fd.hpp>
 #include <dockerd/store/durable.hpp>
@@ -28,21 +27,6 @@ namespace dockerd::engine {
 namespace {
 
 constexpr int max_depth = 1024;
-
-/// Names in a directory, without "." and "..".
-std::vector<std::string> names_in(int directory) {
-    base::Fd again(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!again) base::throw_errno(errno, "open");
-    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(again.get()), ::closedir);
-    if (!stream) base::throw_errno(errno, "open");
-    (void)again.release();  // the stream closes it
-    std::vector<std::string> names;
-    while (const dirent* const entry = ::readdir(stream.get())) {
-        const std::string name = entry->d_name;
-        if (name != "." && name != "..") names.push_back(name);
-    }
-    return names;
-}
 
 /// `name` in `directory` by a path whose last part alone is not followed.
 std::string by_descriptor(int directory, const std::string& name) {
@@ -63,7 +47,7 @@ public:
 
     void directory(int source, int target, const std::string& path, int depth) {
         if (depth > max_depth) base::throw_errno(ELOOP, "copy " + path);
-        for (const auto& name : names_in(source)) {
+        for (const auto& name : archive::sorted_names(source)) {
             member(source, target, name, path.empty() ? name : path + "/" + name, depth);
         }
         struct stat found;
@@ -225,10 +209,10 @@ private:
 }  // namespace
 
 void copy_up(int source, int target) {
-    if (!names_in(target).empty()) return;
+    if (!archive::sorted_names(target).empty()) return;
     Copier(target).directory(source, target, "", 0);
     // It is copied once and never again: what a power cut took would be missed for good.
-    if (!names_in(target).empty()) store::flush_trees({target});
+    if (!archive::sorted_names(target).empty()) store::flush_trees({target});
 }
 
 }  // namespace dockerd::engine

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <nlohmann/json.hpp>
 
@@ -115,6 +116,22 @@ TEST_F(ContainerFilesTest, SkipsBrokenOnesAndForeignDrivers) {
     std::filesystem::create_directories(dir_ + "/containers/.creating-x/checkpoints");
     EXPECT_EQ(files.load_all().size(), 37U);
     EXPECT_FALSE(std::filesystem::exists(dir_ + "/containers/.creating-x"));
+}
+
+TEST_F(ContainerFilesTest, AFolderThatCannotBeReadIsNotAnEmptyOne) {
+    const ContainerFiles files(dir_);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit none{0, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    std::string said;
+    try {
+        (void)files.load_all();
+    } catch (const base::Error& error) {
+        said = error.what();
+    }
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    EXPECT_EQ(said, "open: too many open files");
 }
 
 }  // namespace
