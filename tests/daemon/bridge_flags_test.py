@@ -166,8 +166,8 @@ class AddressPools(Flags):
         self.assertRegex(config[1]["Subnet"], "^fd[0-9a-f:]*::/64$")
         # It is made of the engine's id, and so the same the next time.
         import hashlib
-        with open(daemon.root + "/engine-id") as file:
-            digest = hashlib.sha256(file.read().encode()).hexdigest()[6:16]
+        with daemon.client() as client:
+            digest = hashlib.sha256(client.get("/info")["ID"].encode()).hexdigest()[6:16]
         import ipaddress
         self.assertEqual(ipaddress.ip_network(config[1]["Subnet"]), ipaddress.ip_network("fd%s:%s:%s::/64" % (digest[:2], digest[2:6], digest[6:])))
 
