@@ -166,6 +166,11 @@ RunMount read_run_mount(std::string_view text,
     for (const std::string& field : csv_fields(text)) {
         const auto equals = field.find('=');
         const std::string key = base::to_lower(field.substr(0, equals));
+        const auto variable = field.find('$', equals == std::string::npos ? 0 : equals);
+        if (key == "from" && variable != std::string::npos && variable + 1 < field.size()) {
+            // Stages are put in order before anything has a value.
+            invalid("'from' doesn't support variable expansion, define alias stage instead");
+        }
         if (equals != std::string::npos) {
             reader.set(key, expander(std::string_view(field).substr(equals + 1)), field);
         } else if (key == "readonly" || key == "ro" || key == "readwrite" || key == "rw" ||

@@ -2,7 +2,7 @@
 #include <dockerd/base/strings.hpp>
 #include <dockerd/model/reference.hpp>
 
-#include "build/build_run.hpp"
+#include "build/stage_run.hpp"
 
 namespace dockerd::engine::builds {
 namespace {
@@ -28,30 +28,7 @@ RegistryCredentials credentials_for(const std::map<std::string, RegistryCredenti
 
 }  // namespace
 
-const BuildRun::FinishedStage* BuildRun::finished_stage(const std::string& name) const {
-    const std::string wanted = base::to_lower(name);
-    for (const auto& stage : finished_) {
-        if (!stage.name.empty() && stage.name == wanted) return &stage;
-    }
-    return nullptr;
-}
-
-// Source: moby builder/dockerfile/evaluator.go, stagesBuildResults.get.
-const BuildRun::FinishedStage* BuildRun::finished_stage_or_number(const std::string& name) const {
-    if (const auto* const stage = finished_stage(name)) return stage;
-    const auto number = base::parse_int(name);
-    if (!number) return nullptr;
-    const auto count = static_cast<std::int64_t>(finished_.size());
-    if (*number == count) {
-        base::fail(base::ErrorKind::internal, "refers to current build stage");
-    }
-    if (*number < 0 || *number > count) {
-        base::fail(base::ErrorKind::internal, "index out of bounds");
-    }
-    return &finished_[static_cast<std::size_t>(*number)];
-}
-
-store::ImagePtr BuildRun::get_image(const std::string& name, const std::string& platform,
+store::ImagePtr StageRun::get_image(const std::string& name, const std::string& platform,
                                     bool is_stage) {
     if (is_stage) return parts_.store.get_by_id(name);
     if (!options_.pull) {
@@ -68,12 +45,15 @@ store::ImagePtr BuildRun::get_image(const std::string& name, const std::string& 
 }
 
 // Source: moby daemon/images/image_builder.go, pullForBuilder.
-void BuildRun::pull(const std::string& name, const std::string& platform) {
+void StageRun::pull(const std::string& name, const std::string& platform) {
     const auto reference = model::Reference::parse(name).with_default_tag();
     RegistryCaller caller = options_.caller;
     caller.credentials = credentials_for(options_.credentials, reference.domain());
     parts_.registries.pull({.image = reference.familiar(), .tag = {}, .platform = platform}, caller,
-                           [&](const Progress& progress) { log_.pass(progress); });
+                           [&](const Progress& progress) {
+                               log_.cancellation()->check();
+                               log_.pass(progress);
+                           });
 }
 
 }  // namespace dockerd::engine::builds

@@ -1,27 +1,26 @@
 #include "build/build_run.hpp"
 
-#include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include <dockerd/base/error.hpp>
-#include <dockerd/base/id.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/thread.hpp>
+#include <dockerd/base/undo.hpp>
 #include <dockerd/build/expand.hpp>
-#include <dockerd/sys/paths.hpp>
 
-#include "containers/image_config.hpp"
-#include "images/changes.hpp"
+#include "build/stage_run.hpp"
+#include "images/platform.hpp"
 
 namespace dockerd::engine::builds {
 namespace {
 
 using base::ErrorKind;
 
-// Source: moby oci/defaults.go, DefaultPathEnv.
-constexpr const char* default_path =
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Of one build; each may have a container.
+constexpr std::size_t max_running = 16;
 
 /// What ARG has without being given. Source: buildkit frontend/dockerfile/dockerfile2llb,
 /// platformargs.go.
@@ -42,14 +41,37 @@ build::ArgValues platform_arguments(const std::string& target) {
 
 }  // namespace
 
-BuildRun::BuildRun(BuildParts& parts, const BuildOptions& options, BuildLog& log, Context* context)
+BuildRun::BuildRun(BuildParts& parts, const BuildOptions& options, ProgressBoard& board,
+                   const base::CancellationPtr& cancellation, Context* context)
     : parts_(parts),
       options_(options),
-      log_(log),
+      board_(board),
+      client_(cancellation),
+      cancellation_(std::make_shared<base::Cancellation>(cancellation)),
+      log_(board, cancellation),
       context_(context),
-      args_(options.arguments, platform_arguments(options.platform)),
-      host_(options.host) {
-    host_.log_config.type = "none";
+      args_(options.arguments, platform_arguments(options.platform)) {}
+
+void BuildRun::read(const std::string& text, const std::string& name) {
+    const auto dockerfile = [&] {
+        try {
+            return build::parse_dockerfile(text);
+        } catch (const base::Error& error) {
+            // One that was fetched has no name.
+            if (name.empty()) throw;
+            throw error.with_context("failed to parse " + name);
+        }
+    }();
+    escape_ = dockerfile.escape;
+    program_ = build::read_program(dockerfile);
+    select_target();
+    add_labels();
+    for (const std::string& warning : dockerfile.warnings) {
+        log_.error("[WARNING]: " + warning + "\n");
+    }
+    if (!dockerfile.warnings.empty()) {
+        log_.error("[WARNING]: Empty continuation lines will become errors in a future release.\n");
+    }
 }
 
 void BuildRun::select_target() {
@@ -72,254 +94,197 @@ void BuildRun::add_labels() {
     }
 }
 
-void BuildRun::announce(const std::string& code) {
-    log_.out(fmt::format("Step {}/{} : {}", ++step_, steps_, code));
-    log_.out("\n");
+void BuildRun::count_steps() {
+    steps_ = program_.arguments.size();
+    for (const auto& stage : program_.stages) {
+        first_step_.push_back(steps_);
+        steps_ += 1 + stage.instructions.size();
+    }
 }
 
-std::string BuildRun::run(const std::string& dockerfile_text, const std::string& dockerfile_name) {
-    const auto dockerfile = [&] {
-        try {
-            return build::parse_dockerfile(dockerfile_text);
-        } catch (const base::Error& error) {
-            // One that was fetched has no name.
-            if (dockerfile_name.empty()) throw;
-            throw error.with_context("failed to parse " + dockerfile_name);
-        }
-    }();
-    escape_ = dockerfile.escape;
-    program_ = build::read_program(dockerfile);
-    select_target();
-    add_labels();
-    for (const std::string& warning : dockerfile.warnings) {
-        log_.error("[WARNING]: " + warning + "\n");
-    }
-    if (!dockerfile.warnings.empty()) {
-        log_.error("[WARNING]: Empty continuation lines will become errors in a future release.\n");
-    }
-    steps_ = program_.arguments.size() + program_.stages.size();
-    for (const auto& stage : program_.stages) steps_ += stage.instructions.size();
+void BuildRun::declare_arguments() {
+    std::size_t step = 0;
     for (auto& argument : program_.arguments) {
-        announce(argument.code);
+        log_.step(++step, steps_, argument.code);
         const auto known = args_.of_from();
         build::expand(argument, [&](std::string_view word) {
             return build::expand_word(word, known, escape_);
         });
         args_.declare_global(std::get<build::Arg>(argument.what));
     }
-    for (const auto& stage : program_.stages) build_stage(stage);
-    const auto unused = args_.unused();
-    if (!unused.empty()) {
-        log_.out(fmt::format("[Warning] One or more build-args [{}] were not consumed\n",
-                             base::join(unused, " ")));
+}
+
+void BuildRun::plan() {
+    names_.emplace(program_);
+    const auto known = args_.of_from();
+    const auto graph = build::stage_graph(program_, *names_, [&](const build::Stage& stage) {
+        try {
+            return build::expand_word(stage.base, known, escape_);
+        } catch (const base::Error&) {
+            return std::string();  // said when the stage begins
+        }
+    });
+    needed_ = build::needed_stages(graph, *names_);
+    nodes_.resize(graph.size());
+    for (std::size_t at = 0; at < graph.size(); ++at) {
+        if (!needed_[at]) continue;
+        ++left_;
+        nodes_[at].missing = graph[at].size();
+        for (const std::size_t earlier : graph[at]) nodes_[earlier].users.push_back(at);
+        if (graph[at].empty()) ready_.insert(at);
     }
-    if (finished_.empty() || finished_.back().image_id.empty()) {
+    output_.emplace(board_, cancellation_, needed_);
+}
+
+std::string BuildRun::run(const std::string& dockerfile_text, const std::string& dockerfile_name) {
+    read(dockerfile_text, dockerfile_name);
+    count_steps();
+    declare_arguments();
+    plan();
+    build_stages();
+    if (failure_) std::rethrow_exception(failure_);
+    warn_of_unused();
+    if (nodes_.empty() || nodes_.back().image_id.empty()) {
         base::fail(ErrorKind::internal, "No image was generated. Is your Dockerfile empty?");
     }
-    return finished_.back().image_id;
+    return nodes_.back().image_id;
 }
 
-StageState BuildRun::begin_stage(const build::Stage& stage) {
-    const auto known = args_.of_from();
-    const std::string given =
-        stage.platform.empty() ? "" : build::expand_word(stage.platform, known, escape_);
-    if (!given.empty()) {
-        (void)base::in_context("failed to parse platform " + given,
-                               [&] { return Platform::parse(given); });
-    }
-    const std::string platform = given.empty() ? options_.platform : given;
-    const std::string base = build::expand_word(stage.base, known, escape_);
-    if (base.empty()) {
-        base::fail(ErrorKind::internal, "base name (" + stage.base + ") should not be blank");
-    }
-    StageState out{.state = {},
-                   .args = args_.new_stage(),
-                   .name = stage.name,
-                   .image_id = {},
-                   .cache = ImageCache(parts_.store, options_.cache_from)};
-    const FinishedStage* const earlier = finished_stage(base);
-    // A stage without steps on top of nothing is nothing.
-    if (earlier != nullptr ? earlier->image_id.empty() : base == "scratch") {
-        if (!platform.empty()) out.os = Platform::parse(platform).os;
-    } else {
-        const auto image = get_image(earlier != nullptr ? earlier->image_id : base, platform,
-                                     earlier != nullptr);
-        out.image_id = image->id;
-        if (!image->config->os.empty()) out.os = image->config->os;
-        if (image->config->config) out.state.config = *image->config->config;
-    }
-    auto& config = out.state.config;
-    const bool has_path = std::ranges::any_of(
-        config.env, [](const std::string& entry) { return entry.starts_with("PATH="); });
-    if (!has_path) config.env.emplace_back(default_path);
-    config.env.given = true;
-    config.open_stdin = false;
-    config.stdin_once = false;
-    return out;
-}
-
-void BuildRun::check_cancelled() {
-    if (!log_.cancellation()->is_cancelled()) return;
-    log_.out("Build cancelled\n");
-    base::fail(ErrorKind::internal, "Build cancelled");
-}
-
-void BuildRun::build_stage(const build::Stage& stage) {
-    check_cancelled();
-    const auto taken = [&](const FinishedStage& other) { return other.name == stage.name; };
-    if (!stage.name.empty() && std::ranges::any_of(finished_, taken)) {
-        base::fail(ErrorKind::internal, stage.name + " stage name already used");
-    }
-    announce(stage.code);
-    StageState state = begin_stage(stage);
-    run_triggers(state);
-    const auto show = [&] {
-        state.state.config.image = state.image_id;
-        log_.out(fmt::format(" ---> {}\n", base::short_id(state.image_id)));
+/// Stages that are ready begin in the order of the Dockerfile: the first one that is not through, which is
+/// the one that is heard, is always running or the next to be.
+void BuildRun::build_stages() {
+    std::vector<std::thread> threads;
+    const auto join = [&]() noexcept {
+        for (std::thread& thread : threads) thread.join();
+        threads.clear();
     };
-    show();
-    for (const auto& instruction : stage.instructions) {
-        check_cancelled();
-        announce(instruction.code);
-        step(state, instruction);
-        show();
-    }
-    if (!state.image_id.empty()) log_.image(state.image_id);
-    args_.merge_used(state.args);
-    finished_.push_back({state.name, state.image_id});
-}
-
-// Source: dispatchers.go, dispatchTriggeredOnBuild.
-void BuildRun::run_triggers(StageState& stage) {
-    const auto triggers = std::exchange(stage.state.config.on_build, {});
-    if (triggers.empty()) return;
-    log_.out(fmt::format("# Executing {} build trigger", triggers.size()));
-    if (triggers.size() > 1) log_.out("s");
-    log_.out("\n");
-    for (const std::string& trigger : triggers) {
-        check_cancelled();
-        stage.state.config.image = stage.image_id;
-        const auto parsed = build::parse_dockerfile(trigger);
-        if (parsed.statements.size() != 1) {
-            base::fail(ErrorKind::internal, "onbuild trigger should be a single expression");
+    const base::Undo join_all(join);
+    base::Lock lock(mutex_);
+    while (left_ > 0 && !failure_) {
+        if (ready_.empty() || workers_ >= max_running) {
+            changed_.wait(lock);
+            continue;
         }
-        step(stage, build::read_instruction(parsed.statements.front()));
-    }
-}
-
-void BuildRun::step(StageState& stage, build::Instruction instruction) {
-    std::vector<std::string> environment = stage.state.config.env;
-    const auto arguments = stage.args.of_stage(environment);
-    environment.insert(environment.end(), arguments.begin(), arguments.end());
-    build::expand(instruction, [&](std::string_view word) {
-        return build::expand_word(word, environment, escape_);
-    });
-    try {
-        dispatch(stage, instruction);
-    } catch (...) {
-        remove_containers(/*failed=*/true);
-        throw;
-    }
-    remove_containers(/*failed=*/false);
-}
-
-void BuildRun::dispatch(StageState& stage, const build::Instruction& instruction) {
-    if (const auto* const run = std::get_if<build::Run>(&instruction.what)) {
-        run_command(stage, *run);
-        return;
-    }
-    if (const auto* const copy = std::get_if<build::Copy>(&instruction.what)) {
-        copy_files(stage, *copy);
-        return;
-    }
-    auto& config = stage.state.config;
-    if (std::holds_alternative<build::Healthcheck>(instruction.what) && config.healthcheck) {
-        const auto& test = config.healthcheck->test;
-        if (!test.empty() && test.front() != "NONE") {
-            log_.out(fmt::format("Note: overriding previous HEALTHCHECK: [{}]\n",
-                                 base::join(test, " ")));
+        if (workers_ == 0) {
+            lock.unlock();
+            join();
+            lock.lock();
         }
-    }
-    check_stop_signal(instruction);
-    if (const auto* const arg = std::get_if<build::Arg>(&instruction.what)) {
-        stage.args.declare(*arg);
-    }
-    std::vector<std::string> environment = config.env;
-    const auto arguments = stage.args.of_stage(environment);
-    environment.insert(environment.end(), arguments.begin(), arguments.end());
-    const std::string comment = build::apply(stage.state, instruction, environment, escape_);
-    inherit_health(stage);
-    if (std::holds_alternative<build::Workdir>(instruction.what)) {
-        change_directory(stage, comment);
-    } else {
-        commit_config(stage, comment);
-    }
-}
-
-/// What a health check leaves open is the parent's. Docker's images have that too, for it fills
-/// one object in.
-void BuildRun::inherit_health(StageState& stage) const {
-    if (!stage.state.config.healthcheck || stage.image_id.empty()) return;
-    const auto image = parts_.store.get_by_id(stage.image_id);
-    if (!image->config->config) return;
-    model::ContainerConfig merged = stage.state.config;
-    merge_image_config(merged, *image->config->config);
-    stage.state.config.healthcheck = merged.healthcheck;
-}
-
-bool BuildRun::find_cached(StageState& stage, const model::ContainerConfig& config) {
-    if (options_.no_cache || stage.cache_missed) return false;
-    const auto found = stage.cache.find(stage.image_id, config, platform_of(stage));
-    if (!found) {
-        stage.cache_missed = true;
-        return false;
-    }
-    log_.out(" ---> Using cache\n");
-    stage.image_id = *found;
-    return true;
-}
-
-Platform BuildRun::platform_of(const StageState& stage) const {
-    Platform out = options_.platform.empty() ? Platform::host() : Platform::parse(options_.platform);
-    out.os = stage.os;
-    return out;
-}
-
-/// A step that changes no file: an image with its parent's layers.
-// Source: internals.go, commit.
-void BuildRun::commit_config(StageState& stage, const std::string& comment) {
-    model::ContainerConfig config = stage.state.config;
-    auto command = build::shell_of(config);
-    command.insert(command.end(), {"#(nop) ", comment});
-    config.cmd = {};
-    config.cmd.assign(command.begin(), command.end());
-    if (find_cached(stage, config)) return;
-    const std::string container = create_container(stage, config, nullptr);
-    commit(stage, config, container, std::nullopt);
-}
-
-/// WORKDIR makes the directory where there is none.
-// Source: dispatchers.go, dispatchWorkdir.
-void BuildRun::change_directory(StageState& stage, const std::string& comment) {
-    model::ContainerConfig config = stage.state.config;
-    auto command = build::shell_of(config);
-    command.push_back("#(nop) " + comment);
-    config.cmd = {};
-    config.cmd.assign(command.begin(), command.end());
-    if (find_cached(stage, config)) return;
-    const auto parent = stage.image_id.empty() ? nullptr : parts_.store.get_by_id(stage.image_id);
-    WorkLayer layer(parts_.store.layers(), parent ? parent->chain_id : std::string());
-    const std::string& path = stage.state.config.working_dir;
-    if (path != "/") {
+        if (workers_ == 0 && ready_.size() == 1) {
+            // Nothing else becomes ready before it is through.
+            build_next(lock);
+            continue;
+        }
+        ++workers_;
         try {
-            (void)sys::make_directories_in_root(layer.root(), path, 0755, 0, 0);
-        } catch (const base::Error& error) {
-            if (error.errno_value() != ENOTDIR) throw;
-            base::fail(ErrorKind::internal, "Cannot mkdir: " + path + " is not a directory");
+            threads.push_back(base::start_quiet_thread([this] { work(); }));
+        } catch (const std::system_error&) {
+            // The machine has no more threads: on with those there are.
+            --workers_;
+            build_next(lock);
         }
     }
-    const std::string container = create_container(stage, config, nullptr);
-    commit(stage, config, container, layer.stage());
+}
+
+/// Builds what is ready until nothing is.
+void BuildRun::work() {
+    base::Lock lock(mutex_);
+    while (!ready_.empty() && !failure_) build_next(lock);
+    --workers_;
+    changed_.notify_all();
+}
+
+void BuildRun::build_next(base::Lock& lock) {
+    const std::size_t stage = *ready_.begin();
+    ready_.erase(ready_.begin());
+    if (nodes_[stage].state != State::waiting) return;  // somebody could not wait
+    nodes_[stage].state = State::running;
+    nodes_[stage].told_as = stage;
+    lock.unlock();
+    build_stage(stage, BuildLog(board_, cancellation_, *output_, stage));
+    lock.lock();
+}
+
+/// Pre: the stage's state is `running`.
+void BuildRun::build_stage(std::size_t stage, const BuildLog& log) {
+    try {
+        finish(stage, StageRun(*this, stage, log).run());
+    } catch (...) {
+        fail(stage, log.stage());
+    }
+}
+
+void BuildRun::finish(std::size_t stage, const std::string& image_id) {
+    if (needed_[stage]) output_->finish(stage);
+    const base::Lock lock(mutex_);
+    nodes_[stage].state = State::done;
+    nodes_[stage].image_id = image_id;
+    if (needed_[stage]) --left_;
+    for (const std::size_t user : nodes_[stage].users) {
+        if (--nodes_[user].missing == 0) ready_.insert(user);
+    }
+    changed_.notify_all();
+}
+
+void BuildRun::fail(std::size_t stage, std::size_t told_as) {
+    output_->fail(told_as);
+    cancellation_->cancel();
+    const base::Lock lock(mutex_);
+    nodes_[stage].state = State::failed;
+    if (!failure_) failure_ = std::current_exception();
+    changed_.notify_all();
+}
+
+std::string BuildRun::image_of(std::size_t stage, const BuildLog& log) {
+    bool is_mine = false;
+    {
+        base::Lock lock(mutex_);
+        Node& node = nodes_[stage];
+        is_mine = node.state == State::waiting;
+        if (is_mine) {
+            node.state = State::running;
+            node.told_as = needed_[stage] ? stage : log.stage();
+        }
+    }
+    if (is_mine) {
+        build_stage(stage, needed_[stage] ? BuildLog(board_, cancellation_, *output_, stage) : log);
+    }
+    base::Lock lock(mutex_);
+    if (nodes_[stage].state == State::running) output_->hurry(nodes_[stage].told_as);
+    changed_.wait(lock, [&] { return nodes_[stage].state != State::running; });
+    if (nodes_[stage].state == State::failed) std::rethrow_exception(failure_);
+    return nodes_[stage].image_id;
+}
+
+SourceTree& BuildRun::files_of(const std::string& chain) {
+    const base::Lock lock(files_mutex_);
+    return files_.try_emplace(chain, parts_.store.layers(), chain).first->second.tree;
+}
+
+build::Args BuildRun::new_arguments() {
+    const base::Lock lock(mutex_);
+    return args_.new_stage();
+}
+
+void BuildRun::merge_used(const build::Args& stage) {
+    const base::Lock lock(mutex_);
+    args_.merge_used(stage);
+}
+
+/// What a stage that was not built declares is not amiss either.
+void BuildRun::warn_of_unused() {
+    for (std::size_t at = 0; at < nodes_.size(); ++at) {
+        if (nodes_[at].state == State::done) continue;
+        for (const auto& instruction : program_.stages[at].instructions) {
+            if (const auto* const arg = std::get_if<build::Arg>(&instruction.what)) {
+                args_.declare(*arg);
+            }
+        }
+    }
+    const auto unused = args_.unused();
+    if (unused.empty()) return;
+    log_.out(fmt::format("[Warning] One or more build-args [{}] were not consumed\n",
+                         base::join(unused, " ")));
 }
 
 }  // namespace dockerd::engine::builds

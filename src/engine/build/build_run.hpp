@@ -1,156 +1,112 @@
 #pragma once
 
+#include <condition_variable>
+#include <cstddef>
+#include <exception>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
-#include <dockerd/build/apply.hpp>
+#include <dockerd/base/mutex.hpp>
 #include <dockerd/build/args.hpp>
 #include <dockerd/build/dockerfile.hpp>
 #include <dockerd/build/instruction.hpp>
-#include <dockerd/build/run_mount.hpp>
+#include <dockerd/build/stages.hpp>
 
 #include "build/build_log.hpp"
 #include "build/builds.hpp"
-#include "build/cache.hpp"
 #include "build/context.hpp"
-#include "build/copy_target.hpp"
-#include "build/download.hpp"
-#include "images/platform.hpp"
+#include "build/stage_output.hpp"
+#include "build/work_layer.hpp"
 
 namespace dockerd::engine::builds {
 
-/// One stage while it is built.
-struct StageState {
-    build::ConfigState state;
-    build::Args args;
-    std::string name;
-    std::string image_id;  ///< of the last step; empty on top of scratch
-    std::string os = "linux";
-    ImageCache cache;
-    bool cache_missed = false;  ///< what follows a step that was done is done as well
-};
-
-/// A writable layer of the build's own, gone with this.
-class WorkLayer {
-public:
-    WorkLayer(store::Layers& layers, const std::string& parent_chain);
-    WorkLayer(const WorkLayer&) = delete;
-    WorkLayer& operator=(const WorkLayer&) = delete;
-    ~WorkLayer();
-
-    /// Its files; a mount that knows no devices.
-    [[nodiscard]] int root() const { return tree_.get(); }
-    /// What was changed, as a layer. Nothing may be changed afterwards.
-    [[nodiscard]] store::StagedLayer stage();
-
-private:
-    void unmount() noexcept;
-
-    store::Layers& layers_;
-    std::string id_;
-    base::Fd tree_;
-    bool mounted_ = false;
-};
-
-/// The files of an image, to be copied from.
-struct ImageFiles {
-    ImageFiles(store::Layers& layers, const std::string& chain)
-        : layer(layers, chain), tree(layer.root()) {}
-    WorkLayer layer;
-    SourceTree tree;
-};
-
 /// One build from its Dockerfile to an image without a name.
 ///
-/// Source: moby builder/dockerfile/builder.go, dispatchers.go, internals.go.
-/// Thread: one.
+/// The stages that the target needs are built, each as soon as those it takes from are, side by side.
+/// The first failure ends the others, and is the build's.
+/// Source: moby builder/dockerfile/builder.go.
+/// Thread: one calls run(); what stages ask may be called from any of theirs.
 class BuildRun {
 public:
-    BuildRun(BuildParts& parts, const BuildOptions& options, BuildLog& log, Context* context);
+    BuildRun(BuildParts& parts, const BuildOptions& options, ProgressBoard& board,
+             const base::CancellationPtr& cancellation, Context* context);
 
     /// Returns the image's id. Throws: as BuildService::build.
     std::string run(const std::string& dockerfile_text, const std::string& dockerfile_name);
 
+    // What stages ask.
+    [[nodiscard]] BuildParts& parts() const { return parts_; }
+    [[nodiscard]] const BuildOptions& options() const { return options_; }
+    [[nodiscard]] Context* context() const { return context_; }
+    [[nodiscard]] const build::Program& program() const { return program_; }
+    [[nodiscard]] const build::StageNames& names() const { return *names_; }
+    [[nodiscard]] char escape() const { return escape_; }
+    /// All steps there are up to the target, also of stages that are not built.
+    [[nodiscard]] std::size_t steps() const { return steps_; }
+    [[nodiscard]] std::size_t steps_before(std::size_t stage) const { return first_step_[stage]; }
+    /// For a stage: those before the first FROM are declared.
+    [[nodiscard]] build::Args new_arguments();
+    void merge_used(const build::Args& stage);
+    /// The image of an earlier stage; empty if that has none. One that nobody knew to be needed is
+    /// built here and now, and told in `log`. Throws: as StageRun::run.
+    std::string image_of(std::size_t stage, const BuildLog& log);
+    /// The files of an image, mounted until the build is through.
+    SourceTree& files_of(const std::string& chain);
+
 private:
-    struct FinishedStage {
-        std::string name;
+    enum class State { waiting, running, done, failed };
+    struct Node {
+        State state = State::waiting;
         std::string image_id;
+        std::size_t told_as = 0;          ///< the stage whose text its own is part of
+        std::size_t missing = 0;          ///< needed stages that are not done
+        std::vector<std::size_t> users;   ///< needed stages that wait for this one
     };
-    // build_run.cpp
+    void read(const std::string& text, const std::string& name);
     void select_target();
     void add_labels();
-    void announce(const std::string& code);
-    StageState begin_stage(const build::Stage& stage);
-    /// Throws: internal, "Build cancelled".
-    void check_cancelled();
-    void build_stage(const build::Stage& stage);
-    void run_triggers(StageState& stage);
-    void step(StageState& stage, build::Instruction instruction);
-    void dispatch(StageState& stage, const build::Instruction& instruction);
-    void commit_config(StageState& stage, const std::string& comment);
-    void change_directory(StageState& stage, const std::string& comment);
-    void inherit_health(StageState& stage) const;
-    bool find_cached(StageState& stage, const model::ContainerConfig& config);
-    [[nodiscard]] Platform platform_of(const StageState& stage) const;
-    // base_images.cpp
-    [[nodiscard]] const FinishedStage* finished_stage(const std::string& name) const;
-    [[nodiscard]] const FinishedStage* finished_stage_or_number(const std::string& name) const;
-    [[nodiscard]] store::ImagePtr get_image(const std::string& name, const std::string& platform,
-                                            bool is_stage);
-    void pull(const std::string& name, const std::string& platform);
-    // step_layer.cpp
-    void commit(StageState& stage, const model::ContainerConfig& config,
-                const std::string& container_id, std::optional<store::StagedLayer> layer);
-    [[nodiscard]] model::ContainerConfig container_config(const StageState& stage,
-                                                          const model::ContainerConfig& config,
-                                                          const std::string& container_id) const;
-    // run_step.cpp
-    void run_command(StageState& stage, const build::Run& run);
-    // run_mounts.cpp
-    struct StepMount {
-        build::RunMount mount;
-        std::string key;    ///< what the cache knows it by
-        std::string image;  ///< of a bind: the image it is of; none: of the context
-        std::string path;   ///< of a bind, without links
-    };
-    [[nodiscard]] std::vector<StepMount> read_mounts(const StageState& stage,
-                                                     const build::Run& run);
-    void find_bind(StepMount& step);
-    [[nodiscard]] std::vector<model::Mount> take_mounts(
-        const std::vector<StepMount>& steps,
-        std::vector<std::unique_ptr<CacheMounts::Lease>>& leases);
-    // run_step.cpp, continued
-    std::string create_container(const StageState& stage, model::ContainerConfig& config,
-                                 const model::HostConfig* runs);
-    void run_container(const std::string& id, const std::vector<std::string>& command);
-    void remove_containers(bool failed);
-    // copy_step.cpp
-    void copy_files(StageState& stage, const build::Copy& copy);
-    SourceTree& source_tree(const std::string& from, std::optional<ImageFiles>& files);
-    [[nodiscard]] CopyItem inline_item(const StageState& stage, const build::Heredoc& file) const;
-    using Downloads = std::vector<std::unique_ptr<DownloadedFile>>;
-    void add_download(std::vector<CopyItem>& items, const build::Copy& copy,
-                      const std::string& url, Downloads& downloads);
+    void count_steps();
+    void declare_arguments();
+    void plan();
+    void build_stages();
+    void work();
+    void build_next(base::Lock& lock);
+    void build_stage(std::size_t stage, const BuildLog& log);
+    void finish(std::size_t stage, const std::string& image_id);
+    void fail(std::size_t stage, std::size_t told_as);
+    void warn_of_unused();
 
     BuildParts& parts_;
     const BuildOptions& options_;
-    BuildLog& log_;
-    Context* context_;  ///< none: the Dockerfile came alone
+    ProgressBoard& board_;
+    base::CancellationPtr client_;
+    base::CancellationPtr cancellation_;  ///< the client's, and that a stage failed
+    BuildLog log_;
+    Context* context_;
     build::Program program_;
+    std::optional<build::StageNames> names_;
     build::Args args_;
-    model::HostConfig host_;
     char escape_ = '\\';
-    std::size_t step_ = 0;
     std::size_t steps_ = 0;
-    std::vector<FinishedStage> finished_;
-    /// Made by steps and not yet removed; a step without files of its own has only a name.
-    struct StepContainer {
-        std::string id;
-        bool exists = true;
-    };
-    std::vector<StepContainer> containers_;
+    std::vector<std::size_t> first_step_;
+    std::vector<bool> needed_;
+    std::optional<StageOutput> output_;
+
+    base::Mutex mutex_;
+    std::condition_variable_any changed_;
+    std::vector<Node> nodes_;
+    std::set<std::size_t> ready_;
+    std::size_t workers_ = 0;
+    std::size_t left_ = 0;
+    std::exception_ptr failure_;
+
+    base::Mutex files_mutex_;
+    std::map<std::string, ImageFiles> files_;
 };
 
 }  // namespace dockerd::engine::builds

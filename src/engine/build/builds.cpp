@@ -15,6 +15,7 @@
 #include "build/build_run.hpp"
 #include "build/context.hpp"
 #include "build/download.hpp"
+#include "images/platform.hpp"
 #include "images/progress_board.hpp"
 
 namespace dockerd::engine {
@@ -82,7 +83,7 @@ std::string Builds::build(const BuildOptions& options, const ByteReader& context
             files = std::move(remote.files);
             text = files ? files->take_dockerfile(name) : std::move(remote.dockerfile);
         }
-        id = builds::BuildRun(parts_, options, log, files.get()).run(text, files ? name : "");
+        id = builds::BuildRun(parts_, options, board, cancellation, files.get()).run(text, files ? name : "");
         log.out(fmt::format("Successfully built {}\n", base::short_id(id)));
         for (const auto& tag : tags) {
             tag_image(parts_.store, parts_.events, id, tag);

@@ -15,7 +15,7 @@
 #include <dockerd/build/glob.hpp>
 #include <dockerd/sys/paths.hpp>
 
-#include "build/build_run.hpp"
+#include "build/stage_run.hpp"
 #include "build/copy_target.hpp"
 
 namespace dockerd::engine::builds {
@@ -68,33 +68,34 @@ std::string destination_of(const std::string& working_dir, const std::string& gi
 }  // namespace
 
 /// The tree that --from names; the build's own context without it.
-SourceTree& BuildRun::source_tree(const std::string& from, std::optional<ImageFiles>& files) {
+SourceTree& StageRun::source_tree(const std::string& from) {
     if (from.empty()) {
         if (context_ == nullptr) base::fail(ErrorKind::internal, "missing build context");
         return context_->files();
     }
-    base::in_context("invalid from flag value " + from, [&] {
-        const FinishedStage* const stage = finished_stage_or_number(from);
-        std::string chain;
-        if (stage == nullptr) {
+    const std::string what = "invalid from flag value " + from;
+    const auto stage =
+        base::in_context(what, [&] { return build_.names().find_or_number(from, number_); });
+    const std::string image = stage ? build_.image_of(*stage, log_) : std::string();
+    std::string chain;
+    base::in_context(what, [&] {
+        if (!stage) {
             chain = get_image(from, options_.platform, /*is_stage=*/false)->chain_id;
-        } else if (!stage->image_id.empty()) {
-            chain = get_image(stage->image_id, "", /*is_stage=*/true)->chain_id;
+        } else if (!image.empty()) {
+            chain = get_image(image, "", /*is_stage=*/true)->chain_id;
         }
-        files.emplace(parts_.store.layers(), chain);
     });
-    return files->tree;
+    return build_.files_of(chain);
 }
 
 // Source: moby builder/dockerfile/internals.go, performCopy.
-void BuildRun::copy_files(StageState& stage, const build::Copy& copy) {
+void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
     const std::string name = copy.is_add ? "ADD" : "COPY";
     if (copy.parents || !copy.excludes.empty() || copy.unpack || copy.keep_git_dir) {
         base::fail(ErrorKind::not_implemented,
                    name + " --parents, --exclude, --unpack and --keep-git-dir are not supported by "
                           "this daemon yet");
     }
-    std::optional<ImageFiles> files;
     Downloads downloads;
     std::vector<CopyItem> items;
     if (!copy.checksum.empty() && (copy.sources.size() != 1 || !is_url(copy.sources.front()))) {
@@ -102,14 +103,14 @@ void BuildRun::copy_files(StageState& stage, const build::Copy& copy) {
     }
     if (!copy.sources.empty()) {
         SourceTree* tree = nullptr;
-        if (!copy.from.empty()) tree = &source_tree(copy.from, files);
+        if (!copy.from.empty()) tree = &source_tree(copy.from);
         base::in_context(name + " failed", [&] {
             for (const std::string& source : copy.sources) {
                 if (is_url(source)) {
                     add_download(items, copy, source, downloads);
                     continue;
                 }
-                if (tree == nullptr) tree = &source_tree("", files);
+                if (tree == nullptr) tree = &source_tree("");
                 add_items(items, *tree, source, copy.from.empty());
             }
         });
@@ -151,7 +152,7 @@ void BuildRun::copy_files(StageState& stage, const build::Copy& copy) {
 }
 
 /// Content that stands in the Dockerfile.
-CopyItem BuildRun::inline_item(const StageState& stage, const build::Heredoc& file) const {
+CopyItem StageRun::inline_item(const StageState& stage, const build::Heredoc& file) const {
     CopyItem item;
     item.path = file.name;
     item.text = file.text();
@@ -166,7 +167,7 @@ CopyItem BuildRun::inline_item(const StageState& stage, const build::Heredoc& fi
 }
 
 // Source: moby builder/dockerfile/copy.go, getCopyInfoForSourcePath.
-void BuildRun::add_download(std::vector<CopyItem>& items, const build::Copy& copy,
+void StageRun::add_download(std::vector<CopyItem>& items, const build::Copy& copy,
                             const std::string& url, Downloads& downloads) {
     if (!copy.is_add) base::fail(ErrorKind::internal, "source can't be a URL for COPY");
     auto file = std::make_unique<DownloadedFile>(parts_, options_.caller, log_, url, copy.checksum);

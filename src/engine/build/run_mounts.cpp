@@ -6,7 +6,7 @@
 #include <dockerd/base/strings.hpp>
 #include <dockerd/build/expand.hpp>
 
-#include "build/build_run.hpp"
+#include "build/stage_run.hpp"
 
 namespace dockerd::engine::builds {
 namespace {
@@ -42,7 +42,7 @@ void check_not_required(const build::RunMount& mount) {
 }  // namespace
 
 /// What the mounts of a RUN mean; their sources are looked up and hashed, nothing is taken yet.
-std::vector<BuildRun::StepMount> BuildRun::read_mounts(const StageState& stage,
+std::vector<StageRun::StepMount> StageRun::read_mounts(const StageState& stage,
                                                        const build::Run& run) {
     std::vector<std::string> environment = stage.state.config.env;
     const auto arguments = stage.args.of_stage(environment);
@@ -70,14 +70,13 @@ std::vector<BuildRun::StepMount> BuildRun::read_mounts(const StageState& stage,
 
 /// Of the context a folder of the host, of an image or stage a mount of the image: what others made
 /// is never a path of the host.
-void BuildRun::find_bind(StepMount& step) {
+void StageRun::find_bind(StepMount& step) {
     const auto& mount = step.mount;
     if (!mount.read_only) {
         base::fail(ErrorKind::not_implemented,
                    "bind mounts that can be written to are not supported by this daemon yet");
     }
-    std::optional<ImageFiles> files;
-    SourceTree& tree = source_tree(mount.from, files);
+    SourceTree& tree = source_tree(mount.from);
     const std::string source = mount.source.empty() ? "." : build::clean_path("/" + mount.source);
     const std::string path = build::clean_path("/" + source).substr(1);
     if (!tree.look_at(path)) {
@@ -86,16 +85,16 @@ void BuildRun::find_bind(StepMount& step) {
     step.key += " " + tree.hash(path);
     step.path = tree.resolve(path);
     if (mount.from.empty()) return;
-    const FinishedStage* const earlier = finished_stage_or_number(mount.from);
-    if (earlier != nullptr && earlier->image_id.empty()) {
+    const auto earlier = build_.names().find_or_number(mount.from, number_);
+    step.image = earlier ? build_.image_of(*earlier, log_)
+                         : get_image(mount.from, options_.platform, false)->id;
+    if (step.image.empty()) {
         base::fail(ErrorKind::not_found, base::quote("/" + path) + ": not found");
     }
-    step.image = earlier != nullptr ? earlier->image_id
-                                    : get_image(mount.from, options_.platform, false)->id;
 }
 
 /// The same as mounts of a container. Folders of caches are taken until the leases go.
-std::vector<model::Mount> BuildRun::take_mounts(
+std::vector<model::Mount> StageRun::take_mounts(
     const std::vector<StepMount>& steps, std::vector<std::unique_ptr<CacheMounts::Lease>>& leases) {
     std::vector<model::Mount> out;
     for (const StepMount& step : steps) {

@@ -14,7 +14,7 @@
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/strings.hpp>
 
-#include "build/build_run.hpp"
+#include "build/stage_run.hpp"
 
 namespace dockerd::engine::builds {
 namespace {
@@ -123,7 +123,7 @@ bool read_output(int fd, BuildLog& log) {
 
 /// A step's container. One that would change no file, and be removed at once, is not made.
 // Differs from Docker: it makes them all.
-std::string BuildRun::create_container(const StageState& stage, model::ContainerConfig& config,
+std::string StageRun::create_container(const StageState& stage, model::ContainerConfig& config,
                                        const model::HostConfig* runs) {
     const bool real = runs != nullptr || !(options_.remove || options_.force_remove);
     std::string id;
@@ -147,7 +147,7 @@ std::string BuildRun::create_container(const StageState& stage, model::Container
     return id;
 }
 
-void BuildRun::remove_containers(bool failed) {
+void StageRun::remove_containers(bool failed) {
     if (!(options_.force_remove || (options_.remove && !failed))) {
         containers_.clear();
         return;
@@ -168,7 +168,7 @@ void BuildRun::remove_containers(bool failed) {
 }
 
 // Source: moby builder/dockerfile/containerbackend.go, Run.
-void BuildRun::run_container(const std::string& id, const std::vector<std::string>& command) {
+void StageRun::run_container(const std::string& id, const std::vector<std::string>& command) {
     std::array<int, 2> ends{};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
         base::throw_errno(errno, "socketpair");
@@ -200,7 +200,7 @@ void BuildRun::run_container(const std::string& id, const std::vector<std::strin
 }
 
 // Source: moby builder/dockerfile/dispatchers.go, dispatchRun.
-void BuildRun::run_command(StageState& stage, const build::Run& run) {
+void StageRun::run_command(StageState& stage, const build::Run& run) {
     if (run.security == "insecure") {
         base::fail(ErrorKind::permission_denied,
                    "granting entitlement security.insecure is not allowed by build daemon "

@@ -166,6 +166,7 @@ std::string SourceTree::hash(const std::string& path) {
     const auto info = look_at(path);
     if (!info) base::throw_errno(ENOENT, "stat " + path);
     const std::string resolved = resolve(path);
+    const base::Lock lock(mutex_);
     if (!S_ISDIR(info->st_mode)) return "file:" + hash_one(resolved);
     std::vector<std::string> sums;
     if (!resolved.empty()) sums.push_back(hash_one(resolved));

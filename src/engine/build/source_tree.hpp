@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <dockerd/base/fd.hpp>
+#include <dockerd/base/mutex.hpp>
 
 namespace dockerd::engine::builds {
 
@@ -15,7 +16,7 @@ namespace dockerd::engine::builds {
 ///
 /// Paths are looked up by the kernel inside the tree, links included, without devices. Nobody
 /// writes to the tree meanwhile. What was hashed is remembered.
-/// Thread: one at a time.
+/// Thread: any.
 class SourceTree {
 public:
     /// `root`: a directory; it is seen through a mount of its own, nodev, nosuid and noexec.
@@ -42,6 +43,7 @@ private:
     [[nodiscard]] std::string hash_one(const std::string& path);
 
     base::Fd root_;
+    base::Mutex mutex_;  ///< held while files are hashed
     std::map<std::string, std::string> hashes_;
 };
 

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+
+#include <dockerd/base/fd.hpp>
+#include <dockerd/store/layers.hpp>
+
+#include "build/source_tree.hpp"
+
+namespace dockerd::engine::builds {
+
+/// A writable layer of the build's own, gone with this.
+class WorkLayer {
+public:
+    WorkLayer(store::Layers& layers, const std::string& parent_chain);
+    WorkLayer(const WorkLayer&) = delete;
+    WorkLayer& operator=(const WorkLayer&) = delete;
+    ~WorkLayer();
+
+    /// Its files; a mount that knows no devices.
+    [[nodiscard]] int root() const { return tree_.get(); }
+    /// What was changed, as a layer. Nothing may be changed afterwards.
+    [[nodiscard]] store::StagedLayer stage();
+
+private:
+    void unmount() noexcept;
+
+    store::Layers& layers_;
+    std::string id_;
+    base::Fd tree_;
+    bool mounted_ = false;
+};
+
+/// The files of an image, to be copied from.
+struct ImageFiles {
+    ImageFiles(store::Layers& layers, const std::string& chain)
+        : layer(layers, chain), tree(layer.root()) {}
+    WorkLayer layer;
+    SourceTree tree;
+};
+
+}  // namespace dockerd::engine::builds
