@@ -59,6 +59,7 @@ std::optional<Link> parse_link(const NetlinkReply& reply) {
                 constexpr std::uint8_t up = 6;  // IF_OPER_UP, whose header clashes with <net/if.h>
                 out.running = sys::attribute_value<std::uint8_t>(payload) == up;
             }
+            if (type == IFLA_IFALIAS) out.alias = sys::attribute_text(payload);
             if (type == IFLA_MASTER) out.master = sys::attribute_value<int>(payload);
             if (type == IFLA_ADDRESS) out.mac = sys::attribute_value<MacAddress>(payload);
             if (type == IFLA_LINKINFO) {
@@ -298,6 +299,13 @@ void Links::sync_carrier(std::string_view name) {
     request.ifr_data = reinterpret_cast<char*>(&query);
     // Asking for the carrier runs the link watch, since Linux 6.8. Older ones do it on their own.
     (void)::ioctl(ioctl_.get(), SIOCETHTOOL, &request);
+}
+
+void Links::set_alias(int index, std::string_view alias) {
+    NetlinkBatch batch;
+    batch.begin(RTM_SETLINK, acknowledged, link_header(index));
+    batch.put_bytes(IFLA_IFALIAS, alias.data(), alias.size());
+    socket_.transact(batch, "set link alias");
 }
 
 void Links::remove(int index) {

@@ -21,6 +21,7 @@ struct Link {
     MacAddress mac;
     int master = 0;
     bool running = false;  ///< carries frames: operational state UP
+    std::string alias;     ///< text that others may give it, for the eye
 };
 
 /// A veth pair whose one end lies in a container's namespace from its first moment.
@@ -63,6 +64,8 @@ public:
     void set_hairpin(std::string_view port);
     /// Lets the kernel act at once on a carrier that came or went, instead of some time later.
     void sync_carrier(std::string_view name);
+    /// "" takes it away.
+    void set_alias(int index, std::string_view alias);
     void remove(int index);
     void remove(std::string_view name);
 

@@ -13,6 +13,7 @@
 #include <exception>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <dockerd/base/error.hpp>
@@ -29,6 +30,7 @@ namespace dockerd::net {
 namespace {
 
 constexpr std::chrono::milliseconds last_patience{2000};
+constexpr std::chrono::milliseconds retirement{100};
 
 /// Whether the notices that have arrived say that the link is gone.
 bool tells_removal(const sys::NetlinkSocket& socket, std::vector<char>& buffer, int index) {
@@ -74,7 +76,60 @@ void run(Call& call, int index) {
 
 }  // namespace
 
-LinkRemover::LinkRemover() : threads_(std::make_shared<Threads>()) {}
+/// The links that are to go, and the thread that sees to it while there are any.
+struct LinkRemover::Retired {
+    base::Mutex mutex;
+    std::condition_variable_any changed;
+    std::vector<int> indices DOCKERD_GUARDED_BY(mutex);
+    bool runs DOCKERD_GUARDED_BY(mutex) = false;
+    int waiting DOCKERD_GUARDED_BY(mutex) = 0;  ///< who waits for it to end
+
+    void run(std::shared_ptr<Links> links);
+};
+
+void LinkRemover::Retired::run(std::shared_ptr<Links> links) {
+    base::Lock lock(mutex);
+    const auto due = std::chrono::steady_clock::now() + retirement;
+    while (waiting == 0 && changed.wait_until(lock, due) == std::cv_status::no_timeout) {
+    }  // of whoever wants to have it over
+    while (!indices.empty()) {
+        for (const int index : std::exchange(indices, {})) {
+            lock.unlock();
+            try {
+                links->remove(index);
+            } catch (const base::Error& error) {
+                if (error.errno_value() != ENODEV) base::log::warn("{}, ignoring", error.what());
+            }
+            lock.lock();
+        }
+    }
+    links.reset();  // with its descriptors, before anybody is told of the end
+    runs = false;
+    changed.notify_all();
+}
+
+LinkRemover::LinkRemover()
+    : threads_(std::make_shared<Threads>()), retired_(std::make_shared<Retired>()) {}
+
+void LinkRemover::retire(int index) {
+    const base::Lock lock(retired_->mutex);
+    if (!retired_->runs) {
+        auto links = std::make_shared<Links>();
+        base::start_quiet_thread([retired = retired_, links = std::move(links)]() mutable {
+            retired->run(std::move(links));
+        }).detach();
+        retired_->runs = true;
+    }
+    retired_->indices.push_back(index);
+}
+
+void LinkRemover::settle() {
+    base::Lock lock(retired_->mutex);
+    ++retired_->waiting;
+    retired_->changed.notify_all();
+    while (retired_->runs) retired_->changed.wait(lock);
+    --retired_->waiting;
+}
 
 void LinkRemover::remove(int index, const std::function<void()>& meanwhile) {
     sys::NetlinkSocket notices(NETLINK_ROUTE);
@@ -110,8 +165,16 @@ void LinkRemover::remove(int index, const std::function<void()>& meanwhile) {
 }
 
 LinkRemover::~LinkRemover() {
-    base::Lock lock(threads_->mutex);
     const auto deadline = std::chrono::steady_clock::now() + last_patience;
+    {
+        base::Lock lock(retired_->mutex);
+        ++retired_->waiting;
+        retired_->changed.notify_all();
+        while (retired_->runs) {
+            if (retired_->changed.wait_until(lock, deadline) == std::cv_status::timeout) break;
+        }
+    }
+    base::Lock lock(threads_->mutex);
     while (threads_->count > 0) {
         if (threads_->ended.wait_until(lock, deadline) == std::cv_status::timeout) {
             base::log::warn("a network link is still being removed by the kernel");

@@ -435,35 +435,41 @@ void NetworksImpl::unfence(const Network& network) noexcept {
     }
 }
 
-/// The kernel takes its time to let a bridge go, in which the network leaves disk and firewall. A
-/// daemon that dies meanwhile makes the bridge again with its next start.
+/// The bridge is marked before anything is forgotten, so that whenever this daemon dies, the next one
+/// takes the bridge away, and makes it anew if the network is still on the disk.
 void NetworksImpl::remove_bridged(const std::shared_ptr<Network>& network) {
-    bool forgotten = false;
-    std::exception_ptr refused;
-    const auto leave = [&] {
+    const auto attempt = [&](const auto& step) {
         try {
-            forget(network);
-            forgotten = true;
-        } catch (...) {  // it is thrown again, when the kernel is done
-            refused = std::current_exception();
-            return;
+            const base::Lock lock(links_mutex_);
+            step();
+            return true;
+        } catch (const std::exception& error) {
+            log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
+            return false;
         }
-        unfence(*network);
     };
+    const int bridge = network->bridge_index;
+    const bool marked = attempt([&] { links_.set_alias(bridge, LinkRemover::retired); });
+    base::Undo unmark([&]() noexcept {
+        if (marked) (void)attempt([&] { links_.set_alias(bridge, ""); });
+    });
+    forget(network);
+    unmark.dismiss();
+    unfence(*network);
+    if (!marked) return;  // somebody else has taken it away
+    // With its addresses go its routes: the subnet is free.
+    for (const std::vector<NetworkSubnet>* subnets : {&network->v4, &network->v6}) {
+        if (subnets->empty()) continue;
+        const IpPrefix own = subnets->front().gateway_prefix();
+        if (!own || !network->bridge.has_address(own.address.is_v6())) continue;
+        (void)attempt([&] { links_.remove_address(bridge, own); });
+    }
+    if (attempt([&] { remover_.retire(bridge); })) return;
     try {
-        remover_.remove(network->bridge_index, leave);
+        remover_.remove(bridge);
     } catch (const std::exception& error) {
         log::warn("remove network {}: {}, ignoring", network->record.name, error.what());
     }
-    if (!forgotten && !refused) leave();
-    if (!refused) return;
-    try {
-        set_up_bridge(*network);
-    } catch (const std::exception& error) {
-        log::error("network {} is without its bridge until the daemon is started again: {}",
-                   network->record.name, error.what());
-    }
-    std::rethrow_exception(refused);
 }
 
 void NetworksImpl::remove(std::string_view reference) {

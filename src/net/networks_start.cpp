@@ -67,9 +67,14 @@ NetworksImpl::NetworksImpl(NetworksOptions options, NetworkStore& store)
                             .allow_direct_routing = options_.allow_direct_routing});
     }
     // Who had which address on a bridge that is there already is not known.
-    announce_all_ = std::ranges::any_of(links_.list(), [](const Link& link) {
-        return link.kind == "bridge";
-    });
+    for (const Link& link : links_.list()) {
+        if (link.kind == "bridge" && link.alias == LinkRemover::retired) {
+            remover_.retire(link.index);
+        } else if (link.kind == "bridge") {
+            announce_all_ = true;
+        }
+    }
+    remover_.settle();  // what a daemon that was killed had not removed
     load();
     ensure_simple("none", "null");
     ensure_simple("host", "host");
@@ -249,7 +254,11 @@ void NetworksImpl::filter_bridged(const Network& network) {
 void NetworksImpl::set_up_bridge(Network& network) {
     const std::string& name = network.bridge.name;
     const base::Lock lock(links_mutex_);
-    const auto existing = links_.find(name);
+    auto existing = links_.find(name);
+    if (existing && existing->alias == LinkRemover::retired) {
+        remover_.settle();
+        existing = links_.find(name);
+    }
     if (existing && existing->kind != "bridge") {
         base::fail(base::ErrorKind::permission_denied,
                    fmt::format("existing interface {} is not a bridge", name));

@@ -7,6 +7,7 @@
 
 #include <dockerd/base/error.hpp>
 
+#include "net/link_remover.hpp"
 #include "own_netns.hpp"
 
 namespace dockerd::net {
@@ -307,8 +308,7 @@ TEST_F(NetworksTest, WhatADeathCutOffIsTakenAway) {
         EXPECT_TRUE(after.get(name).members.empty());
         after.remove(name);
     }
-    EXPECT_EQ(link_names(), (std::vector<std::string>{"docker0", "lo", "uplink",
-                                                      web->endpoints()[0].host_interface}));
+    EXPECT_TRUE(wait_for_links({"docker0", "lo", "uplink", web->endpoints()[0].host_interface}));
     after.close(std::move(web));
 }
 
@@ -574,6 +574,71 @@ TEST_F(NetworksTest, UserNetworksSurviveARestart) {
     networks.close(std::move(sandbox));
     networks.remove("back");
     EXPECT_TRUE(wait_for_links({"docker0", "lo"}));
+}
+
+// The kernel may take its time with a removed network's bridge; nobody has to wait for it.
+TEST_F(NetworksTest, ARemovedNetworkIsFreeForTheNextAtOnce) {
+    Networks networks(options(), store_);
+    model::NetworkCreate create;
+    create.name = "back";
+    create.enable_ipv6 = true;
+    create.options["com.docker.network.bridge.name"] = "back0";
+    model::Ipam ipam;
+    ipam.config.resize(2);
+    ipam.config[0].subnet = "10.5.0.0/24";
+    ipam.config[1].subnet = "fd05::/64";
+    create.ipam = ipam;
+    networks.create(create);
+    const int first = Links().find("back0")->index;
+    networks.remove("back");
+    Links links;
+    for (const IpPrefix& route : links.on_link_routes()) EXPECT_EQ(route.str(), "172.17.0.0/16");
+    if (links.find("back0")) {
+        EXPECT_EQ(links.addresses(first, /*v6=*/false).size(), 0U);
+    }
+
+    networks.create(create);
+    const auto second = links.find("back0");
+    ASSERT_TRUE(second);
+    EXPECT_NE(second->index, first);
+    EXPECT_EQ(second->alias, "");
+    EXPECT_EQ(networks.get("back").options.at("com.docker.network.bridge.name"), "back0");
+    auto sandbox = networks.open_sandbox();
+    JoinRequest join = request("a");
+    join.network = "back";
+    networks.join(*sandbox, join);
+    in(sandbox->netns(), [] { EXPECT_TRUE(ping("10.5.0.1")); });
+    networks.close(std::move(sandbox));
+    // It is the daemon's own bridge, not one that was there before.
+    networks.remove("back");
+    EXPECT_TRUE(wait_for_links({"docker0", "lo"}));
+}
+
+TEST_F(NetworksTest, ABridgeThatAKilledDaemonHadRetiredGoesWithTheNextStart) {
+    model::NetworkCreate create;
+    create.name = "back";
+    {
+        Networks networks(options(), store_);
+        networks.create(create);
+    }
+    Links links;
+    for (const Link& link : links.list()) {
+        if (link.name.starts_with("br-")) links.set_alias(link.index, LinkRemover::retired);
+    }
+    const int left = links.create_bridge("br-left", MacAddress::random(), 1500);
+    links.add_address(left, *IpPrefix::parse("10.6.0.1/24"));
+    links.set_alias(left, LinkRemover::retired);
+    links.set_alias(links.create_bridge("br-other", MacAddress::random(), 1500), "of an administrator");
+
+    Networks networks(options(), store_);
+    EXPECT_FALSE(links.find("br-left"));
+    EXPECT_EQ(links.find("br-other")->alias, "of an administrator");
+    // The network was not forgotten: it has a bridge of its own.
+    const auto bridge = links.find("br-" + networks.get("back").id.substr(0, 12));
+    ASSERT_TRUE(bridge);
+    EXPECT_EQ(bridge->alias, "");
+    networks.remove("back");
+    EXPECT_TRUE(wait_for_links({"br-other", "docker0", "lo"}));
 }
 
 }  // namespace
