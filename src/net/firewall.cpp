@@ -213,8 +213,19 @@ void Firewall::close_loopback(const std::string& bridge) noexcept {
 
 Firewall::~Firewall() {
     const base::Lock lock(mutex_);
+    const bool leaves = started_ && !suffix_.empty() && endpoints_.empty();
     endpoints_.clear();
     while (!opened_bridges_.empty()) close_loopback(std::string(*opened_bridges_.begin()));
+    if (!leaves) return;
+    for (const NftFamily family : families()) {
+        try {
+            NftBatch batch;
+            withdraw(batch, family);
+            batch.commit(socket_);
+        } catch (const std::exception& error) {
+            log::debug("chains of this daemon stay: {}", error.what());
+        }
+    }
 }
 
 /// A daemon that was killed closes nothing; its containers may have ended since.

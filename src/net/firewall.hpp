@@ -29,7 +29,7 @@ struct PlacedRule {
 /// that, other programs cannot change these, and a flush of everything leaves them alone. What must hold
 /// against a forward policy of the host, and what users steer through DOCKER-USER, lives in
 /// iptables' filter tables with Docker's chains, written so that iptables lists it.
-/// Every operation is one atomic transaction. Rules stay when the object goes.
+/// Every operation is one atomic transaction. The first daemon's rules stay when the object goes.
 ///
 /// Thread: safe.
 class Firewall {
@@ -37,7 +37,8 @@ public:
     explicit Firewall(FirewallOptions options);
     Firewall(const Firewall&) = delete;
     Firewall& operator=(const Firewall&) = delete;
-    /// The tables stay, for containers may live; but from here on anybody can take the guards away.
+    /// The tables stay, for containers may live; but from here on anybody can take the guards away. A second
+    /// daemon in the namespace takes its chains along, unless it has containers that go on.
     ~Firewall();
 
     /// Replaces everything of ours by what `networks` and the endpoints added so far need. Before
@@ -99,6 +100,7 @@ private:
     void rebuild_family(NftBatch& batch, NftFamily family);
     std::optional<std::vector<NftRuleHead>> list_forward(NftFamily family);
     void build_filter(NftBatch& batch, NftFamily family);
+    void withdraw(NftBatch& batch, NftFamily family);
     std::vector<std::pair<NftFamily, SetElement>> elements(const Endpoint& endpoint) const;
     void add_port_rules(NftBatch& batch, Endpoint& endpoint) const;
     void add_link_rules(NftBatch& batch, Link& link) const;

@@ -132,6 +132,28 @@ void Firewall::build_filter(NftBatch& batch, NftFamily family) {
     }
 }
 
+/// Takes this daemon's chains away, and what it had FORWARD jump to for the first daemon's sake.
+void Firewall::withdraw(NftBatch& batch, NftFamily family) {
+    const auto forward = list_forward(family).value_or(std::vector<NftRuleHead>());
+    const std::vector<std::string> chains = filter_chains();
+    const auto own = [&](const std::string& target) {
+        return std::ranges::any_of(
+            chains, [&](const std::string& chain) { return target == chain + suffix_; });
+    };
+    const bool alone = std::ranges::none_of(forward, [&](const NftRuleHead& rule) {
+        return rule.jump.starts_with("DOCKER-FORWARD-") && !own(rule.jump);
+    });
+    for (const NftRuleHead& rule : forward) {
+        const bool for_the_first = alone && rule.jump != "DOCKER-FORWARD" &&
+                                   std::ranges::find(chains, rule.jump) != chains.end();
+        if (own(rule.jump) || for_the_first) {
+            batch.delete_rule(family, filter_table, "FORWARD", rule.handle);
+        }
+    }
+    for (const std::string& chain : chains) batch.flush_chain(family, filter_table, chain + suffix_);
+    for (const std::string& chain : chains) batch.delete_chain(family, filter_table, chain + suffix_);
+}
+
 void Firewall::rebuild_family(NftBatch& batch, NftFamily family) {
     // Adding before deleting: the deletion then never fails, and all of it is one step.
     batch.add_table(family, table_);

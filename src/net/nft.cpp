@@ -156,6 +156,12 @@ void NftBatch::flush_chain(NftFamily family, std::string_view table, std::string
     batch_.put_text(NFTA_RULE_CHAIN, chain);
 }
 
+void NftBatch::delete_chain(NftFamily family, std::string_view table, std::string_view chain) {
+    begin(NFT_MSG_DELCHAIN, family, 0);
+    batch_.put_text(NFTA_CHAIN_TABLE, table);
+    batch_.put_text(NFTA_CHAIN_NAME, chain);
+}
+
 void NftBatch::add_set(NftFamily family, std::string_view table, std::string_view set,
                        std::span<const NftType> key, std::span<const NftType> data) {
     begin(NFT_MSG_NEWSET, family, NLM_F_CREATE);

@@ -60,6 +60,8 @@ public:
                         std::string_view type, unsigned hook, int priority, bool accept = true);
     void set_policy(NftFamily family, std::string_view table, std::string_view chain, bool accept);
     void flush_chain(NftFamily family, std::string_view table, std::string_view chain);
+    /// The chain is empty by then, and nothing leads to it.
+    void delete_chain(NftFamily family, std::string_view table, std::string_view chain);
     /// A set of `key`, or with `data` a map to it.
     void add_set(NftFamily family, std::string_view table, std::string_view set,
                  std::span<const NftType> key, std::span<const NftType> data = {});

@@ -274,9 +274,20 @@ TEST_F(FirewallTest, ASecondDaemonLeavesTheFirstOnesRulesAlone) {
         "DOCKER-FORWARD-2", "DOCKER-FORWARD"};
     EXPECT_EQ(jumps(NftFamily::ip), wanted);
     EXPECT_GT(rules("docker-bridges-2", "dnat").size(), 0U);
+    // Containers that go on keep the chains: what they drop is dropped without a daemon.
+    second->add(network("br-two", "10.2.0.0/24"), "living", {*IpAddress::parse("10.2.0.2")}, {});
     second.reset();
     EXPECT_EQ(rules("docker-bridges-2", "dnat").size(), 0U);
     EXPECT_GT(rules("docker-bridges", "dnat").size(), 0U);
+    EXPECT_EQ(jumps(NftFamily::ip), wanted);
+    // The next one takes them over, and along when nobody needs them.
+    second = std::make_unique<Firewall>(FirewallOptions{});
+    second->start({network("br-two", "10.2.0.0/24")});
+    EXPECT_EQ(second->suffix(), "-2");
+    second.reset();
+    EXPECT_EQ(jumps(NftFamily::ip), (std::vector<std::string>{"DOCKER-USER", "DOCKER-FORWARD"}));
+    EXPECT_EQ(list_rules(socket, NftFamily::ip, "filter", "DOCKER-FORWARD-2"), std::nullopt);
+    EXPECT_EQ(rules("filter", "DOCKER-FORWARD").size(), own);
 }
 
 namespace {
