@@ -131,7 +131,7 @@ void LinkRemover::settle() {
     --retired_->waiting;
 }
 
-void LinkRemover::remove(int index, const std::function<void()>& meanwhile) {
+void LinkRemover::remove(int index) {
     sys::NetlinkSocket notices(NETLINK_ROUTE);
     notices.join_group(RTNLGRP_LINK);
     auto call = std::make_shared<Call>();
@@ -151,7 +151,6 @@ void LinkRemover::remove(int index, const std::function<void()>& meanwhile) {
         base::log::debug("delete link: no thread for it: {}", error.what());
         alone = true;
     }
-    if (meanwhile) meanwhile();
     if (alone) run(*call, index);
     std::vector<char> buffer;
     for (;;) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -26,10 +25,9 @@ public:
     /// Waits for what is under way, but not for a link that the kernel never lets go of.
     ~LinkRemover();
 
-    /// Nobody sees the link any more on return. `meanwhile` is what the caller has to do anyway, and is done
-    /// while the kernel works; it does not throw.
+    /// Nobody sees the link any more on return.
     /// Throws: internal, "delete link: <errno text>".
-    void remove(int index, const std::function<void()>& meanwhile = {});
+    void remove(int index);
     /// The link goes soon. It bears the alias already.
     /// Throws: internal, "netlink socket: <errno text>"; std::system_error without a thread for it.
     void retire(int index);
