@@ -40,6 +40,7 @@ const char* signal_name(int signal) { return signal == SIGINT ? "interrupt" : "t
 
 Signals::Signals() {
     (void)std::signal(SIGPIPE, SIG_IGN);
+    (void)std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a full disk
     // A shell that starts programs in the background has them ignore some.
     for (const int signal : handled) (void)std::signal(signal, SIG_DFL);
     const sigset_t set = handled_signals();

@@ -17,7 +17,7 @@ enum class SignalEvent { stop, leave, reload, dump };
 /// SIGTERM and SIGINT ask for a stop; after three of them the next one ends the process at once.
 /// SIGQUIT asks for an end that leaves the containers running, whatever live-restore says: it is for
 /// upgrades. With Docker's engine they outlive that signal, too.
-/// SIGHUP asks for a reload, SIGUSR1 for a dump of all threads. SIGPIPE is ignored.
+/// SIGHUP asks for a reload, SIGUSR1 for a dump of all threads. SIGPIPE and SIGXFSZ are ignored.
 /// Source: moby cmd/dockerd/trap/trap.go.
 class Signals {
 public:

@@ -1,4 +1,8 @@
 """What a container's end of a network is called, and what addresses it has."""
+import os
+import subprocess
+import unittest
+
 import support  # noqa: F401
 
 from testcase import DaemonTestCase, main
@@ -60,6 +64,36 @@ class Endpoints(DaemonTestCase):
                          "\"veth[0-9a-f]{7}\" to \"eth0\": file exists$")
         self.assertEqual(self.addresses("box"), {"eth0": "10.81.0.2/24"})
         self.assertEqual(list(self.call("GET", "/networks/net1")["Containers"]), [])
+
+    @unittest.skipIf(os.environ.get("DOCKERD_ORACLE"), "Docker leaves it connected")
+    def test_a_connection_that_cannot_be_written_down(self):
+        self.network("net0", "10.81.0.0/24")
+        self.network("net1", "10.81.1.0/24")
+        self.start("box", net0={})
+        self.call("POST", "/containers/create?name=stopped", {"Image": "kit", "HostConfig": {"NetworkMode": "net0"}})
+        before = {name: self.call("GET", "/containers/%s/json" % name)["NetworkSettings"]["Networks"]
+                  for name in ("box", "stopped")}
+        hosts = self.assertCli(0, "exec", "box", "cat", "/etc/hosts").stdout
+        # A limit on the size of files fails a write just as a full disk does.
+        limit = ["prlimit", "--pid", str(self.daemon.pid)]
+        state = "write %s: file too large" % self.call("GET", "/containers/box/json")["Id"]
+        config = "write config.v2.json: file too large"
+        try:
+            for size, name, failure in ((600, "box", state), (2500, "box", config), (600, "stopped", config)):
+                subprocess.run(limit + ["--fsize=%d:unlimited" % size], check=True)
+                with self.subTest(name), self.daemon.client("1.50") as client:
+                    answer = client.request("POST", "/networks/net1/connect", {"Container": name})
+                    self.assertEqual((answer.status, answer.message()), (500, failure))
+        finally:
+            subprocess.run(limit + ["--fsize=unlimited:unlimited"], check=True)
+        for name, networks in before.items():
+            self.assertEqual(self.call("GET", "/containers/%s/json" % name)["NetworkSettings"]["Networks"], networks)
+        self.assertEqual(self.addresses("box"), {"eth0": "10.81.0.2/24"})
+        self.assertEqual(self.assertCli(0, "exec", "box", "cat", "/etc/hosts").stdout, hosts)
+        self.assertEqual(self.call("GET", "/networks/net1")["Containers"], {})
+        # Nothing of it stands in the way of the next attempt.
+        self.assertCli(0, "network", "connect", "net1", "box")
+        self.assertEqual(self.addresses("box")["eth1"], "10.81.1.2/24")
 
     def test_without_version_six_by_sysctl(self):
         self.network("six", "fd00:81::/64", EnableIPv6=True)

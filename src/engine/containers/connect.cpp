@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -59,6 +60,44 @@ ContainerRef find_to_disconnect(const ContainerIndex& index,
 
 }  // namespace
 
+/// Gives a running container its end of the network.
+void Containers::join_network(Container& container, const net::NetworkRecord& network,
+                              store::EndpointRecord endpoint) {
+    auto& record = container.record;
+    net::JoinRequest join;
+    join.network = network.id;
+    join.container_id = container.id;
+    join.container_name = record.name.substr(1);
+    join.settings = endpoint.settings;
+    join.ports = wanted_ports(record);
+    join.exposed_ports = exposed_ports(record.config);
+    join.links = network_links(endpoint);
+    join.dns = dns_settings(record, options_.dns);
+    // Known to the next daemon, should this one die on the way: it is not in the container's file.
+    join.before_plug = [this, id = container.id](const std::string& state) {
+        write_network_state(id, state);
+    };
+    net::EndpointInfo info;
+    try {
+        info = parts_.networks.join(*container.sandbox, join);
+    } catch (const base::Error&) {
+        save_network_state(container);
+        throw;
+    }
+    info.fill(endpoint.settings);
+    edit_own_hosts(record, endpoint.settings, /*add=*/true);
+    record.network.networks[network.name] = std::move(endpoint);
+    show_ports(container);
+    save_network_state(container);
+    tell_parents_address(record);
+    try {
+        open_links(record);
+    } catch (const base::Error& error) {
+        base::log::warn("container {}: its links: {}", container.id, error.what());
+    }
+    rewrite_resolv_conf(record);
+}
+
 // Source: moby daemon/container_operations.go, ConnectToNetwork.
 void Containers::connect_network(const net::NetworkRecord& network,
                                  const model::NetworkConnect& request) {
@@ -81,6 +120,8 @@ void Containers::connect_network(const net::NetworkRecord& network,
     }
     store::EndpointRecord endpoint;
     const auto known = record.network.networks.find(network.name);
+    std::optional<store::EndpointRecord> before;
+    if (known != record.network.networks.end()) before = known->second;
     if (request.endpoint_config) {
         endpoint.settings = *request.endpoint_config;
         endpoint.desired_mac_address = endpoint.settings.mac_address;
@@ -91,44 +132,39 @@ void Containers::connect_network(const net::NetworkRecord& network,
         endpoint.settings.dns_names = dns_names(record, endpoint);
     }
     if (container->sandbox) {
-        net::JoinRequest join;
-        join.network = network.id;
-        join.container_id = container->id;
-        join.container_name = record.name.substr(1);
-        join.settings = endpoint.settings;
-        join.ports = wanted_ports(record);
-        join.exposed_ports = exposed_ports(record.config);
-        join.links = network_links(endpoint);
-        join.dns = dns_settings(record, options_.dns);
-        // Known to the next daemon, should this one die on the way: it is not in the container's file.
-        join.before_plug = [this, id = container->id](const std::string& state) {
-            write_network_state(id, state);
-        };
-        net::EndpointInfo info;
-        try {
-            info = parts_.networks.join(*container->sandbox, join);
-        } catch (const base::Error&) {
-            save_network_state(*container);
-            throw;
-        }
-        info.fill(endpoint.settings);
-        edit_own_hosts(record, endpoint.settings, /*add=*/true);
-        record.network.networks[network.name] = std::move(endpoint);
-        show_ports(*container);
-        save_network_state(*container);
-        tell_parents_address(record);
-        try {
-            open_links(record);
-        } catch (const base::Error& error) {
-            base::log::warn("container {}: its links: {}", container->id, error.what());
-        }
-        rewrite_resolv_conf(record);
-        log_network_event(record, "connect", network.id, network.name, network.driver);
+        join_network(*container, network, std::move(endpoint));
     } else {
         record.network.networks[network.name] = std::move(endpoint);
     }
-    parts_.files.save(record);
+    try {
+        parts_.files.save(record);
+    } catch (const base::Error&) {
+        auto taken = record.network.networks.extract(network.name);
+        if (container->sandbox) {
+            leave_network(*container, network, taken.mapped().settings);
+            rewrite_resolv_conf(record);
+        } else if (before) {
+            record.network.networks.emplace(network.name, *before);
+        }
+        publish(*container);
+        throw;
+    }
+    if (container->sandbox) {
+        log_network_event(record, "connect", network.id, network.name, network.driver);
+    }
     publish(*container);
+}
+
+/// Takes a running container, whose record is without the network already, off it.
+void Containers::leave_network(Container& container, const net::NetworkRecord& network,
+                               const model::EndpointSettings& settings) {
+    const auto& joined = container.sandbox->endpoints();
+    if (std::ranges::find(joined, network.id, &net::EndpointInfo::network_id) != joined.end()) {
+        parts_.networks.leave(*container.sandbox, network.id, wanted_ports(container.record));
+    }
+    edit_own_hosts(container.record, settings, /*add=*/false);
+    show_ports(container);
+    save_network_state(container);
 }
 
 // Source: moby daemon/container_operations.go, DisconnectFromNetwork.
@@ -158,13 +194,7 @@ void Containers::disconnect_network(const net::NetworkRecord& network,
         throw;
     }
     if (container->sandbox) {
-        const auto& joined = container->sandbox->endpoints();
-        if (std::ranges::find(joined, network.id, &net::EndpointInfo::network_id) != joined.end()) {
-            parts_.networks.leave(*container->sandbox, network.id, wanted_ports(record));
-        }
-        edit_own_hosts(record, endpoint.mapped().settings, /*add=*/false);
-        show_ports(*container);
-        save_network_state(*container);
+        leave_network(*container, network, endpoint.mapped().settings);
         log_network_event(record, "disconnect", network.id, network.name, network.driver);
         save_relaxed(record);
     }

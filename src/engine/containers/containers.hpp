@@ -276,6 +276,11 @@ private:
     static void show_network(Container& container);
     void adopt_running(const ContainerRef& container, runtime::Recovered found);
     void apply_policy_at_start(const ContainerRef& container);
+    void join_network(Container& container, const net::NetworkRecord& network,
+                      store::EndpointRecord endpoint) DOCKERD_REQUIRES(container.operation);
+    void leave_network(Container& container, const net::NetworkRecord& network,
+                       const model::EndpointSettings& settings)
+        DOCKERD_REQUIRES(container.operation);
     void save_network_state(const Container& container);
     void write_network_state(const std::string& id, const std::string& state);
     std::optional<std::string> load_network_state(const std::string& id) const;
