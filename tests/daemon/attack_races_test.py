@@ -10,7 +10,7 @@ import support  # noqa: F401  (makes tests/support importable)
 
 import own_mounts
 from attack import ROUNDS, AttackTestCase, Tree, sha256
-from daemon import descendants
+from daemon import descendants, wait_for
 from testcase import main
 
 ORACLE = bool(os.environ.get("DOCKERD_ORACLE"))
@@ -25,6 +25,14 @@ def host_sysctls():
             with open("/proc/sys/" + name) as file:
                 out[name] = file.read()
     return out
+
+
+def comm(pid):
+    try:
+        with open("/proc/%d/comm" % pid) as file:
+            return file.read().strip()
+    except OSError:  # it has ended
+        return ""
 
 
 class Races(AttackTestCase):
@@ -173,6 +181,24 @@ class Races(AttackTestCase):
         lines, own = self.watch_execs("attach", CapAdd=["SYS_PTRACE"])
         self.assertIn("exe /payload", lines)
         self.assertHarmless(lines, own)
+
+    @unittest.skipIf(ORACLE, "other programs' descriptors")
+    def test_processes_of_health_checks_show_nothing_to_a_debugger(self):
+        second = 10 ** 9
+        watcher = self.background("/payload", "watch-processes", "attach", host={"CapAdd": ["SYS_PTRACE"]},
+                                  Healthcheck={"Test": ["CMD", "/payload", "exit", "1"], "Interval": second // 100,
+                                               "Timeout": 60 * second, "Retries": 10 ** 6})
+        with self.daemon.client() as client:
+            path = "/containers/%s/json" % watcher
+            wait_for(lambda: client.get(path)["State"]["Health"]["FailingStreak"] >= ROUNDS // 2, seconds=60, what="the checks")
+            # A process that is attached to may be held up, never let in.
+            self.assertEqual({entry["ExitCode"] for entry in client.get(path)["State"]["Health"]["Log"]}, {1})
+        prober, = [pid for pid in descendants(self.daemon.pid) if comm(pid) == "docker-prober"]
+        self.assertTrue(os.readlink("/proc/%d/exe" % prober).startswith("/memfd:"))
+        own = re.sub("[0-9]", "", self.inspect_id(watcher))
+        lines = set(self.end(watcher).splitlines())
+        self.assertIn("exe /payload", lines)
+        self.assertHarmless(lines - {"ready", "processes seen"}, own)
 
     # -- CVE-2019-5736 ----------------------------------------------------------
     def test_our_program_cannot_be_overwritten(self):

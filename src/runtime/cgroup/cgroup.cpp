@@ -142,7 +142,9 @@ std::vector<base::Fd> Cgroup::open_procs() const {
         base::Fd file{
             ::openat(directory.root(), directory.file(name).c_str(), O_WRONLY | O_CLOEXEC)};
         if (!file) base::throw_errno(errno, "open " + directory.host_path() + "/" + name);
-        opened.push_back(std::move(file));
+        // Joined first, for what it costs to join the others is the container's.
+        const bool accounts = !impl_->unified() && directory.hierarchy->has("cpuacct");
+        opened.insert(accounts ? opened.begin() : opened.end(), std::move(file));
     }
     return opened;
 }

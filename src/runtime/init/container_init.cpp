@@ -35,11 +35,14 @@ void take_stdio(const Stdio& stdio) {
     }
 }
 
-/// A clean process: no handler, no blocked signal, own session, nothing dumpable.
-void reset_process() {
+void unblock_signals() {
     sigset_t none;
     ::sigemptyset(&none);
     (void)::sigprocmask(SIG_SETMASK, &none, nullptr);  // cannot fail with these arguments
+}
+
+/// A clean process: no handler, own session, nothing dumpable.
+void reset_process() {
     // What is ignored would stay so over exec. The raw call: the C library keeps two of the
     // signals for itself and starts programs with them ignored.
     const struct {
@@ -118,12 +121,14 @@ void make_working_directory(const Rootfs& rootfs) {
 
 void run_container_init(ContainerPlan& plan, Stdio& stdio, base::Fd& report) {
     set_report_socket(report.get());
+    unblock_signals();
     reset_process();
     take_stdio(stdio);
     stdio = Stdio{};
     become_mapped_root(plan);
     join_session_keyring(plan.id);
     apply_limits(plan.process);
+    if (plan.process.has_oom_score_adj) set_oom_score(plan.process.oom_score_adj);
     const base::Fd apparmor = open_apparmor(plan.process);
     Rootfs rootfs{.plan = plan, .root = plan.rootfs};
 
@@ -153,13 +158,13 @@ void run_container_init(ContainerPlan& plan, Stdio& stdio, base::Fd& report) {
 namespace {
 
 /// By itself and only now, not as its helper: a container that has all the processes it may can be
-/// looked into.
-void join_cgroups(std::span<const base::Fd> cgroups) {
+/// looked into. With `asks` the other end of the report socket is asked when that is refused.
+void join_cgroups(std::span<const base::Fd> cgroups, bool asks) {
     for (const base::Fd& file : cgroups) {
         if (::write(file.get(), "0", 1) >= 0) continue;
         // Kernels before 5.16 ask what this process may, not who opened the file, and this one is
         // in the container's namespaces already.
-        if (errno != ENOENT && errno != EACCES && errno != EPERM) {
+        if (!asks || (errno != ENOENT && errno != EACCES && errno != EPERM)) {
             fail("cgroup", errno, "error adding pid to cgroups");
         }
         (void)send_signal(report_socket(), Signal::join);
@@ -168,8 +173,8 @@ void join_cgroups(std::span<const base::Fd> cgroups) {
 }
 
 /// Goes on as the process that was born in the container.
-[[noreturn]] void run_exec(ExecPlan& plan, std::span<const base::Fd> cgroups) {
-    join_cgroups(cgroups);
+[[noreturn]] void run_exec(ExecPlan& plan, std::span<const base::Fd> cgroups, bool asks) {
+    join_cgroups(cgroups, asks);
     // Before anything of the container is looked at: who may debug this process may use its files.
     // Their owners are the monitor's: here nothing else closes them.
     for (const base::Fd& file : cgroups) base::Fd{file.get()}.reset();
@@ -191,9 +196,11 @@ void join_cgroups(std::span<const base::Fd> cgroups) {
 int run_exec_helper(void* argument) {
     auto& [plan, target, stdio, report, made] = *static_cast<ExecHelper*>(argument);
     set_report_socket(report.get());
+    unblock_signals();
     reset_process();
     base::Fd pidfd{::fcntl(target.pidfd, F_DUPFD_CLOEXEC, 3)};
     apply_limits(plan.process);
+    if (plan.process.has_oom_score_adj) set_oom_score(plan.process.oom_score_adj);
     // Nothing of the host is open in the process that is born inside: only its streams, the
     // report socket and the files by which it joins the container's own cgroups.
     take_stdio(stdio);
@@ -207,9 +214,39 @@ int run_exec_helper(void* argument) {
     // CLONE_PARENT: the monitor becomes the parent and so learns the exit code.
     const pid_t child = clone_process(CLONE_PARENT, nullptr);
     if (child < 0) fail("clone", errno, "error executing setns process: clone");
-    if (child == 0) run_exec(plan, target.cgroups);
+    if (child == 0) run_exec(plan, target.cgroups, /*asks=*/true);
     made = child;
     ::_exit(0);
+}
+
+void become_prober(const Target& target, base::Fd& socket, std::int32_t oom_score_adj) {
+    reset_process();
+    (void)::prctl(PR_SET_NAME, "docker-prober", 0, 0, 0);
+    set_oom_score(oom_score_adj);
+    const base::Fd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
+    for (int fd = 0; fd <= 2; ++fd) {
+        if (!null || ::dup2(null.get(), fd) < 0) ::_exit(1);
+    }
+    base::Fd pidfd{::fcntl(target.pidfd, F_DUPFD_CLOEXEC, 3)};
+    std::vector<int> kept{pidfd.get(), socket.get()};
+    for (const base::Fd& file : target.cgroups) kept.push_back(file.get());
+    close_all_but(std::move(kept));
+    if (::setns(pidfd.get(), target.namespaces) != 0) ::_exit(1);
+}
+
+void run_probe(ExecPlan& plan, std::span<const base::Fd> cgroups, int pipe, int report) {
+    set_report_socket(report);
+    base::Fd output{pipe};
+    std::vector<int> kept{pipe, report};
+    for (const base::Fd& file : cgroups) kept.push_back(file.get());
+    close_all_but(std::move(kept));
+    for (int fd = 1; fd <= 2; ++fd) {
+        if (::dup2(pipe, fd) < 0) fail("stdio", errno, "dup2");
+    }
+    output.reset();
+    unblock_signals();
+    apply_limits(plan.process);
+    run_exec(plan, cgroups, /*asks=*/false);
 }
 
 }  // namespace dockerd::runtime::init

@@ -38,4 +38,14 @@ struct ExecHelper {
 /// socket, and must not end with memory of its own. Its descriptors are its own. Never returns.
 int run_exec_helper(void* helper);
 
+/// Makes this process, a fork of the monitor, one that is in the container's namespaces as a
+/// helper is, for good: it keeps only `socket` and the target's files. Ends it when that fails.
+/// Pre: no user namespace is to be joined; who has entered one could not raise limits any more.
+void become_prober(const Target& target, base::Fd& socket, std::int32_t oom_score_adj);
+
+/// Goes on as a process that a prober has forked, with `pipe` as both its outputs. What the prober
+/// has open besides is closed first of all. Never returns.
+[[noreturn]] void run_probe(ExecPlan& plan, std::span<const base::Fd> cgroups, int pipe,
+                            int report);
+
 }  // namespace dockerd::runtime::init

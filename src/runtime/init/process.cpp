@@ -225,9 +225,11 @@ void apply_limits(const ProcessPlan& process) {
         wanted.rlim_cur = wanted.rlim_cur < wanted.rlim_max ? wanted.rlim_cur : wanted.rlim_max;
         (void)::setrlimit(which, &wanted);  // as good as it gets
     }
-    if (!process.has_oom_score_adj) return;
+}
+
+void set_oom_score(std::int32_t score) {
     const base::Fd file{::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)};
-    const std::string value = std::to_string(process.oom_score_adj);
+    const std::string value = std::to_string(score);
     if (file && ::write(file.get(), value.data(), value.size()) >= 0) return;
     if (errno != EACCES && errno != EPERM) {
         fail("oom", errno, "write /proc/self/oom_score_adj");

@@ -9,9 +9,11 @@
 
 namespace dockerd::runtime::init {
 
-/// Resource limits and the OOM score. What this system refuses to raise or lower stays as it is.
-/// Pre: /proc is the host's.
+/// What this system refuses to raise stays as it is.
 void apply_limits(const ProcessPlan& process);
+
+/// The same for this process's oom_score_adj. Pre: /proc is the host's.
+void set_oom_score(std::int32_t score);
 
 /// Opens what is needed to change the AppArmor profile at exec; -1 without one.
 /// Pre: /proc is the host's.

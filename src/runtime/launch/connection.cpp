@@ -5,6 +5,7 @@
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/worker_pool.hpp>
 
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -132,10 +133,16 @@ wire::Reply Connection::ask(wire::Kind kind, const wire::Encoder& content) {
     return std::move(*reply);
 }
 
-void Connection::answered(std::uint32_t serial, wire::Reply&& reply) {
+SharedSocket Connection::answered(std::uint32_t serial, wire::Reply&& reply) {
     std::function<void(ExecStarted)> done;
     {
         const base::Lock lock(mutex_);
+        if (probing_ == Probing::asked && serial == prober_serial_) {
+            // Older monitors do not know what it is, and others have none.
+            probing_ = reply.ok ? Probing::there : Probing::refused;
+            if (!reply.ok) prober_.reset();
+            return prober_;
+        }
         if (const auto found = begun_.find(serial); found != begun_.end()) {
             done = std::move(found->second.done);
             if (!reply.ok) unattended_.erase(found->second.exec_id);
@@ -146,6 +153,37 @@ void Connection::answered(std::uint32_t serial, wire::Reply&& reply) {
         }
     }
     if (done) done(exec_started(reply));
+    return nullptr;
+}
+
+std::vector<std::string> Connection::prober_lost(const SharedSocket& prober) {
+    std::vector<std::function<void(ExecStarted)>> not_begun;
+    std::vector<std::string> started;
+    {
+        const base::Lock lock(mutex_);
+        if (prober_ == prober) {
+            prober_.reset();
+            probing_ = Probing::none;
+        }
+        for (auto exec = unattended_.begin(); exec != unattended_.end();) {
+            if (exec->second != prober) {
+                ++exec;
+                continue;
+            }
+            const auto begun = std::ranges::find(begun_, exec->first, [](const auto& one) -> auto& {
+                return one.second.exec_id;
+            });
+            if (begun == begun_.end()) {
+                started.push_back(exec->first);
+            } else {
+                not_begun.push_back(std::move(begun->second.done));
+                begun_.erase(begun);
+            }
+            exec = unattended_.erase(exec);
+        }
+    }
+    for (const auto& done : not_begun) done(not_running(id_));
+    return started;
 }
 
 void Connection::lost() {
@@ -220,15 +258,48 @@ bool Connection::try_exec_begin(const ExecPlan& plan, base::Fd& output,
     return begin(plan, output, done, /*wait=*/false);
 }
 
-bool Connection::begin(const ExecPlan& plan, base::Fd& output,
-                       const std::function<void(ExecStarted)>& done, bool wait) {
+/// Asks for a prober, which the next one can go to.
+void Connection::want_prober(const ExecPlan& plan) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
+    auto ours = std::make_shared<const base::Fd>(ends[0]);
+    const wire::ProberRequest request{base::Fd{ends[1]}, plan.process.oom_score_adj};
     std::uint32_t serial = 0;
     {
         const base::Lock lock(mutex_);
+        if (lost_ || probing_ != Probing::none) return;
+        probing_ = Probing::asked;
+        prober_ = std::move(ours);
+        serial = prober_serial_ = next_serial_++;
+    }
+    if (send_now(wire::Kind::prober, serial, wire::encode(request)) == 0) return;
+    const base::Lock lock(mutex_);
+    probing_ = Probing::none;
+    prober_.reset();
+}
+
+/// A prober takes what it can at once; who waits goes to the monitor.
+int Connection::send_begin(const SharedSocket& prober, std::uint32_t serial,
+                           const wire::Encoder& content, bool wait) {
+    constexpr auto kind = wire::Kind::exec_direct;
+    if (prober) return wire::send_packet(prober->get(), kind, serial, content, /*wait=*/false);
+    return wait ? send(kind, serial, content) : send_now(kind, serial, content);
+}
+
+bool Connection::begin(const ExecPlan& plan, base::Fd& output,
+                       const std::function<void(ExecStarted)>& done, bool wait) {
+    std::uint32_t serial = 0;
+    bool wanting = false;
+    SharedSocket prober;
+    {
+        const base::Lock lock(mutex_);
         if (!lost_) {
+            // The prober has the cgroups that the monitor has.
+            if (probing_ == Probing::there && !wait && plan.cgroup_procs.empty()) prober = prober_;
+            wanting = probing_ == Probing::none;
             serial = next_serial_++;
             begun_[serial] = {plan.id, done};
-            unattended_.insert(plan.id);
+            unattended_.emplace(plan.id, prober);
         }
     }
     if (serial == 0) {
@@ -236,9 +307,11 @@ bool Connection::begin(const ExecPlan& plan, base::Fd& output,
         return true;
     }
     BorrowedExecRequest request(plan, std::move(output));
-    const int error = wait ? send(wire::Kind::exec_direct, serial, request.content)
-                           : send_now(wire::Kind::exec_direct, serial, request.content);
-    if (error == 0) return true;
+    const int error = send_begin(prober, serial, request.content, wait);
+    if (error == 0) {
+        if (wanting) want_prober(plan);
+        return true;
+    }
     {
         const base::Lock lock(mutex_);
         const auto found = begun_.find(serial);
@@ -246,7 +319,8 @@ bool Connection::begin(const ExecPlan& plan, base::Fd& output,
         unattended_.erase(plan.id);
         begun_.erase(found);
     }
-    if (error == EAGAIN) {
+    // A prober that is gone may have been killed by itself.
+    if (error == EAGAIN || prober) {
         output = std::move(request.clients.front().client);
         return false;
     }
@@ -264,8 +338,20 @@ bool Connection::exec_signal(const std::string& exec_id, int signal) {
 }
 
 void Connection::exec_kill(const std::string& exec_id) {
+    SharedSocket prober;
+    {
+        const base::Lock lock(mutex_);
+        if (const auto exec = unattended_.find(exec_id); exec != unattended_.end()) {
+            prober = exec->second;
+        }
+    }
     // Serial 0: the answer is nobody's. A monitor that is gone has nothing to kill with.
-    (void)send(wire::Kind::exec_signal, 0, wire::encode(wire::ExecSignal{exec_id, SIGKILL}));
+    const auto content = wire::encode(wire::ExecSignal{exec_id, SIGKILL});
+    if (prober) {
+        (void)wire::send_packet(prober->get(), wire::Kind::exec_signal, 0, content);
+    } else {
+        (void)send(wire::Kind::exec_signal, 0, content);
+    }
 }
 
 void Connection::acknowledge(const std::string& exec_id) {

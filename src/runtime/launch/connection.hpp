@@ -13,12 +13,16 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
+#include <vector>
 
 namespace dockerd::runtime::launch {
 
-/// The daemon's end of one monitor.
+/// Stays open for who sends on it while another thread gives it up.
+using SharedSocket = std::shared_ptr<const base::Fd>;
+
+/// The daemon's end of one monitor, and of the prober that its execs without a waiter go to once
+/// there has been one of them.
 ///
 /// Answers are read by the reaper thread, which wakes the thread that asked.
 class Connection final : public Monitor {
@@ -47,8 +51,10 @@ public:
 
     // For the reaper.
     [[nodiscard]] int socket() const { return socket_.get(); }
-    /// Hands an answer to who waits for it.
-    void answered(std::uint32_t serial, wire::Reply&& reply);
+    /// Hands an answer to who waits for it. Returns a prober that is there now, to be listened to.
+    SharedSocket answered(std::uint32_t serial, wire::Reply&& reply);
+    /// The prober is gone. Returns its execs that have started and whose end nobody will tell.
+    std::vector<std::string> prober_lost(const SharedSocket& prober);
     /// The monitor is gone: everyone who waits fails.
     void lost();
     /// Never waits: what a monitor that is stopped does not take now goes with what is sent next.
@@ -68,6 +74,9 @@ private:
     void send_owed();
     bool begin(const ExecPlan& plan, base::Fd& output,
                const std::function<void(ExecStarted)>& done, bool wait);
+    int send_begin(const SharedSocket& prober, std::uint32_t serial, const wire::Encoder& content,
+                   bool wait);
+    void want_prober(const ExecPlan& plan);
 
     const std::string id_;
     const pid_t pid_;
@@ -88,7 +97,14 @@ private:
         std::function<void(ExecStarted)> done;
     };
     std::map<std::uint32_t, Begun> begun_ DOCKERD_GUARDED_BY(mutex_);
-    std::set<std::string> unattended_ DOCKERD_GUARDED_BY(mutex_);
+    /// Those that have not ended, and the prober that has them; null: the monitor itself.
+    std::map<std::string, SharedSocket, std::less<>> unattended_ DOCKERD_GUARDED_BY(mutex_);
+
+    /// Where the prober is: not asked for, asked for by this serial, there, or not to be had.
+    enum class Probing { none, asked, there, refused };
+    Probing probing_ DOCKERD_GUARDED_BY(mutex_) = Probing::none;
+    std::uint32_t prober_serial_ DOCKERD_GUARDED_BY(mutex_) = 0;
+    SharedSocket prober_ DOCKERD_GUARDED_BY(mutex_);
     std::deque<std::string> owed_ DOCKERD_GUARDED_BY(mutex_);  ///< execs to be acknowledged
 };
 

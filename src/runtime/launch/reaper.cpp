@@ -123,23 +123,67 @@ void Reaper::ready(std::uint64_t token) {
         watched = found->second;
     }
     if (watched.by_pidfd) return orphan_ended(token, *watched.connection);
-    monitor_ready(token, *watched.connection);
+    if (watched.prober) return prober_ready(token, watched);
+    monitor_ready(token, watched.connection);
 }
 
-void Reaper::monitor_ready(std::uint64_t token, Connection& connection) {
+void Reaper::add_prober(const std::shared_ptr<Connection>& connection, SharedSocket prober) {
+    const int fd = prober->get();
+    const base::Lock lock(mutex_);
+    const std::uint64_t token = next_token_++;
+    watched_[token] = {connection, false, std::move(prober)};
+    watch(token, fd);
+}
+
+/// What comes from a prober can only be about its container's execs: a process that debugs the
+/// container's own may have got hold of its socket.
+void Reaper::prober_ready(std::uint64_t token, const Watched& watched) {
+    Connection& connection = *watched.connection;
     wire::Packet packet;
-    switch (wire::receive_packet(connection.socket(), /*wait=*/false, packet)) {
+    wire::Reply reply;
+    wire::ExecExited exec;
+    switch (wire::receive_packet(watched.prober->get(), /*wait=*/false, packet)) {
+        case wire::Receive::again:
+            return;
+        case wire::Receive::packet:
+            if (packet.kind == wire::Kind::reply && packet.to(reply)) {
+                (void)connection.answered(packet.serial, std::move(reply));
+            } else if (packet.kind == wire::Kind::exec_exited && packet.to(exec)) {
+                exec_exited(connection, exec);
+            }
+            return;
+        case wire::Receive::closed:
+        case wire::Receive::broken:
+            break;
+    }
+    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched.prober->get(), nullptr);
+    remove(token);
+    for (const std::string& id : connection.prober_lost(watched.prober)) {
+        if (events_.on_exec_exit) events_.on_exec_exit(connection.id(), id, 137);
+    }
+}
+
+void Reaper::exec_exited(Connection& connection, const wire::ExecExited& exec) {
+    const bool unattended = connection.ends_unattended(exec.exec_id);
+    if (events_.on_exec_exit) events_.on_exec_exit(connection.id(), exec.exec_id, exec.code);
+    if (!unattended) connection.acknowledge(exec.exec_id);
+}
+
+void Reaper::monitor_ready(std::uint64_t token, const std::shared_ptr<Connection>& connection) {
+    wire::Packet packet;
+    switch (wire::receive_packet(connection->socket(), /*wait=*/false, packet)) {
         case wire::Receive::again:
             return;
         case wire::Receive::packet:
             return handle(connection, packet);
         case wire::Receive::closed:
         case wire::Receive::broken:
-            return monitor_lost(token, connection);
+            return monitor_lost(token, *connection);
     }
 }
 
-void Reaper::handle(Connection& connection, wire::Packet& packet) {
+void Reaper::handle(const std::shared_ptr<Connection>& owner, wire::Packet& packet) {
+    Connection& connection = *owner;
     const std::string& id = connection.id();
     wire::Reply reply;
     wire::Exited exited;
@@ -147,10 +191,12 @@ void Reaper::handle(Connection& connection, wire::Packet& packet) {
     wire::Detached detached;
     wire::AttachClosed closed;
     wire::LogLost lost;
-    bool unattended = false;
     switch (packet.kind) {
         case wire::Kind::reply:
-            if (packet.to(reply)) connection.answered(packet.serial, std::move(reply));
+            if (!packet.to(reply)) return;
+            if (auto prober = connection.answered(packet.serial, std::move(reply))) {
+                add_prober(owner, std::move(prober));
+            }
             return;
         case wire::Kind::exited:
             if (!packet.to(exited) || !connection.claim_exit()) return;
@@ -160,10 +206,7 @@ void Reaper::handle(Connection& connection, wire::Packet& packet) {
             }
             return;
         case wire::Kind::exec_exited:
-            if (!packet.to(exec)) return;
-            unattended = connection.ends_unattended(exec.exec_id);
-            if (events_.on_exec_exit) events_.on_exec_exit(id, exec.exec_id, exec.code);
-            if (!unattended) connection.acknowledge(exec.exec_id);
+            if (packet.to(exec)) exec_exited(connection, exec);
             return;
         case wire::Kind::detached:
             if (packet.to(detached) && events_.on_detach) events_.on_detach(id, detached.exec_id);

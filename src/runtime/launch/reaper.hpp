@@ -29,12 +29,16 @@ private:
     struct Watched {
         std::shared_ptr<Connection> connection;
         bool by_pidfd = false;  ///< the monitor is gone
+        SharedSocket prober;    ///< it is the container's prober that is heard, not its monitor
     };
 
     void run();
     void ready(std::uint64_t token);
-    void monitor_ready(std::uint64_t token, Connection& connection);
-    void handle(Connection& connection, wire::Packet& packet);
+    void monitor_ready(std::uint64_t token, const std::shared_ptr<Connection>& connection);
+    void prober_ready(std::uint64_t token, const Watched& watched);
+    void handle(const std::shared_ptr<Connection>& connection, wire::Packet& packet);
+    void exec_exited(Connection& connection, const wire::ExecExited& exec);
+    void add_prober(const std::shared_ptr<Connection>& connection, SharedSocket prober);
     void monitor_lost(std::uint64_t token, Connection& connection);
     void orphan_ended(std::uint64_t token, Connection& connection);
     void watch(std::uint64_t token, int fd);

@@ -116,6 +116,7 @@ private:
     void exec_signal(wire::Packet& packet);
     static bool signal_exec(const Exec& exec, int signal);
     void exec_ack(wire::Packet& packet);
+    void start_prober(wire::Packet& packet);
     void release();
     void reply(std::uint32_t serial, const wire::Reply& answer);
     Exec* find_exec(const std::string& id);
@@ -125,6 +126,7 @@ private:
     // Life, monitor_life.cpp.
     void reap();
     void child_ended(pid_t pid, int code, int signal);
+    void end_probers();
     void exec_signalled(Exec& exec, ChildEvent& event);
     void look_at(Exec& exec);
     void exec_prepared(Exec& exec);
@@ -151,6 +153,7 @@ private:
     bool open_stdin_;
     int namespaces_;
     std::vector<base::Fd> cgroup_procs_;
+    std::vector<pid_t> probers_;  ///< each ends with its daemon, or here
 
     base::Fd daemon_;
     std::uint32_t connection_ = 1;  ///< counts daemons

@@ -1,11 +1,14 @@
 #include "monitor/monitor.hpp"
 
+#include <poll.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 
 namespace dockerd::runtime::monitor {
 
@@ -17,6 +20,8 @@ constexpr std::int64_t drain_time = 2000;
 /// How much longer a log that is sent away may take for its last lines. Docker gives it 10 seconds
 /// after the output; here all of it is over before somebody who kills a container loses patience.
 constexpr std::int64_t log_time = 6000;
+/// How long a prober may take to end its checks.
+constexpr int prober_time = 1000;
 /// How long a client waits for the daemon to take the exit code.
 constexpr std::int64_t ack_time = 2000;
 
@@ -45,8 +50,9 @@ void Monitor::child_ended(pid_t pid, int code, int signal) {
         ended_ = true;
         exit_ = {code, signal, now.tv_sec, static_cast<std::int32_t>(now.tv_nsec)};
         drain_deadline_ = now_ms() + drain_time;
-        return;
+        return end_probers();
     }
+    std::erase(probers_, pid);
     for (const auto& exec : execs_) {
         if (exec->pid == pid) {
             exec->exited = true;
@@ -57,6 +63,22 @@ void Monitor::child_ended(pid_t pid, int code, int signal) {
         }
     }
     // Else an orphan, or the helper of an exec.
+}
+
+/// They hold the container's mounts, which are to be gone when its end is told, and their checks
+/// need not end with process 1.
+void Monitor::end_probers() {
+    for (const pid_t pid : probers_) {
+        // A child nobody has waited for: the number cannot be another's.
+        (void)::kill(pid, SIGTERM);
+        (void)::kill(pid, SIGCONT);
+        const base::Fd process{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+        pollfd ended{process.get(), POLLIN, 0};
+        if (::poll(&ended, 1, prober_time) != 1) (void)::kill(pid, SIGKILL);
+        while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+        }
+    }
+    probers_.clear();
 }
 
 void Monitor::exec_event(Exec& exec) {

@@ -1,4 +1,6 @@
+#include "init/clone.hpp"
 #include "monitor/monitor.hpp"
+#include "monitor/prober.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -68,6 +70,8 @@ void Monitor::handle(wire::Packet& packet) {
             return exec_signal(packet);
         case wire::Kind::exec_ack:
             return exec_ack(packet);
+        case wire::Kind::prober:
+            return start_prober(packet);
         case wire::Kind::release:
             return release();
         case wire::Kind::fd_batch:
@@ -212,6 +216,23 @@ void Monitor::exec_ack(wire::Packet& packet) {
     if (!packet.to(request)) return;
     Exec* exec = find_exec(request.exec_id);
     if (exec != nullptr && exec->reported) finish_exec(*exec);
+}
+
+void Monitor::start_prober(wire::Packet& packet) {
+    wire::ProberRequest request;
+    if (!packet.to(request) || !request.socket) {
+        return reply(packet.serial, {false, 0, {"protocol", EINVAL, "prober request"}});
+    }
+    if (ended_) return reply(packet.serial, {false, 0, {"exec", 0, "container is not running"}});
+    if (!can_probe(namespaces_)) {
+        return reply(packet.serial, {false, 0, {"prober", ENOTSUP, "prober"}});
+    }
+    const pid_t own = ::getpid();
+    const pid_t pid = init::clone_process(0, nullptr);
+    if (pid == 0) run_prober({started_.pidfd.get(), namespaces_, cgroup_procs_}, request, own);
+    if (pid < 0) return reply(packet.serial, {false, 0, {"prober", errno, "clone"}});
+    probers_.push_back(pid);
+    reply(packet.serial, {});
 }
 
 void Monitor::release() {

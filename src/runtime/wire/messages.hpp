@@ -31,6 +31,7 @@ enum class Kind : std::uint16_t {
     attach_held = 23,  ///< as attach; nothing is sent before attach_resume
     attach_resume = 24,
     exec_direct = 25,  ///< as exec_start; the client is a pipe, and the process writes to it itself
+    prober = 26,       ///< asks for a process that takes exec_direct and exec_signal itself
     // monitor -> daemon
     started = 32,
     failed = 33,
@@ -92,6 +93,12 @@ struct ExecSignal {
 
 struct ExecAck {
     std::string exec_id;
+};
+
+/// What is executed by this prober is all of the container's oom_score_adj.
+struct ProberRequest {
+    base::Fd socket;  ///< the prober's end
+    std::int32_t oom_score_adj = 0;
 };
 
 struct Empty {};
@@ -257,6 +264,10 @@ void visit(V& v, T& x) {
 template <typename V, Is<ExecAck> T>
 void visit(V& v, T& x) {
     v(x.exec_id);
+}
+template <typename V, Is<ProberRequest> T>
+void visit(V& v, T& x) {
+    v(x.socket, x.oom_score_adj);
 }
 template <typename V, Is<Empty> T>
 void visit(V&, T&) {}
