@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -21,6 +24,20 @@ namespace dockerd::store {
 namespace {
 
 constexpr const char* repositories_file = "repositories.json";
+
+/// By their full names: Docker Hub's ("docker.io/...") come after those of a registry in "a.example".
+/// Source: moby reference/store.go, lexicalRefs.
+void sort_references(std::vector<std::string>& references) {
+    if (references.size() < 2) return;
+    std::vector<std::pair<std::string, std::string>> by_full;
+    for (std::string& familiar : references) {
+        const auto parsed = model::Reference::try_parse(familiar);
+        by_full.emplace_back(parsed ? parsed->full() : familiar, std::move(familiar));
+    }
+    std::ranges::sort(by_full);
+    references.clear();
+    for (auto& [full, familiar] : by_full) references.push_back(std::move(familiar));
+}
 
 }  // namespace
 
@@ -164,7 +181,7 @@ void Images::Impl::publish() {
     const std::shared_ptr<const ImageIndex> before = index();
     for (const auto& [id, known] : images) {
         std::vector<std::string>& own = names[id];
-        std::ranges::sort(own);
+        sort_references(own);
         Image image{id,
                     known.parent,
                     known.config,

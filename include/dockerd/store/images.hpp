@@ -61,7 +61,7 @@ struct Image {
     std::int64_t size = 0;  ///< bytes of all layers
     base::WallTime last_updated;
     bool built_locally = false;
-    /// Familiar names, sorted: "busybox:latest", "busybox@sha256:...".
+    /// Familiar names ("busybox:latest", "busybox@sha256:..."), in the order of the full ones.
     std::vector<std::string> references;
     std::vector<std::string> children;  ///< ids of images built on this one
 };

@@ -147,6 +147,18 @@ TEST_F(ImagesTest, SavesAndLoadsTheSameImage) {
     }
 }
 
+TEST_F(ImagesTest, NamesAreInTheOrderOfTheFullOnes) {
+    Store store(root_);
+    const std::string id = import(store, sample_tar(), "demo:1");
+    for (const char* name : {"zoo.example/x:1", "a.example/x:1", "demo:0", "user/demo:1"}) {
+        (void)store.images.tag(model::Reference::parse(name), id);
+    }
+    // docker.io/library/demo comes before docker.io/user/demo, and both after a.example/x.
+    EXPECT_EQ(store.images.get(id)->references,
+              (std::vector<std::string>{"a.example/x:1", "demo:0", "demo:1", "user/demo:1",
+                                        "zoo.example/x:1"}));
+}
+
 TEST_F(ImagesTest, LoadMovesATagAsDockerDoes) {
     std::string archive;
     {
