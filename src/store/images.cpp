@@ -81,7 +81,10 @@ std::string Images::create(std::string_view config_json, const ImageCreateOption
     if (options.built_locally) self.write_metadata(id, "builtLocally", "\x01");
     write_durable(self.content_fd.get(), model::hex_of(id), config_json);
     remove_metadata.dismiss();
-    if (hold) hold->keep();
+    if (hold) {
+        self.layers.claim(chain_id);
+        hold->keep();
+    }
     self.images.emplace(id, std::move(known));
     self.publish();
     return id;

@@ -182,6 +182,52 @@ void Layers::Impl::delete_layer(const RoLayer& layer) {
     });
 }
 
+void Layers::claim(const std::string& chain_id) {
+    const base::Lock lock(impl_->mutex);
+    impl_->claim_locked(chain_id);
+}
+
+/// With a layer goes all below it: what is on top of one that is not claimed is not claimed either.
+void Layers::Impl::claim_locked(const std::string& chain_id) {
+    for (std::string at = chain_id; !at.empty();) {
+        RoLayer& layer = require(at);
+        if (layer.claimed) return;
+        layer.claimed = true;
+        // Not waited for on the disk: a file that comes back with a power cut is of a layer that is held.
+        const std::string file = model::hex_of(at) + "/" + unclaimed_file;
+        if (::unlinkat(chains_fd.get(), file.c_str(), 0) != 0) {
+            base::log::warn("layer {}: unlink {}: {}", at, file, base::errno_text(errno));
+        }
+        at = layer.info.parent;
+    }
+}
+
+void Layers::sweep_unclaimed() {
+    Impl& self = *impl_;
+    if (!self.knows_build_cache) return;
+    const base::Lock lock(self.mutex);
+    std::vector<std::string> unclaimed;
+    for (const auto& [id, layer] : self.layers) {
+        if (!layer.claimed) unclaimed.push_back(id);
+    }
+    for (const std::string& id : unclaimed) {
+        for (std::string at = id; !at.empty();) {
+            const auto found = self.layers.find(at);
+            if (found == self.layers.end()) break;
+            const RoLayer& layer = found->second;
+            if (layer.claimed || layer.holds > 0) break;
+            base::log::info("removed layer {}: its image was never completed", at);
+            self.delete_layer(layer);
+            at = layer.info.parent;
+            self.layers.erase(found);
+            if (!at.empty()) --self.require(at).holds;
+        }
+    }
+    for (const std::string& id : unclaimed) {
+        if (self.layers.contains(id)) self.claim_locked(id);
+    }
+}
+
 std::optional<LayerInfo> Layers::find(const std::string& chain_id) const {
     const base::Lock lock(impl_->mutex);
     const auto found = impl_->layers.find(chain_id);

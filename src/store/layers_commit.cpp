@@ -79,6 +79,7 @@ void Entering::add(StagedLayer::State& staged) {
     item.layer.cache_id = staged.overlay.id;
     item.layer.tar_size = staged.tar_size;
     item.layer.holds = 1;
+    item.layer.claimed = false;
     if (!items_.empty()) {
         item.layer.depth = items_.back().layer.depth + 1;
     } else if (!top_.empty()) {
@@ -115,6 +116,7 @@ void Entering::write(Item& item, Batch& batch) {
     batch.write_new(folder.get(), "size", std::to_string(staged.size));
     const std::string& parent = item.layer.info.parent;
     if (!parent.empty()) batch.write_new(folder.get(), "parent", parent);
+    batch.write_new(folder.get(), unclaimed_file, "");
 }
 
 /// The layers' files are on the disk before their names are: a layer that survives a power cut is

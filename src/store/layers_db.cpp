@@ -70,6 +70,7 @@ void Layers::Impl::hold_build_cache(const std::string& data_root) {
     } catch (const base::Error& error) {
         if (error.kind() != base::ErrorKind::not_found) {
             base::log::warn("BuildKit's cache: {}, ignoring", error.what());
+            knows_build_cache = false;
         }
         return;
     }
@@ -79,6 +80,7 @@ void Layers::Impl::hold_build_cache(const std::string& data_root) {
     } catch (const base::Error& error) {
         base::log::warn("BuildKit's cache: {}; what can be read of it counts", error.what());
         snapshots = salvage_bolt(bytes);
+        knows_build_cache = false;
     }
     std::set<std::string> known;
     for (const auto& [name, snapshot] : snapshots.buckets) {
@@ -138,6 +140,7 @@ void Layers::Impl::load_layer(const std::string& hex) {
         base::fail(base::ErrorKind::internal, "invalid layer metadata");
     }
     layer.info.size = *size;
+    layer.claimed = ::faccessat(chains_fd.get(), (hex + "/" + unclaimed_file).c_str(), F_OK, 0) != 0;
     layers.emplace(layer.info.chain_id, std::move(layer));
 }
 

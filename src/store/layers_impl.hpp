@@ -16,6 +16,9 @@
 
 namespace dockerd::store {
 
+/// In the folder of a layer that no image has yet. Docker, which has no such file, takes no notice of it.
+inline constexpr const char* unclaimed_file = "unclaimed";
+
 struct RoLayer {
     LayerInfo info;
     std::string cache_id;
@@ -24,6 +27,7 @@ struct RoLayer {
     std::optional<OverlayDir> overlay;  ///< read when first needed
     std::optional<std::int64_t> tar_size;  ///< likewise
     bool marked_committed = false;
+    bool claimed = true;  ///< no file `unclaimed_file`
     std::shared_ptr<const InitTemplate> init_template;
 };
 
@@ -70,6 +74,7 @@ struct Layers::Impl {
     const RoLayer& require(const std::string& chain_id) const;
     std::vector<LayerInfo> release_locked(const std::string& chain_id);
     void delete_layer(const RoLayer& layer);
+    void claim_locked(const std::string& chain_id);
     const OverlayDir& overlay_of(RoLayer& layer);
     /// Folder names of a chain, top first.
     std::vector<std::string> stack_of(const std::string& chain_id) const;
@@ -97,6 +102,7 @@ struct Layers::Impl {
     mutable base::Mutex mutex;  ///< guards the maps
     std::map<std::string, RoLayer> layers;
     std::map<std::string, RwLayerPtr> rw_layers;
+    bool knows_build_cache = true;  ///< what BuildKit holds could be read
     std::set<std::string> creating;  ///< container ids between reservation and entry
 
     base::Mutex commit_mutex;  ///< one layer enters the database at a time

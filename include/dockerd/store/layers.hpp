@@ -114,6 +114,12 @@ public:
     LayerInfo acquire(const std::string& chain_id);
     /// Gives a hold back; returns what got deleted, top first.
     std::vector<LayerInfo> release(const std::string& chain_id);
+    /// An image, which is on disk, has the layer. Until then a layer is one that a dying daemon may leave
+    /// without anybody who would delete it.
+    void claim(const std::string& chain_id);
+    /// Deletes the layers that an earlier daemon committed and that no image came to have. Pre: who holds
+    /// layers by what is on disk has them.
+    void sweep_unclaimed();
     [[nodiscard]] std::optional<LayerInfo> find(const std::string& chain_id) const;
     /// Any layer with these contents, on whatever parent.
     [[nodiscard]] std::optional<LayerInfo> find_by_diff(const std::string& diff_id) const;

@@ -244,7 +244,7 @@ void Containers::restore() {
     }
 }
 
-/// Removes layers of containers whose creation a crash cut off: nothing else is left of them. Those
+/// Removes layers of containers and images whose creation a crash cut off: nothing else is left of them. Those
 /// of a container that could not be read stay, and so do those that are named otherwise, which
 /// may be another program's.
 void Containers::sweep_layers() {
@@ -258,6 +258,7 @@ void Containers::sweep_layers() {
             base::log::error("layer {} stays: {}", layer, error.what());
         }
     }
+    parts_.layers.sweep_unclaimed();
 }
 
 /// Finds out what became of a container while no daemon ran.

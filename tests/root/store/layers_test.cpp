@@ -6,8 +6,11 @@
 
 #include <linux/magic.h>
 
+#include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include <dockerd/base/error.hpp>
@@ -88,6 +91,63 @@ TEST_F(LayersTest, LeavesWhatBuildKitHolds) {
     Layers layers(root_, testing_unpacker());
     (void)layers.acquire(cached.chain_id);
     EXPECT_EQ(layers.release(cached.chain_id).size(), 2U) << "nobody holds it any more";
+}
+
+/// A daemon that dies between a layer's commit and its image leaves it to nobody.
+TEST_F(LayersTest, SweepsLayersThatNoImageCameToHave) {
+    LayerInfo base;
+    LayerInfo middle;
+    LayerInfo top;
+    LayerInfo held;
+    LayerInfo cached;
+    const auto marked = [this](const LayerInfo& layer) {
+        return std::filesystem::exists(root_ + "/image/overlay2/layerdb/sha256/" +
+                                       layer.chain_id.substr(7) + "/unclaimed");
+    };
+    const auto file = [](const std::string& name) {
+        return archive::memory_source(TarBuilder().file(name, name).take());
+    };
+    {
+        Layers layers(root_, testing_unpacker());
+        base = layers.apply("", archive::memory_source(base_tar()));
+        middle = layers.apply(base.chain_id, file("middle"));
+        EXPECT_TRUE(marked(base) && marked(middle));
+        layers.claim(middle.chain_id);
+        EXPECT_FALSE(marked(base) || marked(middle)) << "an image has all layers of its chain";
+        (void)layers.release(middle.chain_id);
+        middle = layers.apply(base.chain_id, file("middle"));
+        top = layers.apply(middle.chain_id, archive::memory_source(top_tar()));
+        held = layers.apply(base.chain_id, file("held"));
+        layers.create_rw("container", held.chain_id);
+        cached = layers.apply(base.chain_id, file("cached"));
+    }
+    BoltBucket snapshots;
+    snapshots.buckets["one"].values["chainid"] = cached.chain_id;
+    std::filesystem::create_directory(root_ + "/buildkit");
+    const std::string database = format_bolt(snapshots, 1);
+    std::ofstream(root_ + "/buildkit/snapshots.db", std::ios::binary)
+        << std::string(8192, 'x') + database.substr(8192);
+    {
+        Layers layers(root_, testing_unpacker());
+        layers.sweep_unclaimed();
+        EXPECT_TRUE(layers.find(top.chain_id)) << "what else BuildKit holds is not known";
+    }
+    std::ofstream(root_ + "/buildkit/snapshots.db", std::ios::binary) << database;
+    Layers layers(root_, testing_unpacker());
+    EXPECT_TRUE(layers.find(top.chain_id)) << "who may hold it is not there yet";
+    layers.sweep_unclaimed();
+    EXPECT_FALSE(layers.find(top.chain_id) || layers.find(middle.chain_id));
+    for (const LayerInfo& layer : {base, held, cached}) {
+        EXPECT_TRUE(layers.find(layer.chain_id));
+        EXPECT_FALSE(marked(layer));
+    }
+    layers.settle();
+    std::set<std::string> folders;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ + "/overlay2")) {
+        folders.insert(entry.path().filename());
+    }
+    folders.erase("l");
+    EXPECT_EQ(folders.size(), 5U) << "base, held, cached, a container's layer and its init layer";
 }
 
 TEST_F(LayersTest, AppliesTarAndReproducesItExactly) {
