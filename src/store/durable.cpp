@@ -8,6 +8,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -32,6 +33,8 @@ namespace {
 /// Source: moby/sys/atomicwriter: the prefix Docker's own leftovers have.
 constexpr std::string_view temporary_prefix = ".tmp-";
 constexpr long xfs_magic = 0x58465342;
+/// So many are flushed one by one.
+constexpr int few_files = 100;
 /// More than a large image; what lies above is likely to be others' data.
 constexpr std::int64_t patience = std::int64_t{1} << 30;
 
@@ -115,6 +118,25 @@ void flush_files(int directory) {
             base::throw_errno(errno, "sync_file_range");
         }
     }
+}
+
+/// Whether there are at most `left` files and directories below; `left` is what is left of that.
+bool has_few_files(int directory, int& left) {
+    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
+    if (stream == nullptr) base::throw_errno(errno, "read directory");
+    const base::Undo close_stream([&]() noexcept { ::closedir(stream); });
+    while (const dirent* item = ::readdir(stream)) {
+        const std::string_view name(item->d_name);
+        if (name == "." || name == "..") continue;
+        if (--left < 0) return false;
+        if (item->d_type != DT_DIR) continue;
+        const base::Fd fd{
+            ::openat(directory, item->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+        if (!fd) base::throw_errno(errno, "open");
+        if (!has_few_files(fd.get(), left)) return false;
+    }
+    return true;
 }
 
 std::string path_of(int directory) {
@@ -211,7 +233,10 @@ void Batch::flush_data() {
 }
 
 void flush_trees(const std::vector<int>& directories) {
-    const bool patient = dirty_bytes() < patience;
+    int left = few_files;
+    const bool few = std::ranges::all_of(
+        directories, [&](int directory) { return has_few_files(directory, left); });
+    const bool patient = !few && dirty_bytes() < patience;
     std::set<dev_t> flushed;
     for (const int directory : directories) {
         // syncfs orders the writes best, but it also waits for everybody else's data.

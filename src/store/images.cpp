@@ -77,9 +77,12 @@ std::string Images::create(std::string_view config_json, const ImageCreateOption
     }
     // The metadata first: with the content the image comes into being.
     base::Undo remove_metadata([&]() noexcept { self.try_remove_metadata(id); });
-    if (!options.parent.empty()) self.write_metadata(id, "parent", options.parent);
-    if (options.built_locally) self.write_metadata(id, "builtLocally", "\x01");
-    write_durable(self.content_fd.get(), model::hex_of(id), config_json);
+    Batch batch;
+    if (!options.parent.empty()) self.write_metadata(id, "parent", options.parent, batch);
+    if (options.built_locally) self.write_metadata(id, "builtLocally", "\x01", batch);
+    batch.flush_data();
+    batch.replace(self.content_fd.get(), model::hex_of(id), config_json);
+    batch.commit(self.content_fd.get());
     remove_metadata.dismiss();
     if (hold) {
         self.layers.claim(chain_id);
@@ -229,7 +232,9 @@ void Images::set_parent(const std::string& id, const std::string& parent) {
         // Source: moby image/store.go, SetParent.
         base::fail(ErrorKind::not_found, "unknown parent image ID " + parent);
     }
-    self.write_metadata(id, "parent", parent);
+    Batch batch;
+    self.write_metadata(id, "parent", parent, batch);
+    batch.commit(self.metadata_fd.get());
     found->second.parent = parent;
     self.publish();
 }
@@ -239,7 +244,9 @@ void Images::set_last_updated(const std::string& id, base::WallTime time) {
     const base::Lock lock(self.mutex);
     const auto found = self.images.find(id);
     if (found == self.images.end()) no_such_image(id);
-    self.write_metadata(id, "lastUpdated", base::format_rfc3339_nano(time));
+    Batch batch;
+    self.write_metadata(id, "lastUpdated", base::format_rfc3339_nano(time), batch);
+    batch.commit(self.metadata_fd.get());
     found->second.last_updated = time;
     self.publish();
 }

@@ -94,7 +94,7 @@ std::string Images::Impl::read_metadata(const std::string& id, const std::string
 }
 
 void Images::Impl::write_metadata(const std::string& id, const std::string& key,
-                                  std::string_view value) {
+                                  std::string_view value, Batch& batch) {
     const std::string hex = model::hex_of(id);
     if (::mkdirat(metadata_fd.get(), hex.c_str(), 0700) != 0 && errno != EEXIST) {
         base::throw_errno(errno, "mkdir image metadata");
@@ -102,7 +102,11 @@ void Images::Impl::write_metadata(const std::string& id, const std::string& key,
     const base::Fd folder{
         ::openat(metadata_fd.get(), hex.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!folder) base::throw_errno(errno, "open image metadata");
-    write_durable(folder.get(), key, value);
+    if (images.contains(id)) {
+        batch.replace(folder.get(), key, value);
+    } else {
+        batch.write_new(folder.get(), key, value, 0600);
+    }
 }
 
 void Images::Impl::try_remove_metadata(const std::string& id) noexcept {

@@ -38,7 +38,9 @@ struct Images::Impl {
     void save_repositories();
     /// The same as part of a start, unless there is a file by now.
     int begin_repositories(Batch& batch);
-    void write_metadata(const std::string& id, const std::string& key, std::string_view value);
+    /// Also of an image that is not there yet, and then not atomically.
+    void write_metadata(const std::string& id, const std::string& key, std::string_view value,
+                        Batch& batch);
     void try_remove_metadata(const std::string& id) noexcept;
     [[nodiscard]] std::string read_metadata(const std::string& id, const std::string& key) const;
     /// Makes the changes visible. Pre: `mutex` is held.
