@@ -35,11 +35,14 @@ void ProgressBoard::wake() noexcept {
 }
 
 void ProgressBoard::push(Progress progress) {
+    bool first = false;
     {
         const base::Lock lock(mutex_);
+        first = queue_.empty();
         queue_.push_back(std::move(progress));
     }
-    wake();
+    // Else somebody is awake, or will be, who takes them all.
+    if (first) wake();
 }
 
 void ProgressBoard::message(const std::string& id, const std::string& status) {
@@ -76,13 +79,15 @@ void ProgressBoard::bytes(const std::string& id, const std::string& status, std:
 }
 
 void ProgressBoard::pass(Progress progress, const base::Cancellation& cancellation) {
+    bool first = false;
     {
         base::Lock lock(mutex_);
         (void)room_.wait(lock, cancellation.token(),
                          [&] { return queue_.size() < max_waiting; });
+        first = queue_.empty();
         queue_.push_back(std::move(progress));
     }
-    wake();
+    if (first) wake();
 }
 
 std::deque<Progress> ProgressBoard::take() {
