@@ -55,7 +55,15 @@ Images::Impl::Impl(const std::string& data_root, Layers& held_layers, StartWrite
 }
 
 void Images::Impl::load_images() {
-    for (const std::string& hex : archive::sorted_names(content_fd.get())) {
+    const auto contents = archive::sorted_names(content_fd.get());
+    for (const std::string& hex : archive::sorted_names(metadata_fd.get())) {
+        // Of an image whose creation or removal a crash cut off.
+        if (base::is_full_id(hex) && !std::ranges::binary_search(contents, hex) &&
+            ::faccessat(content_fd.get(), hex.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
+            try_remove_metadata("sha256:" + hex);
+        }
+    }
+    for (const std::string& hex : contents) {
         if (!base::is_full_id(hex)) continue;
         try {
             load_image(hex);

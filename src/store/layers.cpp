@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -202,8 +203,16 @@ void Layers::Impl::claim_locked(const std::string& chain_id) {
     }
 }
 
-void Layers::sweep_unclaimed() {
+void Layers::sweep_unclaimed(const std::function<bool(const std::string& container_id)>& is_known) {
     Impl& self = *impl_;
+    for (const std::string& name : std::exchange(self.begun_rw, {})) {
+        if (is_known(name)) continue;
+        try {
+            remove_tree(self.mounts_fd.get(), name);
+        } catch (const base::Error& error) {
+            base::log::warn("layer {}: {}", name, error.what());
+        }
+    }
     if (!self.knows_build_cache) return;
     const base::Lock lock(self.mutex);
     std::vector<std::string> unclaimed;

@@ -120,6 +120,7 @@ void Layers::Impl::load() {
     for (const std::string& name : archive::sorted_names(mounts_fd.get())) {
         if (name.starts_with('.')) continue;
         try {
+            if (read_optional(mounts_fd.get(), name + "/mount-id").empty()) begun_rw.push_back(name);
             load_rw(name);
         } catch (const base::Error& error) {
             base::log::error("skipping layer of container {}: {}", name, error.what());

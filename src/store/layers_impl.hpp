@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <dockerd/archive/unpacker.hpp>
 #include <dockerd/base/mutex.hpp>
@@ -102,6 +103,7 @@ struct Layers::Impl {
     mutable base::Mutex mutex;  ///< guards the maps
     std::map<std::string, RoLayer> layers;
     std::map<std::string, RwLayerPtr> rw_layers;
+    std::vector<std::string> begun_rw;  ///< found in mounts/ without the name of a folder
     bool knows_build_cache = true;  ///< what BuildKit holds could be read
     std::set<std::string> creating;  ///< container ids between reservation and entry
 

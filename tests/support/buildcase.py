@@ -1,7 +1,9 @@
 """Builds by POST /build, and what the client is told meanwhile."""
 import io
 import json
+import os
 import re
+import stat
 import tarfile
 import urllib.parse
 
@@ -61,6 +63,36 @@ def normal(text):
     text = re.sub(r"\b(file|dir|multi):[0-9a-f]{64}", r"\1:<sum>", text)
     numbers = {}
     return re.sub(r"\b[0-9a-f]{12}\b", lambda found: "<%d>" % numbers.setdefault(found[0], len(numbers) + 1), text)
+
+
+def layers(image):
+    """The folders of an image's layers, the highest first, by what inspect says."""
+    data = image["GraphDriver"]["Data"]
+    return [data["UpperDir"]] + (data["LowerDir"].split(":") if data.get("LowerDir") else [])
+
+
+def lines_of_tree(top):
+    """What a layer's folder says: a line for each file; what removes something is "-"."""
+    out = []
+    for folder, folders, files in os.walk(top):
+        folders.sort()
+        for name in sorted(folders + files):
+            path = os.path.join(folder, name)
+            info, shown = os.lstat(path), "/" + os.path.relpath(path, top)
+            if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+                out.append("- " + shown)
+                continue
+            line = "%s %d:%d %s" % (stat.filemode(info.st_mode), info.st_uid, info.st_gid, shown)
+            if stat.S_ISLNK(info.st_mode):
+                line += " -> " + os.readlink(path)
+            elif stat.S_ISREG(info.st_mode):
+                with open(path, "rb") as file:
+                    data = file.read(200)
+                line += " " + (repr(data.decode()) if info.st_size < 100 and data.isascii() else "(bytes)")
+            elif stat.S_ISDIR(info.st_mode) and "trusted.overlay.opaque" in os.listxattr(path):
+                line += " (replaced)"
+            out.append(line)
+    return out
 
 
 class BuildTestCase(DaemonTestCase):

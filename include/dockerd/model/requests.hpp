@@ -21,6 +21,8 @@ struct ContainerCreate {
     /// mounted below it. Not part of the JSON. Source: moby api/types/backend,
     /// ContainerCreateConfig.DefaultReadOnlyNonRecursive.
     bool default_read_only_non_recursive = false;
+    /// The id it is to have, of somebody who notes it beforehand; empty: any. Not part of the JSON.
+    std::string id;
 };
 
 /// Body of POST /containers/{id}/update.

@@ -19,8 +19,7 @@ class Unpacker;
 
 namespace dockerd::store {
 
-/// Layers an image may have. Source: moby layer/layer_store.go, maxLayerDepth.
-inline constexpr int max_layers = 125;
+inline constexpr int max_layers = 125;  ///< Source: moby layer/layer_store.go, maxLayerDepth.
 
 /// A read-only layer. Ids are "sha256:<hex>"; `parent` is empty at the bottom.
 struct LayerInfo {
@@ -32,8 +31,7 @@ struct LayerInfo {
 
 /// Chain id of `diff_id` on top of `parent_chain`. Source: OCI image-spec config.md, ChainID.
 std::string chain_id_of(const std::string& parent_chain, const std::string& diff_id);
-/// Chain id of a whole list; empty for an empty one.
-std::string chain_id_of(const std::vector<std::string>& diff_ids);
+std::string chain_id_of(const std::vector<std::string>& diff_ids);  ///< of a list; empty for an empty one
 /// Diff id of a layer that changes nothing: an empty tar. Source: moby layer/empty.go.
 inline constexpr const char* empty_diff_id =
     "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
@@ -79,15 +77,14 @@ struct LayerChange {
 
 /// All layers of a data root: layerdb and the overlay2 folder, in Docker's own form.
 ///
-/// Layers are counted: each image, container, child layer and caller that took one holds it;
-/// a layer that nobody holds is deleted with its parents. Layers found on disk are kept until
-/// somebody acquires and releases them: they may belong to another program's cache.
+/// Layers are counted: each image, container, child layer and caller that took one holds it; one that nobody
+/// holds is deleted with its parents. Those found on disk are kept until somebody acquires and releases
+/// them: they may belong to another program's cache.
 /// Thread: every function may be called from any thread.
 class Layers {
 public:
-    /// Opens `<data_root>/image/overlay2/layerdb` and `<data_root>/overlay2`, makes them if they
-    /// are missing, and goes on with removals that were cut off. A layer that cannot be read is
-    /// skipped with a log line.
+    /// Opens `<data_root>/image/overlay2/layerdb` and `<data_root>/overlay2`, makes them if they are missing, and
+    /// goes on with removals that were cut off. A layer that cannot be read is skipped with a log line.
     /// What is unpacked, `unpacker` does; it must outlive this object.
     Layers(const std::string& data_root, const archive::Unpacker& unpacker);
     ~Layers();
@@ -114,12 +111,11 @@ public:
     LayerInfo acquire(const std::string& chain_id);
     /// Gives a hold back; returns what got deleted, top first.
     std::vector<LayerInfo> release(const std::string& chain_id);
-    /// An image, which is on disk, has the layer. Until then a layer is one that a dying daemon may leave
-    /// without anybody who would delete it.
+    /// An image on disk has the layer: a daemon that dies does not leave it to nobody.
     void claim(const std::string& chain_id);
-    /// Deletes the layers that an earlier daemon committed and that no image came to have. Pre: who holds
-    /// layers by what is on disk has them.
-    void sweep_unclaimed();
+    /// Deletes those an earlier daemon left so, and what it had begun of writable layers of containers that
+    /// `is_known` rejects. Pre: who holds layers by what is on disk has them.
+    void sweep_unclaimed(const std::function<bool(const std::string& container_id)>& is_known);
     [[nodiscard]] std::optional<LayerInfo> find(const std::string& chain_id) const;
     /// Any layer with these contents, on whatever parent.
     [[nodiscard]] std::optional<LayerInfo> find_by_diff(const std::string& diff_id) const;
@@ -149,9 +145,8 @@ public:
     MountedLayer mount_rw(const std::string& container_id);
     /// Undoes one mount_rw; the last one detaches the mount.
     void unmount_rw(const std::string& container_id);
-    /// Deletes the layer and releases its parent; a busy mount is detached. The name is free on
-    /// return, the files go in the background. Not durable by itself: ContainerFiles::remove,
-    /// called after it, flushes both.
+    /// Deletes the layer and releases its parent; a busy mount is detached. The name is free on return, the files
+    /// go in the background. Not durable by itself: ContainerFiles::remove, called after it, flushes both.
     std::vector<LayerInfo> remove_rw(const std::string& container_id);
 
     /// What the container changed. Source: moby/go-archive changes.go, ChangesDirs.

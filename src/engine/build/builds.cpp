@@ -53,13 +53,14 @@ Builds::Builds(BuildParts parts) : parts_(std::move(parts)) {
 }
 
 void Builds::recover() {
-    for (const std::string& id : builds::StepNote::take_all(work_folder(parts_))) {
+    builds::StepNote::settle_all(work_folder(parts_), [this](const std::string& id) {
         try {
             parts_.containers.remove(id, {.volumes = true, .force = true});
         } catch (const base::Error& error) {
+            if (error.kind() == ErrorKind::not_found) return;  // not yet made, or removed already
             base::log::warn("container {} of a build: {}", id, error.what());
         }
-    }
+    });
 }
 
 std::string Builds::build(const BuildOptions& options, const ByteReader& context,

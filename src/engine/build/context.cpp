@@ -83,13 +83,12 @@ StepNote::StepNote(const std::string& parent, const std::string& container_id)
 
 StepNote::~StepNote() { (void)::unlink(path_.c_str()); }
 
-std::vector<std::string> StepNote::take_all(const std::string& parent) {
-    std::vector<std::string> ids;
+void StepNote::settle_all(const std::string& parent,
+                          const std::function<void(const std::string& container_id)>& settle) {
     for (const std::string& name : names_in(parent, note_prefix)) {
-        ids.push_back(name.substr(std::string_view(note_prefix).size()));
+        settle(name.substr(std::string_view(note_prefix).size()));
         (void)::unlink((parent + "/" + name).c_str());
     }
-    return ids;
 }
 
 Context::Context(const std::string& parent, const archive::Unpacker& unpacker,

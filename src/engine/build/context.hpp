@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -44,8 +45,9 @@ public:
     StepNote& operator=(const StepNote&) = delete;
     ~StepNote();
 
-    /// Ids in notes that a killed daemon left. The notes are deleted.
-    static std::vector<std::string> take_all(const std::string& parent);
+    /// Calls `settle` for each id in the notes that a killed daemon left, and then deletes the note.
+    static void settle_all(const std::string& parent,
+                           const std::function<void(const std::string& container_id)>& settle);
 
 private:
     std::string path_;

@@ -126,21 +126,22 @@ bool read_output(int fd, BuildLog& log) {
 std::string StageRun::create_container(const StageState& stage, model::ContainerConfig& config,
                                        const model::HostConfig* runs) {
     const bool real = runs != nullptr || !(options_.remove || options_.force_remove);
-    std::string id;
+    const std::string id = base::random_id();
     if (real) {
+        // Before there is a container: a killed daemon leaves none that nobody knows of.
+        auto note = std::make_unique<StepNote>(parts_.data_root + "/tmp", id);
         model::ContainerCreate request;
+        request.id = id;
         request.has_config = true;
         request.config = config;
         request.host_config = runs != nullptr ? *runs : host_;
-        auto made = parts_.containers.create("", "", std::move(request));
-        id = std::move(made.id);
-        containers_.push_back({.id = id, .exists = true});
+        const auto made = parts_.containers.create("", "", std::move(request));
+        containers_.push_back({.id = id, .note = std::move(note)});
         for (const std::string& warning : made.warnings) {
             log_.out(fmt::format(" ---> [Warning] {}\n", warning));
         }
     } else {
-        id = base::random_id();
-        containers_.push_back({.id = id, .exists = false});
+        containers_.push_back({.id = id, .note = nullptr});
     }
     log_.out(fmt::format(" ---> Running in {}\n", base::short_id(id)));
     if (runs == nullptr) config = container_config(stage, config, id);
@@ -155,7 +156,7 @@ void StageRun::remove_containers(bool failed) {
     for (const auto& container : std::exchange(containers_, {})) {
         const auto name = base::short_id(container.id);
         try {
-            if (container.exists) {
+            if (container.note) {
                 parts_.containers.remove(container.id, {.volumes = true, .force = true});
             }
         } catch (const base::Error& error) {
@@ -237,7 +238,6 @@ void StageRun::run_command(StageState& stage, const build::Run& run) {
     for (auto& mount : take_mounts(mounts, leases)) host.mounts.push_back(std::move(mount));
     host.mounts.given = !host.mounts.empty();
     const std::string id = create_container(stage, executed, &host);
-    const StepNote note(parts_.data_root + "/tmp", id);
     run_container(id, command);
     commit(stage, probed, id, parts_.store.layers().stage_rw(id));
 }

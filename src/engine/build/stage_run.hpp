@@ -13,6 +13,7 @@
 #include "build/build_log.hpp"
 #include "build/build_run.hpp"
 #include "build/cache.hpp"
+#include "build/context.hpp"
 #include "build/copy_target.hpp"
 #include "build/download.hpp"
 #include "build/work_layer.hpp"
@@ -107,7 +108,7 @@ private:
     /// Made by steps and not yet removed; a step without files of its own has only a name.
     struct StepContainer {
         std::string id;
-        bool exists = true;
+        std::unique_ptr<StepNote> note;  ///< none: there is no such container
     };
     std::vector<StepContainer> containers_;
 };

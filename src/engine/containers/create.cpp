@@ -110,7 +110,7 @@ CreateResult Containers::create(std::string name, const std::string& platform,
     check_shared_namespaces(host);
 
     store::ContainerRecord record;
-    record.id = base::random_id();
+    record.id = request.id.empty() ? base::random_id() : request.id;
     record.name = "/" + reserve_name(name, record.id);
     const std::string reserved = record.name.substr(1);
     base::Undo give_name_back(

@@ -248,9 +248,12 @@ void Containers::restore() {
 /// of a container that could not be read stay, and so do those that are named otherwise, which
 /// may be another program's.
 void Containers::sweep_layers() {
-    for (const auto& layer : parts_.layers.list_rw()) {
+    const auto is_known = [this](const std::string& layer) {
         const std::string owner = owner_of(layer);
-        if (!base::is_full_id(owner) || sys::exists(parts_.files.path(owner))) continue;
+        return !base::is_full_id(owner) || sys::exists(parts_.files.path(owner));
+    };
+    for (const auto& layer : parts_.layers.list_rw()) {
+        if (is_known(layer)) continue;
         try {
             (void)parts_.layers.remove_rw(layer);
             base::log::warn("removed layer {}: its container was never completed", layer);
@@ -258,7 +261,7 @@ void Containers::sweep_layers() {
             base::log::error("layer {} stays: {}", layer, error.what());
         }
     }
-    parts_.layers.sweep_unclaimed();
+    parts_.layers.sweep_unclaimed(is_known);
 }
 
 /// Finds out what became of a container while no daemon ran.

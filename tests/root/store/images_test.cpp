@@ -119,6 +119,25 @@ TEST_F(ImagesTest, FindsEverythingAgainAndSkipsWhatIsBroken) {
     EXPECT_TRUE(store.images.get(good)->references.empty());
 }
 
+/// A daemon that dies while it makes an image has written what is said of it, but not the image.
+TEST_F(ImagesTest, SweepsWhatIsSaidOfImagesThatAreNotThere) {
+    const std::string metadata = root_ + "/image/overlay2/imagedb/metadata/sha256/";
+    std::string id;
+    {
+        Store store(root_);
+        id = import(store, sample_tar(), "one");
+        store.images.set_last_updated(id, base::WallTime::now());
+    }
+    const std::string never = std::string(64, 'a');
+    std::filesystem::create_directories(metadata + never);
+    std::ofstream(metadata + never + "/parent") << id;
+    std::filesystem::create_directories(metadata + "something-else");
+    const Store store(root_);
+    EXPECT_FALSE(std::filesystem::exists(metadata + never));
+    EXPECT_TRUE(std::filesystem::exists(metadata + "something-else"));
+    EXPECT_TRUE(std::filesystem::exists(metadata + id.substr(7) + "/lastUpdated"));
+}
+
 TEST_F(ImagesTest, SavesAndLoadsTheSameImage) {
     std::string archive;
     std::string id;

@@ -121,6 +121,12 @@ TEST_F(LayersTest, SweepsLayersThatNoImageCameToHave) {
         layers.create_rw("container", held.chain_id);
         cached = layers.apply(base.chain_id, file("cached"));
     }
+    const std::string mounts = root_ + "/image/overlay2/layerdb/mounts/";
+    for (const char* name : {"begun", "broken"}) {
+        std::filesystem::create_directory(mounts + name);
+        std::ofstream(mounts + name + "/mount-id");
+    }
+    const auto known = [](const std::string& id) { return id == "broken"; };
     BoltBucket snapshots;
     snapshots.buckets["one"].values["chainid"] = cached.chain_id;
     std::filesystem::create_directory(root_ + "/buildkit");
@@ -129,13 +135,15 @@ TEST_F(LayersTest, SweepsLayersThatNoImageCameToHave) {
         << std::string(8192, 'x') + database.substr(8192);
     {
         Layers layers(root_, testing_unpacker());
-        layers.sweep_unclaimed();
+        layers.sweep_unclaimed(known);
+        EXPECT_FALSE(std::filesystem::exists(mounts + "begun"));
+        EXPECT_TRUE(std::filesystem::exists(mounts + "broken"));
         EXPECT_TRUE(layers.find(top.chain_id)) << "what else BuildKit holds is not known";
     }
     std::ofstream(root_ + "/buildkit/snapshots.db", std::ios::binary) << database;
     Layers layers(root_, testing_unpacker());
     EXPECT_TRUE(layers.find(top.chain_id)) << "who may hold it is not there yet";
-    layers.sweep_unclaimed();
+    layers.sweep_unclaimed(known);
     EXPECT_FALSE(layers.find(top.chain_id) || layers.find(middle.chain_id));
     for (const LayerInfo& layer : {base, held, cached}) {
         EXPECT_TRUE(layers.find(layer.chain_id));
