@@ -65,6 +65,52 @@ class Endpoints(DaemonTestCase):
         self.assertEqual(self.addresses("box"), {"eth0": "10.81.0.2/24"})
         self.assertEqual(list(self.call("GET", "/networks/net1")["Containers"]), [])
 
+    def refused(self, network, text, container="box", **config):
+        """By a connect; the container's networks stay as they are."""
+        before = self.call("GET", "/containers/%s/json" % container)["NetworkSettings"]["Networks"]
+        with self.daemon.client("1.50") as client:
+            answer = client.request("POST", "/networks/%s/connect" % network, {"Container": container, "EndpointConfig": config})
+        self.assertEqual((answer.status, answer.message()), (400, text))
+        self.assertEqual(self.call("GET", "/containers/%s/json" % container)["NetworkSettings"]["Networks"], before)
+
+    def test_settings_that_a_connect_cannot_have(self):
+        self.network("net0", "10.81.0.0/24")
+        self.call("POST", "/networks/create", {"Name": "net1"})
+        self.made.append("net1")
+        self.start("box", net0={})
+        self.call("POST", "/containers/create?name=still", {"Image": "kit", "HostConfig": {"NetworkMode": "net0"}})
+        subnets = ("invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with "
+                   "user configured subnets")
+        for container in ("box", "still"):
+            self.refused("net1", subnets, container, IPAMConfig={"IPv4Address": "172.30.0.9"})
+            self.refused("net1", subnets, container, IPAMConfig={"IPv6Address": "fd00::9"})
+            self.refused("net1", "invalid MAC address zz", container, MacAddress="zz")
+            self.refused("net1", "invalid endpoint settings:\n* invalid IPv4 address: nonsense\n* " + subnets.split("\n")[1],
+                         container, IPAMConfig={"IPv4Address": "nonsense"})
+            self.refused("net1", "invalid endpoint settings:\nunrecognised network interface sysctl 'a=1'; represent "
+                         "'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'", container,
+                         DriverOpts={"com.docker.network.endpoint.sysctls": "a=1"})
+            self.refused("bridge", "invalid endpoint settings:\n* user specified IP address is supported on user defined networks "
+                         "only\n* network-scoped alias is supported only for containers in user defined networks\n* " +
+                         subnets.split("\n")[1], container, IPAMConfig={"IPv4Address": "172.17.0.9"}, Aliases=["other"])
+            # Before it is seen that the container is there already.
+            self.refused("net0", "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.82.0.9",
+                         container, IPAMConfig={"IPv4Address": "10.82.0.9"})
+
+    def test_a_network_that_is_another_one_at_the_start(self):
+        self.network("net0", "10.81.0.0/24")
+        self.call("POST", "/containers/create?name=still", {
+            "Image": "kit", "HostConfig": {"NetworkMode": "net0"},
+            "NetworkingConfig": {"EndpointsConfig": {"net0": {"IPAMConfig": {"IPv4Address": "10.81.0.9"}}}}})
+        self.call("DELETE", "/networks/" + self.made.pop())
+        self.call("POST", "/networks/create", {"Name": "net0"})
+        self.made.append("net0")
+        with self.daemon.client("1.50") as client:
+            answer = client.request("POST", "/containers/still/start")
+        self.assertEqual((answer.status, answer.message()), (
+            400, "failed to set up container networking: invalid endpoint settings:\nuser specified IP address is supported "
+            "only when connecting to networks with user configured subnets"))
+
     @unittest.skipIf(os.environ.get("DOCKERD_ORACLE"), "Docker leaves it connected")
     def test_a_connection_that_cannot_be_written_down(self):
         self.network("net0", "10.81.0.0/24")

@@ -10,6 +10,7 @@
 #include "errors.hpp"
 #include "metrics/metrics.hpp"
 #include "plan_input.hpp"
+#include "validate.hpp"
 
 namespace dockerd::engine {
 namespace {
@@ -110,6 +111,9 @@ void Containers::connect_network(const net::NetworkRecord& network,
                    fmt::format("container {} is marked for removal and cannot be connected or "
                                "disconnected to the network",
                                container->id));
+    }
+    if (request.endpoint_config) {
+        validate_endpoint(network.name, *request.endpoint_config, parts_.networks);
     }
     check_compatible(*container, network, parts_.networks);
     // A container that does not run only has its settings replaced.

@@ -200,8 +200,10 @@ void Containers::connect_networks(const ContainerRef& container) {
         request.links = network_links(endpoint);
         if (!net::is_predefined_network(name)) request.dns = dns_settings(record, options_.dns);
         request.ipv6_disabled = switches_ipv6_off(record);
-        const auto info = base::in_context("failed to set up container networking",
-                                           [&] { return parts_.networks.join(sandbox, request); });
+        const auto info = base::in_context("failed to set up container networking", [&] {
+            validate_endpoint(name, request.settings, parts_.networks);
+            return parts_.networks.join(sandbox, request);
+        });
         info.fill(endpoint.settings);
     }
     base::in_context("failed to set up container networking", [&] { open_links(record); });

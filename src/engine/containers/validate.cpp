@@ -253,6 +253,12 @@ void validate_networking(const model::NetworkingConfig& networking, const net::N
     if (!problems.empty()) invalid(join_problems(problems));
 }
 
+void validate_endpoint(const std::string& network, const model::EndpointSettings& settings,
+                       const net::Networks& networks) {
+    const auto text = endpoint_problem(network, settings, networks);
+    if (!text.empty()) invalid(text);
+}
+
 void check_log_config(model::LogConfig& config, const std::string& default_driver,
                       const model::StringMap& default_options) {
     if (config.type.empty()) config.type = default_driver;

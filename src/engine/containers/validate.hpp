@@ -24,6 +24,11 @@ void validate_host_config(const model::HostConfig& host, std::vector<std::string
 /// Throws: invalid_argument. Source: moby daemon/create.go, validateNetworkingConfig.
 void validate_networking(const model::NetworkingConfig& networking, const net::Networks& networks);
 
+/// What a container is to have on one network.
+/// Throws: invalid_argument. Source: moby daemon/container_operations.go, updateNetworkConfig.
+void validate_endpoint(const std::string& network, const model::EndpointSettings& settings,
+                       const net::Networks& networks);
+
 /// Throws: invalid_argument. Source: moby api/types/container/hostconfig.go, ValidateRestartPolicy.
 void validate_restart_policy(const model::RestartPolicy& policy);
 
