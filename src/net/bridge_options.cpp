@@ -132,6 +132,8 @@ void check_address(std::vector<std::string>& errors, std::string_view what, cons
 
 }  // namespace
 
+std::string own_bridge_name(const NetworkRecord& record) { return "br-" + record.id.substr(0, 12); }
+
 std::string_view gateway_mode_name(GatewayMode mode) {
     for (const auto& [candidate, name] : gateway_modes) {
         if (candidate == mode) return name;

@@ -304,7 +304,7 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
     const bool bridged = record.driver == "bridge";
     if (bridged) {
         network->bridge = parse_bridge_options(record.options, record.internal);
-        if (network->bridge.name.empty()) network->bridge.name = "br-" + record.id.substr(0, 12);
+        if (network->bridge.name.empty()) network->bridge.name = own_bridge_name(record);
     }
     if (record.ipam.driver == "null") {
         fail(ErrorKind::invalid_argument, "invalid ipam driver: \"null\"");
@@ -464,7 +464,9 @@ void NetworksImpl::remove_bridged(const std::shared_ptr<Network>& network) {
         if (!own || !network->bridge.has_address(own.address.is_v6())) continue;
         (void)attempt([&] { links_.remove_address(bridge, own); });
     }
-    if (attempt([&] { remover_.retire(bridge); })) return;
+    // A name that was chosen can be another link's from here on.
+    const bool chosen = network->bridge.name != own_bridge_name(network->record);
+    if (!chosen && attempt([&] { remover_.retire(bridge); })) return;
     try {
         remover_.remove(bridge);
     } catch (const std::exception& error) {

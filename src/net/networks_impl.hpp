@@ -111,6 +111,8 @@ struct Network {
 /// Throws: invalid_argument, "failed to parse <option> value: ..."; internal, for a mode that the
 ///         network cannot have.
 BridgeSettings parse_bridge_options(const model::StringMap& options, bool internal = false);
+/// Of a bridge whose name nobody chose.
+std::string own_bridge_name(const NetworkRecord& record);
 /// Whether no other program is looked for.
 bool is_builtin_driver(std::string_view driver);
 bool is_builtin_ipam(std::string_view driver);

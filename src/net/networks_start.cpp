@@ -149,7 +149,7 @@ void NetworksImpl::restore_network(Network& network) {
         network.bridge.creator = creator;
     });
     if (!network.sublink && network.bridge.name.empty()) {
-        network.bridge.name = "br-" + network.record.id.substr(0, 12);
+        network.bridge.name = own_bridge_name(network.record);
     }
     if (taken && understood) (void)attempt([&] { set_up_device(network); });
 }
@@ -273,6 +273,9 @@ void NetworksImpl::set_up_bridge(Network& network) {
             // A container's router advertisements must not reach the host's routing table. The
             // file is missing without IPv6.
             (void)write_sysctl(fmt::format("net/ipv6/conf/{}/accept_ra", name), "0");
+        }
+        if (!ours && existing->alias == LinkRemover::retired) {  // the kernel has not let it go
+            links_.set_alias(network.bridge_index, "");
         }
         if (!ours && network.bridge.mtu > 0) {
             links_.set_mtu(network.bridge_index, network.bridge.mtu);

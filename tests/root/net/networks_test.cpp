@@ -576,42 +576,50 @@ TEST_F(NetworksTest, UserNetworksSurviveARestart) {
     EXPECT_TRUE(wait_for_links({"docker0", "lo"}));
 }
 
-// The kernel may take its time with a removed network's bridge; nobody has to wait for it.
-TEST_F(NetworksTest, ARemovedNetworkIsFreeForTheNextAtOnce) {
-    Networks networks(options(), store_);
+/// A network of both families.
+model::NetworkCreate back(const std::string& bridge = {}) {
     model::NetworkCreate create;
     create.name = "back";
     create.enable_ipv6 = true;
-    create.options["com.docker.network.bridge.name"] = "back0";
+    if (!bridge.empty()) create.options["com.docker.network.bridge.name"] = bridge;
     model::Ipam ipam;
     ipam.config.resize(2);
     ipam.config[0].subnet = "10.5.0.0/24";
     ipam.config[1].subnet = "fd05::/64";
     create.ipam = ipam;
-    networks.create(create);
-    const int first = Links().find("back0")->index;
+    return create;
+}
+
+// The kernel may take its time with a removed network's bridge; nobody has to wait for it.
+TEST_F(NetworksTest, ARemovedNetworksSubnetsAreFreeForTheNextAtOnce) {
+    Networks networks(options(), store_);
+    networks.create(back());
     networks.remove("back");
     Links links;
     for (const IpPrefix& route : links.on_link_routes()) EXPECT_EQ(route.str(), "172.17.0.0/16");
-    if (links.find("back0")) {
-        EXPECT_EQ(links.addresses(first, /*v6=*/false).size(), 0U);
-    }
-
-    networks.create(create);
-    const auto second = links.find("back0");
-    ASSERT_TRUE(second);
-    EXPECT_NE(second->index, first);
-    EXPECT_EQ(second->alias, "");
-    EXPECT_EQ(networks.get("back").options.at("com.docker.network.bridge.name"), "back0");
+    networks.create(back());
     auto sandbox = networks.open_sandbox();
     JoinRequest join = request("a");
     join.network = "back";
     networks.join(*sandbox, join);
     in(sandbox->netns(), [] { EXPECT_TRUE(ping("10.5.0.1")); });
     networks.close(std::move(sandbox));
-    // It is the daemon's own bridge, not one that was there before.
     networks.remove("back");
     EXPECT_TRUE(wait_for_links({"docker0", "lo"}));
+}
+
+// Others may wait for a name that was chosen.
+TEST_F(NetworksTest, ABridgeOfAChosenNameIsGoneWithItsNetwork) {
+    Networks networks(options(), store_);
+    Links links;
+    for (int round = 0; round < 3; ++round) {
+        networks.create(back("back0"));
+        const auto bridge = links.find("back0");
+        ASSERT_TRUE(bridge);
+        EXPECT_EQ(bridge->alias, "");
+        networks.remove("back");
+        EXPECT_FALSE(links.find("back0"));
+    }
 }
 
 TEST_F(NetworksTest, ABridgeThatAKilledDaemonHadRetiredGoesWithTheNextStart) {
