@@ -100,8 +100,9 @@ void Firewall::add_network(const FirewallNetwork& network) {
     if (!started_) return;
     NftBatch batch(/*want_handles=*/true);
     for (const NftFamily family : families()) {
-        for (const SetElement& element : plan_network(network, options_)) {
-            batch.add_element(family, table_, element.set, element.key);
+        for (const SetElement& element : plan_network(family, network, options_)) {
+            batch.add_element(family, table_, element.set, element.key,
+                              element.data ? &*element.data : nullptr);
         }
     }
     try {
@@ -121,7 +122,7 @@ void Firewall::remove_network(const std::string& id) {
     if (!started_) return;
     NftBatch batch(/*want_handles=*/true);
     for (const NftFamily family : families()) {
-        for (const SetElement& element : plan_network(network, options_)) {
+        for (const SetElement& element : plan_network(family, network, options_)) {
             batch.delete_element(family, table_, element.set, element.key);
         }
     }

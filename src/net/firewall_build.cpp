@@ -13,6 +13,7 @@
 
 #include "firewall.hpp"
 #include "firewall_rules.hpp"
+#include "netns.hpp"
 
 /// Building all rules, and bringing them from those there are to those that are wanted.
 namespace dockerd::net {
@@ -170,8 +171,9 @@ void Firewall::rebuild_family(NftBatch& batch, NftFamily family) {
         add_source_rule(batch, family, table_, rule, {NftBatch::Place::last});
     }
     for (const FirewallNetwork& network : networks_) {
-        for (const SetElement& element : plan_network(network, options_)) {
-            batch.add_element(family, table_, element.set, element.key);
+        for (const SetElement& element : plan_network(family, network, options_)) {
+            batch.add_element(family, table_, element.set, element.key,
+                              element.data ? &*element.data : nullptr);
         }
     }
     build_filter(batch, family);
@@ -218,6 +220,8 @@ void Firewall::claim_tables() {
     table_ = first_table;
     suffix_.clear();
     table_flags_ = table_owned | table_persistent;
+    const auto [first, last] = local_port_range();
+    options_.loopback_sources = ports_apart_from({first, last});
     for (int number = 2;; ++number) {
         options_.loopback = options_.ipv4 && !options_.hairpin && (table_flags_ & table_persistent) != 0;
         try {

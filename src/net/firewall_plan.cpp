@@ -132,6 +132,21 @@ std::string to_text(const FilterRule& rule) {
     return text + " -j " + rule.target;
 }
 
+PortSpan ports_apart_from(PortSpan local) {
+    constexpr std::uint16_t first_unprivileged = 1024;
+    constexpr std::uint16_t last = 65535;
+    const auto size = [](PortSpan span) { return span.last - span.first + 1; };
+    if (local.first > first_unprivileged) {
+        const PortSpan below{first_unprivileged, static_cast<std::uint16_t>(local.first - 1)};
+        if (size(below) >= size(local)) return below;
+    }
+    if (local.last < last) {
+        const PortSpan above{static_cast<std::uint16_t>(local.last + 1), last};
+        if (size(above) >= size(local)) return above;
+    }
+    return {};
+}
+
 std::vector<std::string> filter_chains() {
     return {"DOCKER",
             "DOCKER-BRIDGE",
@@ -300,13 +315,16 @@ std::vector<SetElement> plan_port(const FirewallNetwork& network, const Publishe
     return out;
 }
 
-std::vector<SetElement> plan_network(const FirewallNetwork& network,
+std::vector<SetElement> plan_network(NftFamily family, const FirewallNetwork& network,
                                      const FirewallOptions& options) {
     std::vector<SetElement> out;
     const NftData bridge = NftData().interface(network.bridge);
     if (!options.hairpin && !network.internal) out.push_back({"not_translated", bridge, std::nullopt});
     if (options.hairpin || (options.loopback && !network.internal)) {
         out.push_back({"localnet", bridge, std::nullopt});
+    }
+    if (family == NftFamily::ip && options.loopback && !network.internal && network.address4) {
+        out.push_back({"loopback_sources", bridge, NftData().address(network.address4)});
     }
     return out;
 }

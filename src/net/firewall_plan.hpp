@@ -25,6 +25,7 @@ struct FirewallNetwork {
     std::string bridge;
     IpPrefix subnet4;
     IpPrefix subnet6;
+    IpAddress address4;  ///< of the bridge, when it was made with it
     bool internal = false;
     bool icc = true;
     bool masquerade = true;
@@ -41,6 +42,18 @@ struct FirewallNetwork {
     }
 };
 
+/// Ports from the first to the last; a first one of 0: any.
+struct PortSpan {
+    std::uint16_t first = 0;
+    std::uint16_t last = 0;
+
+    friend bool operator==(const PortSpan&, const PortSpan&) = default;
+};
+
+/// Ports that connections of the host never have by themselves, as many of them as of those that they
+/// have (`local`); any where there are not.
+PortSpan ports_apart_from(PortSpan local);
+
 /// What holds for all networks.
 struct FirewallOptions {
     bool ipv4 = true;
@@ -51,6 +64,11 @@ struct FirewallOptions {
     /// then lets packets for 127.0.0.0/8 in from a bridge (route_localnet), and only the guard keeps
     /// containers from the host's loopback. So it is for guards that nobody can take away.
     bool loopback = false;
+    /// What these connections have on the bridge. The host's own connections to the container come from
+    /// the same address, and the kernel's clocks differ between any two ways (TCP timestamps): who has
+    /// the address and port of another one that has just ended looks like its past to the container,
+    /// is not answered, and tries again a second later.
+    PortSpan loopback_sources;
 };
 
 /// A rule of the filter table in iptables' own terms.
@@ -151,7 +169,7 @@ std::vector<SetElement> plan_port(const FirewallNetwork& network, const Publishe
 
 /// The elements of a network: who is not translated because the proxy serves it, and where packets from
 /// and for the host's loopback may be on the way, which are none of the containers'.
-std::vector<SetElement> plan_network(const FirewallNetwork& network,
+std::vector<SetElement> plan_network(NftFamily family, const FirewallNetwork& network,
                                      const FirewallOptions& options);
 
 }  // namespace dockerd::net

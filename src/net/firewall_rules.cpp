@@ -79,6 +79,7 @@ void add_sets(NftBatch& batch, NftFamily family, std::string_view own_table) {
     batch.add_set(family, own_table, "not_translated", interface);
     batch.add_set(family, own_table, "by_proxy", any);
     batch.add_set(family, own_table, "localnet", interface);
+    batch.add_set(family, own_table, "loopback_sources", interface, guarded);
     batch.add_set(family, own_table, "ports_any", any, to);
     batch.add_set(family, own_table, "ports_one", one, to);
 }
@@ -202,17 +203,40 @@ void add_source_rule(NftBatch& batch, NftFamily family, std::string_view own_tab
     batch.end_rule();
 }
 
+namespace {
+
+/// Connections of the host's loopback to a container: that sees the bridge's address, as with the proxy.
+void add_loopback_sources(NftBatch& batch, NftFamily family, std::string_view own_table,
+                          const PortSpan& ports) {
+    const auto begin = [&] {
+        batch.begin_rule(family, own_table, "nat-postrouting", NftBatch::Place::last);
+        batch.match_address(family, /*source=*/true, /*equal=*/true, loopback_of(family));
+        batch.load_meta(NFT_META_OIFNAME, 0);
+    };
+    if (ports.first != 0) {
+        begin();
+        batch.lookup_map("loopback_sources", 0, 0);
+        unsigned reg = 1;
+        for (const std::uint16_t port : {ports.first, ports.last}) {
+            batch.load_immediate(reg++, std::array{static_cast<std::uint8_t>(port >> 8U),
+                                                   static_cast<std::uint8_t>(port & 0xffU)});
+        }
+        batch.snat(family, 0, 1, 2);
+        batch.end_rule();
+    }
+    begin();
+    batch.lookup("localnet", 0);
+    batch.masquerade();
+    batch.end_rule();
+}
+
+}  // namespace
+
 void add_postrouting(NftBatch& batch, NftFamily family, std::string_view own_table,
                      const FirewallOptions& options) {
     batch.add_base_chain(family, own_table, "nat-postrouting", "nat", NF_INET_POST_ROUTING, 100);
     if (options.loopback && family == NftFamily::ip) {
-        // The container sees the bridge's address, as it does with the proxy.
-        batch.begin_rule(family, own_table, "nat-postrouting", NftBatch::Place::last);
-        batch.match_address(family, /*source=*/true, /*equal=*/true, loopback_of(family));
-        batch.load_meta(NFT_META_OIFNAME, 0);
-        batch.lookup("localnet", 0);
-        batch.masquerade();
-        batch.end_rule();
+        add_loopback_sources(batch, family, own_table, options.loopback_sources);
     }
     if (options.hairpin) {
         // A container that reaches its own published port must see another sender.

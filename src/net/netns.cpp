@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include <fmt/format.h>
 
@@ -98,6 +100,19 @@ char read_sysctl(const std::string& name) noexcept {
     char first = 0;
     if (!file || ::read(file.get(), &first, 1) != 1) return 0;
     return first;
+}
+
+/// Source: moby libnetwork/portallocator, getDynamicPortRange and its fallback.
+std::pair<std::uint16_t, std::uint16_t> local_port_range() noexcept {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
+        std::fopen("/proc/sys/net/ipv4/ip_local_port_range", "re"), &std::fclose);
+    unsigned first = 0;
+    unsigned last = 0;
+    if (!file || std::fscanf(file.get(), "%u %u", &first, &last) != 2 || first == 0 ||
+        last > 65535 || last < first) {
+        return {49153, 65535};
+    }
+    return {static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last)};
 }
 
 }  // namespace dockerd::net

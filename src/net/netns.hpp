@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
 
 #include <dockerd/base/fd.hpp>
 
@@ -42,5 +44,7 @@ bool write_sysctl(const std::string& name, const char* value) noexcept;
 bool can_write_sysctl(const std::string& name) noexcept;
 /// The first character of /proc/sys/<name>, 0 when it cannot be read.
 char read_sysctl(const std::string& name) noexcept;
+/// Where the kernel of the thread's namespace takes ports from that nobody chose: the first and the last.
+std::pair<std::uint16_t, std::uint16_t> local_port_range() noexcept;
 
 }  // namespace dockerd::net

@@ -384,6 +384,12 @@ FirewallNetwork NetworksImpl::firewall_network(const Network& network) const {
     out.bridge = network.bridge.name;
     if (!network.v4.empty()) out.subnet4 = network.v4.front().subnet;
     if (!network.v6.empty()) out.subnet6 = network.v6.front().subnet;
+    // docker0 is there at every start but the first.
+    const bool own_bridge = network.bridge.creator == 1 ||
+                            (network.bridge.default_bridge && options_.bridge.empty());
+    if (!network.v4.empty() && own_bridge && network.bridge.has_address(/*v6=*/false)) {
+        out.address4 = network.v4.front().gateway;
+    }
     out.internal = network.record.internal;
     out.icc = network.bridge.icc;
     out.masquerade = network.bridge.masquerade;
@@ -392,7 +398,7 @@ FirewallNetwork NetworksImpl::firewall_network(const Network& network) const {
     out.access4 = access_of(network.bridge.mode4);
     out.access6 = access_of(network.bridge.mode6);
     out.trusted_interfaces = network.bridge.trusted_interfaces;
-    out.own_bridge = network.bridge.creator == 1;
+    out.own_bridge = own_bridge;
     // The container answers the bridge's address.
     out.routes_loopback = network.bridge.has_address(/*v6=*/false);
     return out;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -355,6 +356,20 @@ void NftBatch::snat(NftFamily family, unsigned address_reg) {
     put_be32(NFTA_NAT_TYPE, NFT_NAT_SNAT);
     put_be32(NFTA_NAT_FAMILY, static_cast<std::uint32_t>(family));
     put_be32(NFTA_NAT_REG_ADDR_MIN, register_number(address_reg));
+    close_expression(expression);
+}
+
+void NftBatch::snat(NftFamily family, unsigned address_reg, unsigned first_port_reg,
+                    unsigned last_port_reg) {
+    const auto expression = open_expression("nat");
+    put_be32(NFTA_NAT_TYPE, NFT_NAT_SNAT);
+    put_be32(NFTA_NAT_FAMILY, static_cast<std::uint32_t>(family));
+    put_be32(NFTA_NAT_REG_ADDR_MIN, register_number(address_reg));
+    put_be32(NFTA_NAT_REG_PROTO_MIN, register_number(first_port_reg));
+    put_be32(NFTA_NAT_REG_PROTO_MAX, register_number(last_port_reg));
+    // Counted from the first one, by the sender's port.
+    // Source: Linux net/netfilter/nf_nat_core.c, nf_nat_l4proto_unique_tuple.
+    put_be32(NFTA_NAT_FLAGS, NF_NAT_RANGE_PROTO_OFFSET);
     close_expression(expression);
 }
 

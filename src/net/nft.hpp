@@ -96,6 +96,9 @@ public:
     void masquerade();
     void dnat(NftFamily family, unsigned address_reg, unsigned port_reg);
     void snat(NftFamily family, unsigned address_reg);
+    /// And a port from the one in the first register to the one in the other: the same for the same one of
+    /// the sender, and another for another, as long as there are enough.
+    void snat(NftFamily family, unsigned address_reg, unsigned first_port_reg, unsigned last_port_reg);
     /// NF_ACCEPT, NF_DROP, NFT_RETURN, or with `chain` NFT_JUMP.
     void verdict(int code, std::string_view chain = {});
     /// A match of iptables, so that iptables lists the rule.

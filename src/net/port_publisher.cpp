@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <memory>
 
 #include <fmt/format.h>
@@ -13,6 +12,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
 
+#include "netns.hpp"
 #include "socket_address.hpp"
 
 namespace dockerd::net {
@@ -23,20 +23,6 @@ namespace {
 
 /// Source: moby bridge/port_mapping_linux.go, maxAllocatePortAttempts.
 constexpr int max_attempts = 10;
-
-/// The kernel's range for ports nobody chose.
-/// Source: moby libnetwork/portallocator, getDynamicPortRange and its fallback.
-std::pair<std::uint16_t, std::uint16_t> ephemeral_range() {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
-        std::fopen("/proc/sys/net/ipv4/ip_local_port_range", "re"), &std::fclose);
-    unsigned first = 0;
-    unsigned last = 0;
-    if (!file || std::fscanf(file.get(), "%u %u", &first, &last) != 2 || first == 0 ||
-        last > 65535 || last < first) {
-        return {49153, 65535};
-    }
-    return {static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last)};
-}
 
 /// Source: moby libnetwork/netutils, IsV6Listenable.
 bool is_v6_listenable() {
@@ -212,7 +198,7 @@ std::vector<std::vector<PortRequest>> plan_ports(std::vector<PortMapping> mappin
 PortPublisher::PortPublisher(bool proxy)
     : use_proxy_(proxy),
       v6_host_(is_v6_listenable()),
-      allocator_(ephemeral_range().first, ephemeral_range().second) {}
+      allocator_(local_port_range().first, local_port_range().second) {}
 
 std::vector<BoundPort> PortPublisher::try_group(const std::vector<PortRequest>& group) {
     const PortRequest& first = group.front();

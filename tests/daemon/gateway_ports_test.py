@@ -95,21 +95,34 @@ class Loopback(Base):
     def bridge(self, network):
         return "br-" + self.call("GET", "/networks/%s" % network)["Id"][:12]
 
-    def peers(self):
-        """Remote addresses of the server's connections, as it sees them itself."""
-        text = wait_for(lambda: answer(self.daemon, "127.0.0.1", 8080), what="an answer").decode()
-        words = [line.split() for line in text.splitlines() if ":" in line]
-        # An IPv4 address is the last word of what either table shows.
-        return {".".join(str(byte) for byte in bytes.fromhex(word[2].split(":")[0][-8:])[::-1]) for word in words
-                if word[1].endswith(":0050") and word[3] in ("01", "08")}  # established, or half closed by the client
-
-    def test_the_container_sees_the_bridges_address(self):
+    def echo(self):
         self.call("POST", "/containers/create?name=server", {
             "Image": "kit", "Cmd": self.ECHO, "ExposedPorts": {"80/tcp": {}},
             "HostConfig": {"NetworkMode": "one", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}}})
         self.call("POST", "/containers/server/start")
+
+    def peers(self, source=None):
+        """Remote addresses and ports of the server's connections, as it sees them itself."""
+        text = wait_for(lambda: answer(self.daemon, "127.0.0.1", 8080, source), what="an answer").decode()
+        words = [line.split() for line in text.splitlines() if ":" in line]
+        # An IPv4 address is the last word of what either table shows.
+        ends = [word[2].split(":") for word in words
+                if word[1].endswith(":0050") and word[3] in ("01", "08")]  # established, or half closed by the client
+        return [(".".join(str(byte) for byte in bytes.fromhex(address[-8:])[::-1]), int(port, 16))
+                for address, port in ends]
+
+    def test_the_container_sees_the_bridges_address(self):
+        self.echo()
         gateway = self.call("GET", "/containers/server/json")["NetworkSettings"]["Networks"]["one"]["Gateway"]
-        self.assertEqual(self.peers(), {gateway})
+        self.assertEqual({address for address, _ in self.peers()}, {gateway})
+
+    @unittest.skipIf(not IN_KERNEL, "the proxy's connections are the host's")
+    def test_it_sees_ports_that_are_not_those_of_the_hosts_connections(self):
+        """Who came by loopback and who came straight would else meet in the container's TIME_WAIT."""
+        self.echo()
+        # One for each: 1024 and as many as the port is above a multiple of 31744, which is how many there are below.
+        for source, seen in ((32768, 2048), (45000, 14280), (60999, 30279)):
+            self.assertEqual([port for _, port in self.peers(("127.0.0.1", source))], [seen])
 
     def test_the_kernel_leads_from_loopback_while_there_is_a_port(self):
         bridge = self.bridge("one")
@@ -150,6 +163,19 @@ class Loopback(Base):
         self.daemon.start()
         self.assertEqual(localnet(), "1")
         self.assertServed()
+        self.daemon.kill()
+        os.kill(pid, signal.SIGKILL)
+        self.daemon.start()
+        wait_for(lambda: not self.call("GET", "/containers/server/json")["State"]["Running"], what="its end")
+        self.assertEqual(localnet(), "0")
+
+    @unittest.skipIf(not IN_KERNEL, "the proxy ends with the daemon")
+    def test_docker0_is_closed_by_the_next_daemon(self):
+        localnet = lambda: self.daemon.in_net(self.localnet, "docker0")  # noqa: E731
+        self.create("bridge")
+        self.call("POST", "/containers/server/start")
+        self.assertServed()
+        pid = self.call("GET", "/containers/server/json")["State"]["Pid"]
         self.daemon.kill()
         os.kill(pid, signal.SIGKILL)
         self.daemon.start()

@@ -175,6 +175,18 @@ TEST(PlanEndpoint, AnswersToItsBridgeOnly) {
     EXPECT_TRUE(plan_port_filter(trusting, port("0.0.0.0"), {}));
 }
 
+TEST(PlanSource, ConnectionsOverLoopbackHavePortsTheHostsOwnNeverHave) {
+    EXPECT_EQ(ports_apart_from({32768, 60999}), (PortSpan{1024, 32767}));
+    EXPECT_EQ(ports_apart_from({49152, 65535}), (PortSpan{1024, 49151}));
+    EXPECT_EQ(ports_apart_from({1024, 20000}), (PortSpan{20001, 65535}));
+    EXPECT_EQ(ports_apart_from({33280, 65535}), (PortSpan{1024, 33279}));
+    // Two connections of the host could have one port here.
+    EXPECT_EQ(ports_apart_from({33279, 65535}), PortSpan());
+    EXPECT_EQ(ports_apart_from({1024, 65535}), PortSpan());
+    EXPECT_EQ(ports_apart_from({1, 65535}), PortSpan());
+    EXPECT_EQ(ports_apart_from({10000, 65000}), PortSpan());
+}
+
 TEST(PlanSource, MasqueradesWhatLeavesAndHairpins) {
     EXPECT_EQ(plan_source(NftFamily::ip, {docker0()}, false),
               (std::vector<SourceRule>{{*IpPrefix::parse("172.17.0.0/16"), "docker0", true, {}}}));
