@@ -6,6 +6,7 @@ terminals, mounts through hostile paths) are not repeated here.
 import json
 import os
 import subprocess
+import tempfile
 
 import support  # noqa: F401
 
@@ -85,6 +86,27 @@ class Config(FieldsTestCase):
         self.assertEqual(self.shown("/payload ids", {"GroupAdd": ["77", "extra"]}, User="alice"),
                          "uid=1000 euid=1000 gid=1000 egid=1000 groups=77,1000,2000,2001\n")
         self.assertEqual(self.shown("/payload ids", User="1234:4321"), "uid=1234 euid=1234 gid=4321 egid=4321 groups=4321\n")
+
+    def test_names_are_the_images_and_homes_what_is_mounted_says(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        for name, text in (("passwd", "alice:x:77:77::/seven:/bin/sh\nzed:x:1000:5::/thousand:/bin/sh\nmine:x:5:5::/:/bin/sh\n"),
+                           ("group", "root:x:0:\nmines:x:99:alice\n")):
+            with open(os.path.join(folder.name, name), "w") as file:
+                file.write(text)
+        host = {"Binds": ["%s/%s:/etc/%s:ro" % (folder.name, name, name) for name in ("passwd", "group")]}
+        command = ["sh", "-c", "/payload ids; echo $HOME"]
+        alice = "uid=1000 euid=1000 gid=1000 egid=1000 groups=1000,2000,2001\n/thousand\n"
+        self.assertEqual(self.shown(command, host, User="alice"), alice)
+        self.assertEqual(self.shown(command, host, User="77"), "uid=77 euid=77 gid=0 egid=0 groups=0\n/seven\n")
+        self.assertEqual(self.shown(command, host, User="0"), "uid=0 euid=0 gid=0 egid=0 groups=0,2001\n/\n")
+        self.start_refused(500, "unable to find user mine: no matching entries in passwd file", host, User="mine")
+        self.start_refused(500, "unable to find group mines: no matching entries in group file", host, User="0:mines")
+        running = self.start(host)
+        made = self.call("POST", "/containers/%s/exec" % running, {"AttachStdout": True, "Cmd": command, "User": "alice"})["Id"]
+        with self.daemon.client("1.50") as stream:
+            stream.hijack("/exec/%s/start" % made, {"Detach": False, "Tty": False})
+            self.assertEqual(b"".join(rawhttp.streams(stream.read_to_end())).decode(), alice)
 
     def test_command_entrypoint_environment_and_folder(self):
         self.assertEqual(self.shown(["a b", "c"], Entrypoint=["/payload", "args"]), "argc=2\nargv[0]=a b\nargv[1]=c\n")

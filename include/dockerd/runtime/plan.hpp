@@ -3,6 +3,7 @@
 #include <dockerd/base/fd.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -123,7 +124,8 @@ struct ProcessPlan {
     std::string user;
     std::vector<std::string> additional_groups;  ///< names or numbers of --group-add
     CapabilitySets capabilities;
-    std::string seccomp_program;  ///< array of struct sock_filter; empty is unconfined
+    /// An array of struct sock_filter; null is unconfined.
+    std::shared_ptr<const std::string> seccomp_program;
     std::uint32_t seccomp_flags = 0;
     bool no_new_privileges = false;
     std::vector<ResourceLimit> limits;

@@ -8,7 +8,10 @@ namespace dockerd::runtime::init {
 /// heap.
 bool take_own_memory();
 
-/// Pre: nothing that was made since take_own_memory() is used any more.
+/// What was made since take_own_memory() is never given back.
+void keep_own_memory();
+
+/// Pre: nothing that was made since keep_own_memory() is used any more.
 void reuse_own_memory();
 
 }  // namespace dockerd::runtime::init

@@ -64,12 +64,14 @@ void raise_ambient(std::uint64_t ambient) {
 }
 
 void install_filter(const ProcessPlan& process) {
-    if (process.seccomp_program.empty()) return;
-    // Copied: the bytes in a string need not be aligned.
-    std::vector<sock_filter> code(process.seccomp_program.size() / sizeof(sock_filter));
-    std::memcpy(code.data(), process.seccomp_program.data(), code.size() * sizeof(sock_filter));
-    const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
-    if (code.size() > USHRT_MAX ||
+    if (!process.seccomp_program) return;
+    const std::string& code = *process.seccomp_program;
+    const std::size_t size = code.size() / sizeof(sock_filter);
+    // The kernel copies the bytes, however they are aligned.
+    auto* const filter =
+        static_cast<sock_filter*>(static_cast<void*>(const_cast<char*>(code.data())));
+    const sock_fprog program{static_cast<unsigned short>(size), filter};
+    if (size > USHRT_MAX ||
         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, process.seccomp_flags, &program) != 0) {
         fail("seccomp", errno, "unable to init seccomp: seccomp");
     }

@@ -7,6 +7,7 @@
 namespace dockerd::runtime::init {
 
 bool take_own_memory() { return false; }
+void keep_own_memory() {}
 void reuse_own_memory() {}
 
 }  // namespace dockerd::runtime::init
@@ -65,16 +66,20 @@ public:
             (void)::munmap(piece, piece->size);  // it was mapped like this
         }
         // What most requests do not need is given back.
-        if (used_ > usual_size) {
+        const std::size_t usual_size = (kept_ + 8 * page) & ~(page - 1);
+        if (used_ > usual_size && usual_size < sizeof area_) {
             (void)::madvise(area_ + usual_size, sizeof area_ - usual_size, MADV_DONTNEED);
         }
-        used_ = 0;
+        used_ = kept_;
+    }
+    void keep() {
+        kept_ = used_;
+        pieces_ = nullptr;
     }
 
 private:
     static constexpr std::size_t alignment = 16;
     static constexpr std::size_t page = 4096;
-    static constexpr std::size_t usual_size = 8 * page;
     /// What does not fit into the area.
     struct alignas(alignment) Piece {
         Piece* next;
@@ -83,6 +88,7 @@ private:
 
     alignas(page) char area_[64 * page];
     std::size_t used_;
+    std::size_t kept_;
     Piece* pieces_;
     bool taken_;
 };
@@ -98,6 +104,7 @@ bool take_own_memory() {
 #endif
     return own_memory.taken();
 }
+void keep_own_memory() { own_memory.keep(); }
 void reuse_own_memory() { own_memory.reuse(); }
 
 }  // namespace dockerd::runtime::init

@@ -38,7 +38,8 @@ struct BorrowedExecRequest {
         if (client) clients.push_back(attach_request(std::move(*client), next_attach_id()));
         content(plan, clients);
     }
-    BorrowedExecRequest(const ExecPlan& plan, base::Fd&& output) {
+    BorrowedExecRequest(const ExecPlan& plan, base::Fd&& output, const std::string* known) {
+        content.known = known;
         clients.emplace_back().client = std::move(output);
         content(plan, clients);
     }
@@ -263,13 +264,15 @@ void Connection::want_prober(const ExecPlan& plan) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
     auto ours = std::make_shared<const base::Fd>(ends[0]);
-    const wire::ProberRequest request{base::Fd{ends[1]}, plan.process.oom_score_adj};
+    const wire::ProberRequest request{base::Fd{ends[1]}, plan.process.oom_score_adj,
+                                      plan.process.seccomp_program};
     std::uint32_t serial = 0;
     {
         const base::Lock lock(mutex_);
         if (lost_ || probing_ != Probing::none) return;
         probing_ = Probing::asked;
         prober_ = std::move(ours);
+        prober_filter_ = request.seccomp_program;
         serial = prober_serial_ = next_serial_++;
     }
     if (send_now(wire::Kind::prober, serial, wire::encode(request)) == 0) return;
@@ -291,11 +294,13 @@ bool Connection::begin(const ExecPlan& plan, base::Fd& output,
     std::uint32_t serial = 0;
     bool wanting = false;
     SharedSocket prober;
+    std::shared_ptr<const std::string> known;
     {
         const base::Lock lock(mutex_);
         if (!lost_) {
             // The prober has the cgroups that the monitor has.
             if (probing_ == Probing::there && !wait && plan.cgroup_procs.empty()) prober = prober_;
+            if (prober) known = prober_filter_;
             wanting = probing_ == Probing::none;
             serial = next_serial_++;
             begun_[serial] = {plan.id, done};
@@ -306,7 +311,7 @@ bool Connection::begin(const ExecPlan& plan, base::Fd& output,
         done(not_running(id_));
         return true;
     }
-    BorrowedExecRequest request(plan, std::move(output));
+    BorrowedExecRequest request(plan, std::move(output), known.get());
     const int error = send_begin(prober, serial, request.content, wait);
     if (error == 0) {
         if (wanting) want_prober(plan);

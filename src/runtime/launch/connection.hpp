@@ -105,6 +105,7 @@ private:
     Probing probing_ DOCKERD_GUARDED_BY(mutex_) = Probing::none;
     std::uint32_t prober_serial_ DOCKERD_GUARDED_BY(mutex_) = 0;
     SharedSocket prober_ DOCKERD_GUARDED_BY(mutex_);
+    std::shared_ptr<const std::string> prober_filter_ DOCKERD_GUARDED_BY(mutex_);  ///< it has this
     std::deque<std::string> owed_ DOCKERD_GUARDED_BY(mutex_);  ///< execs to be acknowledged
 };
 

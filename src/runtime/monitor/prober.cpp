@@ -21,7 +21,8 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <cstring>
+#include <memory>
+#include <string>
 #include <string_view>
 
 namespace dockerd::runtime::monitor {
@@ -63,8 +64,12 @@ volatile std::sig_atomic_t told_to_end = 0;
 
 class Prober {
 public:
-    Prober(std::span<const base::Fd> cgroups, int socket, std::int32_t oom_score_adj)
-        : cgroups_(cgroups), socket_(socket), oom_score_adj_(oom_score_adj) {}
+    Prober(std::span<const base::Fd> cgroups, int socket, std::int32_t oom_score_adj,
+           std::shared_ptr<const std::string> filter)
+        : cgroups_(cgroups),
+          socket_(socket),
+          oom_score_adj_(oom_score_adj),
+          filter_(std::move(filter)) {}
 
     [[noreturn]] void run();
 
@@ -102,6 +107,7 @@ private:
     std::span<const base::Fd> cgroups_;
     int socket_;
     std::int32_t oom_score_adj_;
+    std::shared_ptr<const std::string> filter_;
     std::array<Probe, 32> probes_;
 };
 
@@ -153,7 +159,7 @@ void Prober::take_request() {
 
 void Prober::begin(wire::Packet& packet) {
     wire::ExecRequest request;
-    if (!packet.to(request) || request.plan.process.args.empty() || request.plan.process.tty ||
+    if (!packet.to(request, filter_) || request.plan.process.args.empty() || request.plan.process.tty ||
         request.clients.size() != 1 || request.plan.process.oom_score_adj != oom_score_adj_ ||
         request.plan.id.size() >= Probe{}.id.size()) {
         return refuse(packet.serial, {"protocol", EINVAL, "exec request"});
@@ -295,9 +301,15 @@ void run_prober(const init::Target& target, wire::ProberRequest& request, pid_t 
     const std::span<const base::Fd> own(cgroups.data(), target.cgroups.size());
     base::Fd socket{request.socket.get()};
     const std::int32_t score = request.oom_score_adj;
-    if (init::take_own_memory()) drop_heap();
+    const bool own_memory = init::take_own_memory();
+    std::shared_ptr<const std::string> filter;
+    if (request.seccomp_program) {
+        filter = std::make_shared<const std::string>(*request.seccomp_program);
+    }
+    init::keep_own_memory();
+    if (own_memory) drop_heap();
     init::become_prober({target.pidfd, target.namespaces, own}, socket, score);
-    Prober prober(own, socket.get(), score);
+    Prober prober(own, socket.get(), score, std::move(filter));
     // Both interrupt its wait, and nothing else.
     struct sigaction heard {};
     heard.sa_handler = [](int number) {

@@ -120,7 +120,7 @@ ConsoleSize console_size(const std::array<std::int64_t, 2>& size) {
 
 void set_seccomp(ProcessPlan& process, const SeccompFilterPtr& filter) {
     if (!filter) return;
-    process.seccomp_program = filter->program;
+    process.seccomp_program = {filter, &filter->program};
     process.seccomp_flags = filter->flags;
 }
 

@@ -4,12 +4,14 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <climits>
 #include <memory>
@@ -97,6 +99,7 @@ public:
         if (error.empty() && (!group_.empty() || !name_.empty())) error = find_groups();
         if (!error.empty()) return error;
         identity_.groups.insert(identity_.groups.begin(), identity_.gid);
+        find_home();
         return additional.empty() ? std::string{} : add_groups(additional);
     }
 
@@ -126,6 +129,22 @@ private:
         if (!in_range(*uid_)) return range_text;
         identity_.uid = static_cast<std::uint32_t>(*uid_);
         return {};
+    }
+
+    /// That of the number's first entry, whatever the name was.
+    void find_home() {
+        Source source = files_.homes ? files_.homes() : Source{};
+        if (!source) {
+            if (uid_ || user_.empty()) return;  // it was the first that counted
+            source = files_.passwd();
+        }
+        identity_.home.clear();
+        each_line(source, [&](std::string_view line) {
+            const PasswdLine entry = parse_passwd(line);
+            if (entry.uid != identity_.uid) return true;
+            identity_.home = entry.home;
+            return false;
+        });
     }
 
     std::string find_groups() {
@@ -186,9 +205,9 @@ private:
     std::optional<std::int64_t> uid_, gid_;
 };
 
-Source open_regular(int root, const char* path) {
+Source open_regular(int root, const char* path, std::uint64_t within = 0) {
     open_how how{};
-    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | within;
     const auto open_as = [&](std::uint64_t flags) {
         how.flags = flags | O_CLOEXEC;
         return base::Fd(static_cast<int>(::syscall(SYS_openat2, root, path, &how, sizeof how)));
@@ -196,13 +215,27 @@ Source open_regular(int root, const char* path) {
     // Looked at before it is opened: opening a device of the image may have effects.
     struct stat info {};
     const base::Fd place = open_as(O_PATH);
-    if (!place || ::fstat(place.get(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
+    if (!place) return {};
+    errno = 0;  // who gets nothing asks why
+    if (::fstat(place.get(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
     auto file = std::make_shared<base::Fd>(open_as(O_RDONLY | O_NONBLOCK | O_NOCTTY));
     if (!*file || ::fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
     return [file](char* buffer, std::size_t size) -> std::size_t {
         ssize_t n = ::read(file->get(), buffer, size);
         return n > 0 ? static_cast<std::size_t>(n) : 0;
     };
+}
+
+/// As if nothing were mounted on the root; `crossed` is set when something is mounted in the way.
+Source open_below_mounts(int root, const char* path, bool& crossed, bool* blind) {
+    Source found = open_regular(root, path, RESOLVE_NO_XDEV);
+    if (found || errno != EXDEV) return found;
+    crossed = true;
+    // A copy of the root's own mount has none on it.
+    const base::Fd bare{
+        ::open_tree(root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)};
+    if (!bare && blind != nullptr) *blind = true;
+    return open_regular(bare ? bare.get() : root, path);
 }
 
 }  // namespace
@@ -247,9 +280,19 @@ std::string look_up(const Files& files, std::string_view user,
     return LookUp(files, user, identity).run(additional);
 }
 
-Files files_in_root(int root) {
-    return {[root] { return open_regular(root, "etc/passwd"); },
-            [root] { return open_regular(root, "etc/group"); }};
+Files files_in_root(int root, bool* blind) {
+    const auto crossed = std::make_shared<bool>(false);
+    const auto homes = [root, crossed]() -> Source {
+        if (!*crossed) return {};
+        if (Source mounted = open_regular(root, "etc/passwd")) return mounted;
+        return [](char*, std::size_t) -> std::size_t { return 0; };
+    };
+    return {[=] { return open_below_mounts(root, "etc/passwd", *crossed, blind); },
+            [=] {
+                bool any = false;
+                return open_below_mounts(root, "etc/group", any, blind);
+            },
+            homes};
 }
 
 }  // namespace dockerd::runtime::users

@@ -27,6 +27,8 @@ void each_line(const Source& source, const std::function<bool(std::string_view)>
 struct Files {
     std::function<Source()> passwd;
     std::function<Source()> group;
+    /// The passwd that tells the homes, after `passwd` was opened; an empty source: the same one.
+    std::function<Source()> homes;
 };
 
 /// Looks up Docker's Config.User and --group-add. Returns an error text, empty when all is well.
@@ -35,7 +37,11 @@ std::string look_up(const Files& files, std::string_view user,
                     const std::vector<std::string>& additional, Identity& identity);
 
 /// Files of the container below the directory `root`. Only regular files are read, with
-/// O_NONBLOCK, and links stay within the root.
-Files files_in_root(int root);
+/// O_NONBLOCK, and links stay within the root. Names and numbers are those of the root file
+/// system, whatever is mounted on it: that only tells the homes, as with Docker.
+/// `blind` is set when a root of another mount namespace has something mounted in the way: then
+/// what is mounted is read instead.
+/// Source: moby daemon/oci_linux.go, resourcePath; runc init_linux.go, the numbers' home.
+Files files_in_root(int root, bool* blind = nullptr);
 
 }  // namespace dockerd::runtime::users

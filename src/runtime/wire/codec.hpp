@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -15,6 +16,9 @@ namespace dockerd::runtime::wire {
 
 template <typename T>
 concept Scalar = std::is_integral_v<T> || std::is_enum_v<T>;
+
+/// In place of the length of a text that the other end has.
+constexpr std::uint32_t known_text = UINT32_MAX;
 
 /// Writes fields one after another: numbers in the machine's own order (both ends are one
 /// machine), texts and lists with a 32-bit length in front, descriptors as an index into the
@@ -28,6 +32,8 @@ public:
 
     std::string bytes;
     std::vector<int> fds;  ///< borrowed from the structs that were encoded
+    /// A text the other end has already, which then does not travel.
+    const std::string* known = nullptr;
 
 private:
     template <Scalar T>
@@ -39,6 +45,11 @@ private:
     void put(const std::string& text) {
         put(static_cast<std::uint32_t>(text.size()));
         bytes.append(text);
+    }
+    void put(const std::shared_ptr<const std::string>& text) {
+        if (!text) return put(std::uint32_t{0});
+        if (text.get() == known) return put(known_text);
+        put(*text);
     }
     void put(const base::Fd& fd) {
         if (!fd) return put(std::uint32_t{0});
@@ -74,6 +85,9 @@ public:
     /// True when every field was there and nothing is left over.
     [[nodiscard]] bool complete() const { return ok_ && in_.empty(); }
 
+    /// What Encoder::known was.
+    std::shared_ptr<const std::string> known;
+
 private:
     template <Scalar T>
     void get(T& value) {
@@ -90,6 +104,17 @@ private:
         get(size);
         if (!take(size)) return;
         text.assign(in_.data(), size);
+        in_.remove_prefix(size);
+    }
+    void get(std::shared_ptr<const std::string>& text) {
+        std::uint32_t size = 0;
+        get(size);
+        if (size == known_text && known) {
+            text = known;
+            return;
+        }
+        if (!take(size) || size == 0) return;
+        text = std::make_shared<const std::string>(in_.data(), size);
         in_.remove_prefix(size);
     }
     void get(base::Fd& fd) {
@@ -141,8 +166,10 @@ Encoder encode(const T& value) {
 
 /// Fills `value`; false when the bytes are not exactly one T.
 template <typename T>
-bool decode(std::string_view bytes, std::vector<base::Fd>& fds, T& value) {
+bool decode(std::string_view bytes, std::vector<base::Fd>& fds, T& value,
+            std::shared_ptr<const std::string> known = nullptr) {
     Decoder decoder(bytes, fds);
+    decoder.known = std::move(known);
     visit(decoder, value);
     return decoder.complete();
 }

@@ -99,6 +99,7 @@ struct ExecAck {
 struct ProberRequest {
     base::Fd socket;  ///< the prober's end
     std::int32_t oom_score_adj = 0;
+    std::shared_ptr<const std::string> seccomp_program;  ///< what its requests call known
 };
 
 struct Empty {};
@@ -267,7 +268,7 @@ void visit(V& v, T& x) {
 }
 template <typename V, Is<ProberRequest> T>
 void visit(V& v, T& x) {
-    v(x.socket, x.oom_score_adj);
+    v(x.socket, x.oom_score_adj, x.seccomp_program);
 }
 template <typename V, Is<Empty> T>
 void visit(V&, T&) {}

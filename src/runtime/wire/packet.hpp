@@ -21,8 +21,8 @@ struct Packet {
 
     /// Fills `value` from the body; false when it is not exactly one T.
     template <typename T>
-    bool to(T& value) {
-        return decode(std::string_view(body), fds, value);
+    bool to(T& value, std::shared_ptr<const std::string> known = nullptr) {
+        return decode(std::string_view(body), fds, value, std::move(known));
     }
 };
 

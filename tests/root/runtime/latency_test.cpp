@@ -32,7 +32,7 @@ protected:
     ContainerPlan full_plan(std::vector<std::string> args, const Cgroup& cgroup) const {
         ContainerPlan full = plan(std::move(args));
         full.namespaces.net.mode = NamespaceMode::host;
-        full.process.seccomp_program = filter->program;
+        full.process.seccomp_program = {filter, &filter->program};
         full.process.seccomp_flags = filter->flags;
         full.cgroup_procs = cgroup.open_procs();
         full.log.kind = LogKind::json_file;

@@ -65,6 +65,23 @@ TEST(LookUpUser, GroupInTheSpecificationReplacesThem) {
     EXPECT_EQ(find(usual, "7", {"log", "40", "55"}).groups, (Groups{0, 41, 40, 55}));
 }
 
+TEST(LookUpUser, HomeIsThatOfTheNumbersFirstEntry) {
+    const Files twice = files("first:x:5:5::/first:/bin/sh\nsecond:x:5:6::/second:/bin/sh\n", "");
+    EXPECT_EQ(find(twice, "second").home, "/first");
+    EXPECT_EQ(find(twice, "second").gid, 6U);
+}
+
+TEST(LookUpUser, HomesCanBeAnotherFiles) {
+    Files mounted = usual;
+    mounted.homes = [] { return text_source("other:x:33:1::/other:/bin/sh\n"); };
+    EXPECT_EQ(find(mounted, "web").home, "/other");
+    EXPECT_EQ(find(mounted, "web").gid, 34U);
+    EXPECT_EQ(find(mounted, "33").home, "/other");
+    EXPECT_EQ(find(mounted, "").home, "") << "there is none, and it becomes /";
+    EXPECT_EQ(error(mounted, "other"),
+              "unable to find user other: no matching entries in passwd file");
+}
+
 TEST(LookUpUser, UnknownNamesAreDockersErrors) {
     EXPECT_EQ(error(usual, "x"), "unable to find user x: no matching entries in passwd file");
     EXPECT_EQ(error(usual, "web:x"), "unable to find group x: no matching entries in group file");
