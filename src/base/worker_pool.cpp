@@ -1,5 +1,6 @@
 #include <dockerd/base/worker_pool.hpp>
 
+#include <malloc.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -114,7 +115,13 @@ void WorkerPool::Impl::run_thread() {
             if (!queue.empty() && !idle.empty()) wake_one();
             break;
         }
-        if (!sleep(lock) && (stopping || queue.empty())) break;
+        if (sleep(lock) || (!stopping && !queue.empty())) continue;
+        if (stopping || threads > 1) break;
+        // The last one, after a quiet time: what a crowd needed lies about the heap in pieces.
+        lock.unlock();
+        (void)::malloc_trim(0);
+        lock.lock();
+        if (stopping || queue.empty()) break;
     }
     --threads;
     // Notified under the lock: the destructor may free `this` as soon as it gets it.

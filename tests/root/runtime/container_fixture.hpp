@@ -320,4 +320,34 @@ inline const std::string start_prefix =
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
     "runc create failed: unable to start container process: error during container init: ";
 
+/// One container that runs until it is killed, and execs in it.
+class RunningContainer : public Containers {
+protected:
+    void SetUp() override {
+        Containers::SetUp();
+        if (IsSkipped()) return;
+        ContainerPlan sleeper = plan({"sleep", "1000"});
+        id = sleeper.id;
+        monitor = daemon().start(std::move(sleeper), {});
+    }
+    void TearDown() override {
+        if (monitor) {
+            monitor->signal(SIGKILL);
+            (void)events.exit_of(id);
+            monitor->release();
+        }
+        Containers::TearDown();
+    }
+    ExecPlan exec_plan(std::vector<std::string> args) const {
+        ExecPlan exec;
+        exec.id = base::random_id();
+        exec.process = plan({"x"}).process;
+        exec.process.args = std::move(args);
+        return exec;
+    }
+
+    std::string id;
+    std::shared_ptr<Monitor> monitor;
+};
+
 }  // namespace dockerd::runtime::testing

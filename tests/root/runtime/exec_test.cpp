@@ -3,29 +3,10 @@
 namespace dockerd::runtime::testing {
 namespace {
 
-class ExecTest : public Containers {
+class ExecTest : public RunningContainer {
 protected:
-    void SetUp() override {
-        Containers::SetUp();
-        if (IsSkipped()) return;
-        ContainerPlan sleeper = plan({"sleep", "1000"});
-        id = sleeper.id;
-        monitor = daemon().start(std::move(sleeper), {});
-    }
-    void TearDown() override {
-        if (monitor) {
-            monitor->signal(SIGKILL);
-            (void)events.exit_of(id);
-            monitor->release();
-        }
-        Containers::TearDown();
-    }
-
     ExecPlan exec_plan(std::vector<std::string> args, bool tty = false) const {
-        ExecPlan exec;
-        exec.id = base::random_id();
-        exec.process = plan({"x"}).process;
-        exec.process.args = std::move(args);
+        ExecPlan exec = RunningContainer::exec_plan(std::move(args));
         exec.process.tty = tty;
         exec.process.open_stdin = true;
         return exec;
@@ -50,9 +31,6 @@ protected:
             return error.what();
         }
     }
-
-    std::string id;
-    std::shared_ptr<Monitor> monitor;
 };
 
 const std::string exec_prefix =

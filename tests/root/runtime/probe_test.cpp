@@ -57,31 +57,8 @@ bool ends(const base::Fd& process) {
     return ::poll(&ended, 1, 20'000) == 1;
 }
 
-class ProbeTest : public Containers {
+class ProbeTest : public RunningContainer {
 protected:
-    void SetUp() override {
-        Containers::SetUp();
-        if (IsSkipped()) return;
-        ContainerPlan sleeper = plan({"sleep", "1000"});
-        id = sleeper.id;
-        monitor = daemon().start(std::move(sleeper), {});
-    }
-    void TearDown() override {
-        if (monitor) {
-            monitor->signal(SIGKILL);
-            (void)events.exit_of(id);
-            monitor->release();
-        }
-        Containers::TearDown();
-    }
-
-    ExecPlan exec_plan(std::vector<std::string> args) const {
-        ExecPlan exec;
-        exec.id = base::random_id();
-        exec.process = plan({"x"}).process;
-        exec.process.args = std::move(args);
-        return exec;
-    }
     Begun begin(const ExecPlan& what) {
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0) std::abort();
@@ -115,8 +92,6 @@ protected:
         return begun;
     }
 
-    std::string id;
-    std::shared_ptr<Monitor> monitor;
     pid_t last_pid = 0;
 };
 

@@ -4,13 +4,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 namespace dockerd::base {
 namespace {
@@ -43,6 +47,40 @@ TEST(WorkerPool, RunsEveryJobOnFewThreads) {
     EXPECT_TRUE(done.reach(1000));
     EXPECT_LE(pool.threads(), 4u);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they keep memory their way
+/// What of this process is in memory, in bytes.
+std::size_t resident() {
+    std::ifstream file("/proc/self/statm");
+    std::size_t all = 0;
+    std::size_t pages = 0;
+    file >> all >> pages;
+    return pages * 4096;
+}
+
+TEST(WorkerPool, GivesMemoryBackWhenItIsQuiet) {
+    constexpr std::size_t block = 16 * 1024;
+    constexpr std::size_t blocks = 4096;
+    std::vector<std::unique_ptr<char[]>> held;
+    std::size_t used = 0;
+    {
+        WorkerPool pool({.name = "test", .max_threads = 1, .idle = 10ms});
+        pool.post([&] {
+            for (std::size_t i = 0; i < blocks; ++i) {
+                held.emplace_back(new char[block]);
+                std::fill_n(held.back().get(), block, 'x');
+            }
+            used = resident();
+            // What stays lies between, so that nothing is free at the end of the heap.
+            for (std::size_t i = 0; i < blocks; ++i) {
+                if (i % 16 != 15) held[i].reset();
+            }
+        });
+        while (pool.pending() != 0 || pool.threads() != 0) std::this_thread::yield();
+    }
+    EXPECT_LT(resident() + blocks * block / 2, used);
+}
+#endif
 
 TEST(WorkerPool, WhatAJobHoldsMayPostWhenItGoes) {
     WorkerPool pool({.name = "test", .max_threads = 1});
