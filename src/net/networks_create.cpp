@@ -42,6 +42,23 @@ void check_driver(const model::NetworkCreate& request) {
     }
 }
 
+/// The driver that gives no addresses is for networks of plugins, which are not made with it here.
+/// Source: moby libnetwork/ipams/null; drivers/bridge/bridge_linux.go, ValidatePool.
+[[noreturn]] void refuse_without_addresses(const model::NetworkCreate& request, const NetworkRecord& record) {
+    if (!is_builtin_driver(record.driver)) {
+        fail(ErrorKind::invalid_argument, "invalid ipam driver: \"null\"");
+    }
+    const model::Ipam ipam = request.ipam.value_or(model::Ipam());
+    const bool has_subnet = std::ranges::any_of(ipam.config, [](const model::IpamConfig& config) {
+        return !config.subnet.empty();
+    });
+    if (has_subnet) {
+        fail(ErrorKind::invalid_argument,
+             "null ipam driver does not handle specific address pool requests");
+    }
+    fail(ErrorKind::invalid_argument, fmt::format("ipv{} pool is empty", record.enable_ipv4 ? 4 : 6));
+}
+
 /// What is refused before the request's options are looked at.
 /// Source: moby daemon/network.go, createNetwork.
 void check_first(const model::NetworkCreate& request) {
@@ -287,6 +304,8 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
     record.name = request.name;
     record.id = base::random_id();
     record.created = base::WallTime::now();
+    // Any word; only of "swarm" more is known.
+    if (!request.scope.empty() && !request.config_only) record.scope = request.scope;
     record.internal = request.internal;
     record.attachable = request.attachable;
     check_configuration(request, record);
@@ -306,9 +325,7 @@ NetworkRecord NetworksImpl::create(const model::NetworkCreate& asked) {
         network->bridge = parse_bridge_options(record.options, record.internal);
         if (network->bridge.name.empty()) network->bridge.name = own_bridge_name(record);
     }
-    if (record.ipam.driver == "null") {
-        fail(ErrorKind::invalid_argument, "invalid ipam driver: \"null\"");
-    }
+    if (record.ipam.driver == "null") refuse_without_addresses(request, record);
     network->plugin = driver != nullptr;
     network->ipam_plugin = !is_builtin_ipam(record.ipam.driver);
     // Other programs may take their time.

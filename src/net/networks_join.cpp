@@ -128,13 +128,14 @@ void NetworksImpl::plug(Joining& joining) {
                             .mtu = network.bridge.mtu,
                             .peer_netns = joining.sandbox.netns.get()});
     } catch (const base::Error& error) {
-        if (error.errno_value() != EEXIST) throw;
-        // The container has an interface of that name.
+        const int reason = error.errno_value();
+        if (reason != EEXIST && reason != EINVAL && reason != ERANGE) throw;
+        // The container has an interface of that name, or none can have it.
         // Source: moby libnetwork/osl/interface_linux.go, createInterface.
         base::fail(base::ErrorKind::internal,
                    fmt::format("failed to add interface {0} to sandbox: error renaming interface "
-                               "\"{0}\" to \"{1}\": file exists",
-                               info.host_interface, info.interface));
+                               "\"{0}\" to \"{1}\": {2}",
+                               info.host_interface, info.interface, base::errno_text(reason)));
     }
     // Without the proxy a container reaches its own published port through the bridge.
     if (!options_.userland_proxy) links_.set_hairpin(info.host_interface);

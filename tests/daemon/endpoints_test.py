@@ -8,6 +8,7 @@ import support  # noqa: F401
 from testcase import DaemonTestCase, main
 
 IFNAME = "com.docker.network.endpoint.ifname"
+RENAMING = '^failed to add interface veth[0-9a-f]{7} to sandbox: error renaming interface "veth[0-9a-f]{7}" to "%s": %s$'
 
 
 class Endpoints(DaemonTestCase):
@@ -60,10 +61,20 @@ class Endpoints(DaemonTestCase):
             answer = client.request("POST", "/networks/net1/connect", {
                 "Container": "box", "EndpointConfig": {"DriverOpts": {IFNAME: "eth0"}}})
         self.assertEqual(answer.status, 500)
-        self.assertRegex(answer.message(), "^failed to add interface veth[0-9a-f]{7} to sandbox: error renaming interface "
-                         "\"veth[0-9a-f]{7}\" to \"eth0\": file exists$")
+        self.assertRegex(answer.message(), RENAMING % ("eth0", "file exists"))
         self.assertEqual(self.addresses("box"), {"eth0": "10.81.0.2/24"})
         self.assertEqual(list(self.call("GET", "/networks/net1")["Containers"]), [])
+
+    def test_names_that_no_interface_can_have(self):
+        self.network("net0", "10.81.0.0/24")
+        for number, (name, why) in enumerate((("a/b", "invalid argument"), ("toolongifnamexxxx", "numerical result out of range"))):
+            with self.daemon.client("1.50") as client:
+                client.post("/containers/create?name=box%d" % number, {
+                    "Image": "kit", "HostConfig": {"NetworkMode": "net0"},
+                    "NetworkingConfig": {"EndpointsConfig": {"net0": {"DriverOpts": {IFNAME: name}}}}})
+                answer = client.request("POST", "/containers/box%d/start" % number)
+            self.assertRegex(answer.message(), "^failed to set up container networking: " + RENAMING[1:] % (name, why))
+        self.assertEqual(list(self.call("GET", "/networks/net0")["Containers"]), [])
 
     def refused(self, network, text, container="box", **config):
         """By a connect; the container's networks stay as they are."""
@@ -97,17 +108,30 @@ class Endpoints(DaemonTestCase):
             self.refused("net0", "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.82.0.9",
                          container, IPAMConfig={"IPv4Address": "10.82.0.9"})
 
+    def start_refused(self, name):
+        with self.daemon.client("1.50") as client:
+            answer = client.request("POST", "/containers/%s/start" % name)
+        return answer.status, answer.message()
+
     def test_a_network_that_is_another_one_at_the_start(self):
         self.network("net0", "10.81.0.0/24")
-        self.call("POST", "/containers/create?name=still", {
-            "Image": "kit", "HostConfig": {"NetworkMode": "net0"},
-            "NetworkingConfig": {"EndpointsConfig": {"net0": {"IPAMConfig": {"IPv4Address": "10.81.0.9"}}}}})
+        first = self.call("GET", "/networks/net0")["Id"]
+        for name, address in (("ran", {}), ("still", {"IPv4Address": "10.81.0.9"})):
+            self.call("POST", "/containers/create?name=" + name, {
+                "Image": "kit", "Cmd": ["sh", "-c", "exit 7"], "HostConfig": {"NetworkMode": "net0"},
+                "NetworkingConfig": {"EndpointsConfig": {"net0": {"IPAMConfig": address}}}})
+        self.call("POST", "/containers/ran/start")
+        self.assertEqual(self.call("POST", "/containers/ran/wait")["StatusCode"], 7)
         self.call("DELETE", "/networks/" + self.made.pop())
         self.call("POST", "/networks/create", {"Name": "net0"})
         self.made.append("net0")
-        with self.daemon.client("1.50") as client:
-            answer = client.request("POST", "/containers/still/start")
-        self.assertEqual((answer.status, answer.message()), (
+        self.assertEqual(self.start_refused("ran"), (
+            404, "failed to set up container networking: network %s not found" % first))
+        # No program has ended since.
+        state = self.call("GET", "/containers/ran/json")["State"]
+        self.assertEqual((state["Status"], state["ExitCode"]), ("exited", 7))
+        # One that never ran takes the network of that name, if it can.
+        self.assertEqual(self.start_refused("still"), (
             400, "failed to set up container networking: invalid endpoint settings:\nuser specified IP address is supported "
             "only when connecting to networks with user configured subnets"))
 

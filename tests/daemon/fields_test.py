@@ -211,6 +211,13 @@ class Namespaces(FieldsTestCase):
             # The name of the host belongs to the network's container.
             self.assertEqual(self.shared_with(spaces, {field: "container:first"}), sorted(own + [kind]), field)
 
+    def test_another_containers_network_has_its_host_name(self):
+        self.start({}, name="first", Hostname="inner", Domainname="example.org")
+        second = self.start({"NetworkMode": "container:first"}, name="second")
+        self.assertCli(0, "exec", "second", "hostname", stdout="inner\n")
+        config = self.inspect(second)["Config"]
+        self.assertEqual((config["Hostname"], config["Domainname"]), ("inner", "example.org"))
+
     def test_ipc_modes(self):
         self.start({"IpcMode": "private"}, name="private")
         made = self.inspect("private")["Id"]

@@ -54,6 +54,15 @@ class ConfigurationNetworks(DaemonTestCase):
             self.assertEqual(self.inspect("user"), seen)
             self.assertEqual(self.inspect("conf")["IPAM"]["Config"], IPAM["Config"])
 
+    def test_scope_is_a_word_that_is_kept(self):
+        self.create("wide", Scope="global")
+        self.assertEqual(self.inspect("wide")["Scope"], "global")
+        self.assertCli(0, "network", "ls", "--filter", "scope=global", "--format", "{{.Name}}", stdout="wide\n")
+        if self.check_leaks:
+            self.daemon.restart()
+            self.assertEqual(self.inspect("wide")["Scope"], "global")
+        self.refused(403, "cannot create a swarm scoped network when swarm is not active", Name="bad", Scope="swarm")
+
     def test_refused(self):
         self.configuration()
         self.refused(403, "configuration network can only contain network specific fields. Network operator fields like "

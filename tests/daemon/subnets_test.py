@@ -119,6 +119,14 @@ class SeveralSubnets(Base):
                          (403, "failed to set up container networking: Address already in use"))
 
 
+class WithoutAddresses(Base):
+    def test_refused_by_drivers_of_the_engines_own(self):
+        self.refused(400, "ipv4 pool is empty", IPAM={"Driver": "null"})
+        self.refused(400, "ipv6 pool is empty", IPAM={"Driver": "null"}, EnableIPv4=False, EnableIPv6=True)
+        self.refused(400, "null ipam driver does not handle specific address pool requests",
+                     IPAM={"Driver": "null", "Config": [{"Subnet": "10.82.0.0/24"}]})
+
+
 class OneSubnetOfABridge(Base):
     def test_refused(self):
         overlap = "invalid pool request: Pool overlaps with other one on this address space"

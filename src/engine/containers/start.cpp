@@ -201,6 +201,11 @@ void Containers::connect_networks(const ContainerRef& container) {
         if (!net::is_predefined_network(name)) request.dns = dns_settings(record, options_.dns);
         request.ipv6_disabled = switches_ipv6_off(record);
         const auto info = base::in_context("failed to set up container networking", [&] {
+            // The one it had, not another one of that name.
+            const std::string& known = endpoint.settings.network_id;
+            if (!net::is_predefined_network(name) && !known.empty()) {
+                request.network = parts_.networks.get(known).id;
+            }
             validate_endpoint(name, request.settings, parts_.networks);
             return parts_.networks.join(sandbox, request);
         });
@@ -228,6 +233,9 @@ void Containers::write_etc_files(Container& container) {
     auto& record = container.record;
     if (model::is_container_mode(record.host_config.network_mode)) {
         const auto other = networked_donor(record);
+        // Source: moby daemon/container_operations.go, initializeNetworking.
+        record.config.hostname = other->config->hostname;
+        record.config.domainname = other->config->domainname;
         record.hostname_path = other->hostname_path;
         record.hosts_path = other->hosts_path;
         record.resolv_conf_path = other->resolv_conf_path;
@@ -286,10 +294,12 @@ void Containers::mark_running(const ContainerRef& container, base::WallTime star
 void Containers::note_start_failure(const ContainerRef& container, const Error& error) {
     auto& record = container->record;
     const auto* failure = dynamic_cast<const runtime::StartFailure*>(&error);
-    // A start by the restart policy leaves the code of the run before.
+    // A start by the restart policy leaves the code of the run before, and so does one that came to nothing
+    // before there was a program, unless that is 0.
     // Source: moby daemon/monitor.go, handleContainerExit.
     if (!record.state.restarting) {
-        record.state.exit_code = failure != nullptr ? failure->exit_code() : 128;
+        if (failure != nullptr) record.state.exit_code = failure->exit_code();
+        else if (record.state.exit_code == 0) record.state.exit_code = 128;
     }
     record.state.running = false;
     record.state.restarting = false;

@@ -59,6 +59,8 @@ static const struct {
     {"udp-listen", cmd_udp_listen, "PORT [COUNT]: answers datagrams with the peer's address"},
     {"ask-names", cmd_ask_names,
      "NAME ADDRESS COUNT [WINDOW]: asks 127.0.0.11 so often, WINDOW at a time; prints answers, wrong ones and time"},
+    {"fuzz-names", cmd_fuzz_names,
+     "NAME ADDRESS COUNT [SEED]: sends 127.0.0.11 so many mutated queries, and good ones between; prints their answers"},
     {"watch-processes", cmd_watch_processes,
      "[look|attach]: prints once each what it sees of other processes, until SIGTERM"},
     {"freeze", cmd_freeze, "stops every other process as soon as it is there, until SIGTERM"},

@@ -52,6 +52,7 @@ int cmd_connect(int argc, char **argv);
 int cmd_udp_listen(int argc, char **argv);
 int cmd_udp_send(int argc, char **argv);
 int cmd_ask_names(int argc, char **argv);
+int cmd_fuzz_names(int argc, char **argv);
 int cmd_watch_processes(int argc, char **argv);
 int cmd_freeze(int argc, char **argv);
 int cmd_swap(int argc, char **argv);
