@@ -53,21 +53,12 @@ bool is_json(std::string_view content_type) {
     return base::iequals(base::trim(type), "application/json");
 }
 
-/// Whether bodies hold secrets: "/auth", "/v1.41/auth".
-/// Source: moby pkg/authorization/authz.go, isAuthEndpoint.
-bool is_login(std::string_view uri) {
-    std::string_view path = uri.substr(0, uri.find('?'));
-    const auto slash = path.find('/');
-    if (slash == std::string_view::npos) return false;
-    path.remove_prefix(slash + 1);
-    if (path.starts_with("auth")) return true;
-    if (path.size() < 2 || path[0] != 'v' || path[1] < '0' || path[1] > '9') return false;
-    const auto end = path.find_first_not_of("0123456789.", 1);
-    return end != std::string_view::npos && path.substr(end).starts_with("/auth");
-}
+/// Whether bodies hold secrets: "/auth", by the path the router goes by, which is decoded and has
+/// no version. Source: moby pkg/authorization/authz.go, sendBody and isAuthEndpoint.
+bool is_login(const http::Request& request) { return request.path.starts_with("/auth"); }
 
 bool shows_body(const http::Request& request, const http::Headers& headers) {
-    return !is_login(request.target) && is_json(headers.get("Content-Type"));
+    return !is_login(request) && is_json(headers.get("Content-Type"));
 }
 
 AuthorizationCase case_of(const http::Request& request) {

@@ -106,6 +106,22 @@ TEST_F(Authorization, BodiesTooLongToBeShownReachNoHandler) {
     EXPECT_EQ(read, std::vector{longest.size()});
 }
 
+TEST_F(Authorization, SecretsOfALoginAreNotShownHoweverItsPathIsWritten) {
+    api.fakes.registries.on_login = [](const engine::RegistryCaller&) {
+        return engine::LoginResult{.status = "Login Succeeded", .identity_token = "secret"};
+    };
+    for (const char* line : {"POST /auth", "POST /v1.41/auth", "POST /%61uth", "POST /v1.4%31/au%74h?x=1",
+                             "POST /v1%2E41%2Fauth"}) {
+        plugins.requests.clear();
+        plugins.responses.clear();
+        EXPECT_EQ(api.ask(line, R"({"password":"secret"})").status, 200) << line;
+        ASSERT_EQ(plugins.requests.size(), 1U) << line;
+        EXPECT_EQ(plugins.requests[0].request_body, "") << line;
+        ASSERT_EQ(plugins.responses.size(), 1U) << line;
+        EXPECT_EQ(plugins.responses[0].response_body, "") << line;
+    }
+}
+
 TEST_F(Authorization, RefusedAnswersAreNotSent) {
     plugins.refuse_response = true;
     containers.on_start = [](std::string_view) { return engine::StartOutcome::started; };
