@@ -558,14 +558,14 @@ void check_combinations(const Config& config) {
             "function. Please set --icc or --ip6tables to true");
     }
     const std::string driver = exec_opt(config, "native.cgroupdriver").value_or("");
+    if (driver == "none") {
+        bad("native.cgroupdriver option none is internally used and cannot be specified manually");
+    }
     if (!driver.empty() && driver != "cgroupfs" && driver != "systemd") {
         bad(fmt::format("native.cgroupdriver option {} not supported", driver));
     }
-    const std::string& parent = config.cgroup_parent;
-    if (!parent.empty() && driver == "systemd" &&
-        (parent.size() <= 6 || !parent.ends_with(".slice"))) {
-        bad("cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"");
-    }
+    // The driver may also be systemd without a word: open_cgroups().
+    if (driver == "systemd") check_slice(config);
 }
 
 }  // namespace dockerd::app

@@ -128,6 +128,22 @@ void refuse_unsupported(const Config& config) {
     }
 }
 
+void check_slice(const Config& config) {
+    if (!config.cgroup_parent.empty() && !runtime::is_slice_name(config.cgroup_parent)) {
+        base::fail(base::ErrorKind::invalid_argument, runtime::not_a_slice);
+    }
+}
+
+runtime::CgroupHost open_cgroups(const Config& config) {
+    using runtime::CgroupDriver;
+    const auto asked = exec_opt(config, "native.cgroupdriver");
+    std::optional<CgroupDriver> wanted;
+    if (asked) wanted = *asked == "systemd" ? CgroupDriver::systemd : CgroupDriver::cgroupfs;
+    auto host = runtime::CgroupHost::open(wanted);
+    if (host.driver() == CgroupDriver::systemd) check_slice(config);
+    return host;
+}
+
 std::vector<std::string> ineffective_options(const Config& config) {
     const auto given = [&](std::string_view flag, std::string_view key) {
         return config.from_flags.contains(std::string(flag)) ||
@@ -138,8 +154,9 @@ std::vector<std::string> ineffective_options(const Config& config) {
         if (applies) out.push_back(fmt::format("{} has no effect: {}", option, why));
     };
     note(config.selinux_enabled, "--selinux-enabled", "SELinux labels are not implemented");
-    note(exec_opt(config, "native.cgroupdriver") == "systemd",
-         "--exec-opt native.cgroupdriver=systemd", "the only cgroup driver is cgroupfs");
+    note(exec_opt(config, "native.cgroupdriver") == "systemd" &&
+             runtime::CgroupHost::open().version() == runtime::CgroupVersion::v1,
+         "--exec-opt native.cgroupdriver=systemd", "with cgroup v1 the only driver is cgroupfs");
     note(config.cpu_rt_period != 0 || config.cpu_rt_runtime != 0, "--cpu-rt-runtime",
          "real-time run time is given to containers by their own options alone");
     note(config.cri_containerd, "--cri-containerd", "there is no containerd");

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include <dockerd/runtime/cgroup.hpp>
+
 #include "config.hpp"
 
 /// What of Docker's options this daemon does not have. None of them is passed over in silence: what
@@ -11,6 +13,13 @@ namespace dockerd::app {
 
 /// Throws: not_implemented, "user namespaces (--userns-remap) are not implemented" and the like.
 void refuse_unsupported(const Config& config);
+
+/// Throws: invalid_argument, for a --cgroup-parent that is no slice.
+/// Source: moby daemon/daemon_unix.go, verifyDaemonSettings.
+void check_slice(const Config& config);
+/// The machine's cgroups with the driver that was asked for, or Docker's choice.
+/// Throws: as CgroupHost::open and, where the driver is systemd, check_slice().
+runtime::CgroupHost open_cgroups(const Config& config);
 
 /// One line for each option that was given and has no effect here.
 std::vector<std::string> ineffective_options(const Config& config);

@@ -34,6 +34,7 @@
 #include "engine/system/system.hpp"
 #include "engine/volumes/volumes.hpp"
 #include "engine_options.hpp"
+#include "support.hpp"
 
 namespace dockerd::app {
 namespace {
@@ -42,7 +43,7 @@ namespace {
 class DaemonWiring final : public Wiring {
 public:
     explicit DaemonWiring(const Config& config)
-        : cgroups_(runtime::CgroupHost::open()),
+        : cgroups_(open_cgroups(config)),
           unpacker_([this](int program, std::span<const int> fds) {
               return containers_.start_program("docker-unpack", program, fds);
           }),
@@ -82,7 +83,7 @@ public:
                    .events = events_,
                    .caches = build_caches_,
                    .data_root = config.data_root}),
-          system_(system_options(config, engine_id_, cdi_), {.containers = containers_,
+          system_(options_of_system(config), {.containers = containers_,
                                            .images = images_,
                                            .volumes = volumes_,
                                            .layers = layers_,
@@ -135,7 +136,7 @@ public:
         containers_.set_defaults(std::move(defaults));
         containers_.set_live_restore(config.live_restore);
         containers_.set_shutdown_timeout(std::chrono::seconds(config.shutdown_timeout));
-        system_.set_options(system_options(config, engine_id_, cdi_));
+        system_.set_options(options_of_system(config));
         container_metrics_ = wants_container_metrics(config);
         events_.daemon("reload", system_.id(), std::move(attributes));
     }
@@ -153,6 +154,12 @@ public:
     }
 
 private:
+    [[nodiscard]] engine::SystemOptions options_of_system(const Config& config) const {
+        auto options = system_options(config, engine_id_, cdi_);
+        options.cgroup_driver = runtime::driver_name(cgroups_.driver());
+        return options;
+    }
+
     net::NetworksOptions with_plugins(net::NetworksOptions options) {
         options.find_driver = [this](const std::string& name) { return network_drivers_.get(name); };
         options.find_ipam = [this](const std::string& name) { return network_drivers_.ipam(name); };

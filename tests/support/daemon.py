@@ -18,6 +18,8 @@ import rawhttp
 import reports
 
 _numbers = itertools.count()
+# Where Docker's engine leaves cgroups to systemd.
+SYSTEMD = os.path.exists("/sys/fs/cgroup/cgroup.controllers") and os.path.isdir("/run/systemd/system")
 
 
 def find_daemon():
@@ -66,7 +68,8 @@ def wait_for(condition, seconds=20, what="condition"):
 class Daemon:
     """One daemon; a context manager that starts it and cleans up everything below its folder."""
 
-    def __init__(self, arguments=(), binary=None, base=None, listen=(), prefix=()):
+    def __init__(self, arguments=(), binary=None, base=None, listen=(), prefix=(), scopes=False):
+        """With `scopes` systemd makes the cgroups where it runs, as by default; else the daemon does."""
         self.binary = binary or find_daemon()
         self.base = tempfile.mkdtemp(prefix="dockerd-test-", dir=base or os.environ.get("DOCKERD_TEST_DIR"))
         os.chmod(self.base, 0o755)
@@ -76,6 +79,11 @@ class Daemon:
         self.reports = self.base + "/sanitizer"
         self.host = "unix://" + self.socket
         self.cgroup = "/dockerd-test-%d-%d" % (os.getpid(), next(_numbers))
+        self.driver = []
+        if SYSTEMD and scopes:
+            self.cgroup = self.cgroup.replace("-", "_") + ".slice"  # a dash would be a slice within another
+        elif SYSTEMD:
+            self.driver = ["--exec-opt", "native.cgroupdriver=cgroupfs"]
         self.net = netns.make()
         self.arguments = list(arguments) + shlex.split(os.environ.get("DOCKERD_ARGS", ""))
         self.defaults = ""  # the file with DOCKER_OPTS; the machine's own is not this daemon's
@@ -92,7 +100,7 @@ class Daemon:
         for host in self.listen:
             command += ["-H", host]
         if "--cgroup-parent" in self.flags:
-            command += ["--cgroup-parent", self.cgroup]
+            command += ["--cgroup-parent", self.cgroup.removeprefix("/") if self.cgroup.endswith(".slice") else self.cgroup]
         if "--config-file" in self.flags and "--config-file" not in self.arguments:
             path = self.base + "/daemon.json"
             if not os.path.exists(path):
@@ -101,7 +109,7 @@ class Daemon:
             command += ["--config-file", path]
         if "--defaults-file" in self.flags:
             command.append("--defaults-file=" + self.defaults)
-        return self.prefix + command + self.arguments
+        return self.prefix + command + self.driver + self.arguments
 
     def start(self, timeout=60):
         """Starts the daemon and waits until it answers /_ping."""
@@ -261,6 +269,8 @@ class Daemon:
             except ProcessLookupError:
                 pass
         unmount_below(self.base)
+        if self.cgroup.endswith(".slice"):
+            subprocess.run(["systemctl", "stop", self.cgroup[1:]], check=False)
         remove_cgroups(self.cgroup)
         os.close(self.net)
         return code

@@ -27,6 +27,7 @@ class DaemonTestCase(unittest.TestCase):
 
     arguments = ()   # for the daemon's command line
     prefix = ()      # a command that executes the daemon
+    scopes = False   # systemd makes the cgroups, where it runs
     # Docker's own engine leaves sockets and netns files behind for a while; DOCKERD_ORACLE=1 says it is the one tested.
     check_leaks = not os.environ.get("DOCKERD_ORACLE")
 
@@ -35,7 +36,7 @@ class DaemonTestCase(unittest.TestCase):
         require(os.geteuid() == 0, "not root")
         require(shutil.which("docker"), "no docker CLI")
         try:
-            cls.daemon = daemon.Daemon(cls.arguments, prefix=cls.prefix)
+            cls.daemon = daemon.Daemon(cls.arguments, prefix=cls.prefix, scopes=cls.scopes)
         except FileNotFoundError as error:
             require(False, str(error))
         cls.addClassCleanup(cls.daemon.close)

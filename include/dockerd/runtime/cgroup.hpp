@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <dockerd/base/fd.hpp>
+#include <dockerd/runtime/cgroup_limits.hpp>
 #include <dockerd/runtime/stats.hpp>
 
 namespace dockerd::runtime {
@@ -18,58 +19,11 @@ namespace dockerd::runtime {
 /// v1 covers legacy and hybrid mounts: v2 only where /sys/fs/cgroup itself is cgroup2.
 enum class CgroupVersion { v1, v2 };
 
-/// A rule of the devices controller, applied in order; the default is to deny.
-struct DeviceRule {
-    bool allow = true;
-    char type = 'a';          ///< 'a' all, 'c', 'b'
-    std::int64_t major = -1;  ///< -1: any
-    std::int64_t minor = -1;  ///< -1: any
-    std::string access = "rwm";
-};
+/// Who makes the cgroups of containers: this daemon, by directories, or systemd, as scopes.
+enum class CgroupDriver { cgroupfs, systemd };
 
-/// A value for one block device: a weight, bytes or operations a second.
-struct BlockDeviceValue {
-    std::uint32_t major = 0;
-    std::uint32_t minor = 0;
-    std::uint64_t value = 0;
-};
-
-/// Limits to set, in the terms of cgroup v1. What is 0, empty or nullopt is left alone.
-/// Source: OCI runtime-spec config-linux.md, Control groups.
-struct CgroupLimits {
-    std::int64_t memory = 0;              ///< bytes; -1 none
-    std::int64_t memory_reservation = 0;  ///< bytes; -1 none
-    std::int64_t memory_swap = 0;         ///< bytes, memory included; -1 none
-    std::optional<std::uint64_t> memory_swappiness;
-    bool oom_kill_disable = false;
-
-    std::uint64_t cpu_shares = 0;
-    std::int64_t cpu_quota = 0;       ///< microseconds; -1 none
-    std::uint64_t cpu_period = 0;     ///< microseconds
-    std::int64_t cpu_rt_runtime = 0;  ///< microseconds
-    std::uint64_t cpu_rt_period = 0;  ///< microseconds
-    std::string cpuset_cpus;
-    std::string cpuset_mems;
-
-    std::optional<std::int64_t> pids;  ///< <= 0: none, as Docker's API has it
-
-    std::uint16_t blkio_weight = 0;
-    std::vector<BlockDeviceValue> blkio_weight_device;
-    std::vector<BlockDeviceValue> read_bps;
-    std::vector<BlockDeviceValue> write_bps;
-    std::vector<BlockDeviceValue> read_iops;
-    std::vector<BlockDeviceValue> write_iops;
-
-    /// Empty: the devices controller is left alone.
-    std::vector<DeviceRule> devices;
-    std::vector<std::pair<std::string, std::uint64_t>> hugetlb;  ///< page size ("2MB"), bytes
-    std::vector<std::pair<std::string, std::string>> unified;    ///< v2 file, value
-};
-
-/// cpu.weight for cpu.shares. Source: runc 1.1, ConvertCPUSharesToCgroupV2Value.
-std::uint64_t cpu_weight_of_shares(std::uint64_t shares);
-/// io.weight for blkio.weight. Source: runc, ConvertBlkIOToIOWeightValue.
-std::uint64_t io_weight_of_blkio(std::uint16_t weight);
+/// "cgroupfs" or "systemd".
+std::string_view driver_name(CgroupDriver driver);
 
 /// One v1 hierarchy as a container sees it below /sys/fs/cgroup, or the only one of v2.
 struct CgroupMountView {
@@ -91,7 +45,8 @@ public:
     ~Cgroup();
     explicit operator bool() const noexcept { return impl_ != nullptr; }
 
-    /// Path below each hierarchy's mount, as given: "/docker/<id>".
+    /// Path below each hierarchy's mount, as given: "/docker/<id>"; of a scope,
+    /// "/system.slice/docker-<id>.scope".
     [[nodiscard]] const std::string& path() const;
     [[nodiscard]] CgroupVersion version() const;
 
@@ -103,7 +58,7 @@ public:
     [[nodiscard]] std::vector<CgroupMountView> mount_views() const;
 
     /// Changes limits of a running container; memory and memory plus swap in the order the
-    /// kernel accepts.
+    /// kernel accepts. systemd is told those of a scope that it would write itself.
     /// Throws: internal, with the file's name and the kernel's reason.
     void update(const CgroupLimits& limits);
 
@@ -119,7 +74,8 @@ public:
     /// Processes here and in nested cgroups, as seen from the daemon's PID namespace.
     [[nodiscard]] std::vector<pid_t> pids() const;
 
-    /// Removes the directories, nested ones first. Waits for dying processes up to `patience`.
+    /// Removes the directories, nested ones first, and systemd's scope. Waits for dying processes
+    /// up to `patience`.
     /// True when nothing is left.
     /// Units: milliseconds.
     bool remove(int patience_ms = 2000);
@@ -146,19 +102,24 @@ private:
 /// Thread: any.
 class CgroupHost {
 public:
-    /// Finds the hierarchies from mountinfo. Throws: internal, "no cgroup mount found in
-    /// mountinfo".
-    static CgroupHost open();
+    /// Finds the hierarchies from mountinfo. Without a wish the driver is Docker's choice: systemd
+    /// where that runs and cgroup v2 is mounted. With v1 it is always cgroupfs.
+    /// Throws: internal, "no cgroup mount found in mountinfo".
+    /// Source: moby daemon/daemon_unix.go, UsingSystemd.
+    static CgroupHost open(std::optional<CgroupDriver> wanted = {});
 
     /// For tests: `version` and folders that stand for the mounts. For v1 each folder below
-    /// `root` is a hierarchy named like its controllers ("cpu,cpuacct", "systemd").
-    static CgroupHost open_recorded(CgroupVersion version, const std::string& root);
+    /// `root` is a hierarchy named like its controllers ("cpu,cpuacct", "systemd"). With an
+    /// address the driver is the systemd that listens there.
+    static CgroupHost open_recorded(CgroupVersion version, const std::string& root,
+                                    const std::string& systemd_address = {});
 
     CgroupHost(CgroupHost&&) noexcept;
     CgroupHost& operator=(CgroupHost&&) noexcept;
     ~CgroupHost();
 
     [[nodiscard]] CgroupVersion version() const;
+    [[nodiscard]] CgroupDriver driver() const;
 
     /// Makes `parent`/`id` in every hierarchy with `limits`; parents are made as needed (cpuset
     /// values inherited, v2 controllers enabled). An absolute parent counts from the mounts, a
@@ -170,8 +131,21 @@ public:
     [[nodiscard]] Cgroup create(std::string_view parent, std::string_view id,
                                 const CgroupLimits& limits) const;
 
-    /// The cgroup of a container that an earlier daemon started. Never makes directories.
+    /// Has systemd make the scope "docker-<id>.scope" of `slice` with `limits` and put `pid` into
+    /// it; a scope cannot be without a process. What systemd knows not or less exactly of the
+    /// limits is written to the cgroup's files, and the rules for devices there alone.
+    /// Pre: driver() is systemd.
+    /// Throws: internal, "unable to start unit ..."; the scope has ended then.
+    /// Source: runc libcontainer/cgroups/systemd/v2.go, Apply and Set.
+    [[nodiscard]] Cgroup create_scope(std::string_view slice, std::string_view id, pid_t pid,
+                                      const CgroupLimits& limits) const;
+
+    /// The place of a container's cgroup, by the rules of the driver. Never makes anything.
     [[nodiscard]] Cgroup attach(std::string_view parent, std::string_view id) const;
+
+    /// The cgroup of a container that an earlier daemon started, maybe with another driver or
+    /// parent: the one of `pid` that has the container's name; without a process what is there.
+    [[nodiscard]] Cgroup find(std::string_view parent, std::string_view id, pid_t pid) const;
 
     /// Makes the next join of a cgroup quick: the first one after a quiet time waits some ten
     /// milliseconds for the kernel's RCU; one that comes while another is waiting, or soon
@@ -189,12 +163,21 @@ public:
     struct Impl;
 
 private:
+    [[nodiscard]] Cgroup at(CgroupDriver driver, std::string_view parent,
+                            std::string_view id) const;
     explicit CgroupHost(std::shared_ptr<const Impl> impl) noexcept;
     std::shared_ptr<const Impl> impl_;
 };
 
-/// The parent path Docker's cgroupfs driver uses: `container` if set, else `daemon`, else
-/// "/docker". Source: moby daemon/oci_linux.go, withCgroups.
-std::string cgroup_parent(std::string_view container, std::string_view daemon);
+/// The parent Docker uses: `container` if set, else `daemon`, else "/docker", or "system.slice"
+/// with systemd. Source: moby daemon/oci_linux.go, withCgroups.
+std::string cgroup_parent(std::string_view container, std::string_view daemon,
+                          CgroupDriver driver = CgroupDriver::cgroupfs);
+
+/// Docker's check of a cgroup parent where systemd is the driver, and its words for what is none.
+/// Source: moby daemon/daemon_unix.go, verifyDaemonSettings.
+bool is_slice_name(std::string_view parent);
+constexpr const char* not_a_slice =
+    R"(cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice")";
 
 }  // namespace dockerd::runtime

@@ -5,6 +5,7 @@
 #include <dockerd/base/time.hpp>
 #include <dockerd/runtime/attach.hpp>
 #include <dockerd/runtime/plan.hpp>
+#include <dockerd/runtime/start_failure.hpp>
 
 #include <sys/types.h>
 
@@ -17,25 +18,6 @@
 #include <vector>
 
 namespace dockerd::runtime {
-
-/// A container or exec that could not be started. what() has Docker's whole text, exit_code() the
-/// code Docker records: 126 not executable, 127 not found, 128 anything else.
-/// kind() is invalid_argument for 126 and 127, else internal.
-/// Source: moby daemon/errors.go, setExitCodeFromError.
-class StartFailure : public base::Error {
-public:
-    StartFailure(base::ErrorKind kind, const std::string& message, int errno_value,
-                 std::string step, int exit_code)
-        : Error(kind, message, errno_value), step_(std::move(step)), exit_code_(exit_code) {}
-
-    /// Which part failed: "mount", "user", "exec", "cgroup", "launcher" ...
-    [[nodiscard]] const std::string& step() const noexcept { return step_; }
-    [[nodiscard]] int exit_code() const noexcept { return exit_code_; }
-
-private:
-    std::string step_;
-    int exit_code_;
-};
 
 /// How a container ended. exit_code is 128 + signal for a killed one, as Docker has it.
 struct ExitInfo {
@@ -61,6 +43,10 @@ struct RuntimeEvents {
 };
 
 class Monitor;
+
+/// Makes the cgroup around a container's process, which waits for it before it does anything that
+/// counts; returns its files as Cgroup::open_procs() does. May throw base::Error.
+using CgroupMaker = std::function<std::vector<base::Fd>(pid_t)>;
 
 /// How the start of an exec went that nobody waited for.
 struct ExecStarted {
@@ -152,7 +138,11 @@ public:
     /// Throws: StartFailure, "failed to create task for container: failed to create shim task: OCI
     /// runtime create failed: runc create failed: unable to start container process: <reason>", or
     /// "unable to find user x: no matching entries in passwd file" bare, as Docker has them.
-    std::shared_ptr<Monitor> start(ContainerPlan plan, std::vector<PendingAttach> clients);
+    ///
+    /// `make_cgroup` is for a cgroup that cannot be without a process; what it throws is thrown,
+    /// unless the process has failed by itself.
+    std::shared_ptr<Monitor> start(ContainerPlan plan, std::vector<PendingAttach> clients,
+                                   const CgroupMaker& make_cgroup = {});
 
     /// Executes a program of the daemon's own: `program` is its file, `name` its argv[0], `fds` are
     /// its descriptors from 3 on; it has no environment and 0 to 2 on /dev/null. It is a child of

@@ -158,6 +158,8 @@ private:
     void check_shared_namespaces(const model::HostConfig& host) const;
     void name_shared_by_id(model::HostConfig& host) const;
     void fill_host_config(model::HostConfig& host) const;
+    /// systemd makes the cgroups.
+    [[nodiscard]] bool has_scopes() const;
     [[nodiscard]] ContainerDefaults defaults() const;
     std::string reserve_name(const std::string& wanted, const std::string& id);
     void build_on_disk(const ContainerRef& container, const std::string& chain_id,
@@ -230,6 +232,7 @@ private:
     // stats.cpp
     static StatsSample sample_stats(Container& container);
     // plan.cpp
+    runtime::CgroupMaker prepare_cgroup(Container& container, runtime::CgroupLimits limits);
     runtime::ContainerPlan make_plan(Container& container, PlanSources sources);
     runtime::ExecPlan plan_exec(const Container& container, const Exec& exec) const;
     runtime::SecurityOptions security_of(const store::ContainerRecord& record) const;
@@ -271,7 +274,7 @@ private:
     void sweep_layers();
     void refuse_foreign_runs(const std::vector<store::ContainerRecord>& records) const;
     void restore_one(const ContainerRef& container);
-    void readopt_resources(Container& container, bool lives);
+    void readopt_resources(Container& container, const runtime::Monitor* monitor);
     void settle_network(const ContainerRef& container) DOCKERD_REQUIRES(container->operation);
     static void show_network(Container& container);
     void adopt_running(const ContainerRef& container, runtime::Recovered found);

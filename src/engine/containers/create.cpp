@@ -145,7 +145,8 @@ void Containers::verify_create(model::ContainerCreate& request,
     auto& host = *request.host_config;
     if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
     validate_host_config(host, warnings);
-    const auto more = runtime::verify_host_config(host, parts_.sysinfo, {});
+    const auto more =
+        runtime::verify_host_config(host, parts_.sysinfo, {.systemd_driver = has_scopes()});
     warnings.insert(warnings.end(), more.begin(), more.end());
     const auto runtimes = defaults().runtimes;
     require_runtime(runtimes, host.runtime.empty() ? runtimes.default_name : host.runtime);
@@ -190,6 +191,10 @@ ContainerDefaults Containers::defaults() const {
 void Containers::set_defaults(ContainerDefaults defaults) {
     const base::Lock lock(defaults_mutex_);
     defaults_ = std::move(defaults);
+}
+
+bool Containers::has_scopes() const {
+    return parts_.cgroups.driver() == runtime::CgroupDriver::systemd;
 }
 
 void Containers::fill_host_config(model::HostConfig& host) const {

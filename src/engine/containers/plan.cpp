@@ -107,7 +107,7 @@ runtime::ContainerPlan Containers::make_plan(Container& container, PlanSources s
     if (container.sandbox && !container.sandbox->is_host()) {
         input.join_net = base::Fd(::fcntl(container.sandbox->netns().get(), F_DUPFD_CLOEXEC, 0));
     }
-    input.cgroup_procs = container.cgroup.open_procs();
+    if (!has_scopes()) input.cgroup_procs = container.cgroup.open_procs();
     input.cgroup_views = container.cgroup.mount_views();
     input.cgroup_version = parts_.cgroups.version();
     input.security = security_of(record);

@@ -280,7 +280,7 @@ void Containers::restore_one(const ContainerRef& container) {
     using State = runtime::Recovered::State;
     const bool lives = found.state == State::running || found.state == State::orphaned;
     const bool had_run = record.state.running || found.state != State::gone;
-    if (had_run) readopt_resources(*container, lives);
+    if (had_run) readopt_resources(*container, lives ? found.monitor.get() : nullptr);
     // A commit that died with its daemon holds nobody.
     const bool held = ::unlink(commit_mark(container->id).c_str()) == 0;
     if (held && lives && container->cgroup) container->cgroup.thaw();
@@ -310,10 +310,12 @@ void Containers::restore_one(const ContainerRef& container) {
     publish(*container);
 }
 
-/// Takes over what the container's run holds, whether to keep or to release it.
-void Containers::readopt_resources(Container& container, bool lives) {
+/// Takes over what the container's run holds, to keep it with its monitor or to release it.
+void Containers::readopt_resources(Container& container, const runtime::Monitor* monitor) {
     auto& record = container.record;
-    container.cgroup = parts_.cgroups.attach(cgroup_parent_of(record), container.id);
+    const bool lives = monitor != nullptr;
+    container.cgroup = parts_.cgroups.find(cgroup_parent_of(record), container.id,
+                                           lives ? monitor->pid() : 0);
     if (const auto saved = load_network_state(container.id)) {
         try {
             std::vector<std::string> on;

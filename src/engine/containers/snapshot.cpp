@@ -169,7 +169,7 @@ std::string Containers::state_directory(const std::string& id) const {
 
 std::string Containers::cgroup_parent_of(const store::ContainerRecord& record) const {
     return runtime::cgroup_parent(record.host_config.resources.cgroup_parent,
-                                  options_.cgroup_parent);
+                                  options_.cgroup_parent, parts_.cgroups.driver());
 }
 
 // Source: moby daemon/events.go, LogContainerEventWithAttributes.

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <functional>
+
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/undo.hpp>
@@ -48,17 +50,15 @@ store::ContainerRecord started_record(const store::ContainerRecord& record) {
 }
 
 /// With Docker it is the runtime that fails here, when the container's process is there.
-runtime::Cgroup make_cgroup(const runtime::CgroupHost& host, const std::string& parent,
-                            const std::string& id, const runtime::CgroupLimits& limits) {
+runtime::Cgroup make_cgroup(std::string_view step, const std::function<runtime::Cgroup()>& make) {
     try {
-        return host.create(parent, id, limits);
+        return make();
     } catch (const Error& error) {
         throw Error(error.kind(),
                     fmt::format("failed to create task for container: failed to create shim task: "
                                 "OCI runtime create failed: runc create failed: unable to start "
-                                "container process: error during container init: error setting "
-                                "cgroup config for procHooks process: {}: unknown",
-                                error.what()),
+                                "container process: {}: {}: unknown",
+                                step, error.what()),
                     error.errno_value());
     }
 }
@@ -143,9 +143,9 @@ base::WallTime Containers::start_steps(const ContainerRef& container) {
     add_host_devices(record.host_config, sources.devices.devices);
     auto limits = runtime::cgroup_limits(record.host_config.resources, runtime::LimitsFor::create);
     limits.devices = std::move(sources.devices.devices.rules);
-    container->cgroup = make_cgroup(parts_.cgroups, cgroup_parent_of(record), container->id, limits);
+    const auto make_scope = prepare_cgroup(*container, std::move(limits));
     // Now, not after the start: the program may be killed before that returns.
-    container->oom_kills_seen = container->cgroup.oom_kills();
+    container->oom_kills_seen = make_scope ? 0 : container->cgroup.oom_kills();
     container->oom_seen = false;
     sources.state_directory = state_directory(container->id);
     sources.join = find_namespaces(*container);
@@ -164,9 +164,27 @@ base::WallTime Containers::start_steps(const ContainerRef& container) {
     const auto started_at = running.state.started_at;
     // Written while the kernel works, and there before anybody hears of the start.
     auto saved = states_.begin_relaxed(std::move(running));
-    container->monitor = runtime_->start(std::move(plan), std::move(pending));
+    container->monitor = runtime_->start(std::move(plan), std::move(pending), make_scope);
     saved.wait();
     return started_at;
+}
+
+/// Makes the container's cgroup, or returns who makes it when there is a process.
+runtime::CgroupMaker Containers::prepare_cgroup(Container& container, runtime::CgroupLimits limits) {
+    const std::string parent = cgroup_parent_of(container.record);
+    if (!has_scopes()) {
+        container.cgroup = make_cgroup(
+            "error during container init: error setting cgroup config for procHooks process",
+            [&] { return parts_.cgroups.create(parent, container.id, limits); });
+        return {};
+    }
+    container.cgroup = parts_.cgroups.attach(parent, container.id);
+    return [this, &container, parent, limits = std::move(limits)](pid_t pid) {
+        container.cgroup = make_cgroup("unable to apply cgroup configuration", [&] {
+            return parts_.cgroups.create_scope(parent, container.id, pid, limits);
+        });
+        return container.cgroup.open_procs();
+    };
 }
 
 // Source: moby daemon/container_operations.go, allocateNetwork.

@@ -68,7 +68,8 @@ std::vector<std::string> Containers::update(std::string_view reference,
     asked.restart_policy = request.restart_policy;
     std::vector<std::string> warnings;
     validate_host_config(asked, warnings);
-    const auto more = runtime::verify_host_config(asked, parts_.sysinfo, {.update = true});
+    const auto more = runtime::verify_host_config(
+        asked, parts_.sysinfo, {.update = true, .systemd_driver = has_scopes()});
     warnings.insert(warnings.end(), more.begin(), more.end());
 
     const auto container = index_.get(reference);

@@ -15,12 +15,14 @@
 #include <fmt/format.h>
 
 #include <dockerd/base/error.hpp>
+#include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 #include <dockerd/base/undo.hpp>
 #include <dockerd/runtime/cgroup.hpp>
 
 #include "files.hpp"
 #include "impl.hpp"
+#include "systemd/bus.hpp"
 
 namespace dockerd::runtime {
 
@@ -131,6 +133,17 @@ bool remove_tree(const CgroupDirectory& directory) {
     return !files::exists(directory.root(), directory.path);
 }
 
+/// systemd forgets a scope with its last process, but in its own time; the container may start again
+/// at once.
+void stop_unit(const Cgroup::Impl& impl, int patience_ms) {
+    try {
+        if (impl.host->units->stop(impl.unit, std::chrono::milliseconds(patience_ms))) return;
+        base::log::warn("systemd still has {} after {} ms", impl.unit, patience_ms);
+    } catch (const Error& error) {
+        base::log::warn("stop {}: {}", impl.unit, error.what());
+    }
+}
+
 }  // namespace
 
 std::vector<base::Fd> Cgroup::open_procs() const {
@@ -169,6 +182,12 @@ std::vector<CgroupMountView> Cgroup::mount_views() const {
 }
 
 void Cgroup::update(const CgroupLimits& limits) {
+    if (!impl_->unit.empty()) {
+        base::in_context("unable to set unit properties", [&] {
+            impl_->host->units->set(
+                impl_->unit, systemd::limit_properties(limits, impl_->host->systemd_version()));
+        });
+    }
     if (impl_->unified()) {
         apply_limits_v2(impl_->directories.front(), limits);
     } else {
@@ -241,6 +260,7 @@ void Cgroup::kill_all() {
 
 bool Cgroup::remove(int patience_ms) {
     const auto deadline = Clock::now() + std::chrono::milliseconds(patience_ms);
+    if (!impl_->unit.empty()) stop_unit(*impl_, patience_ms);
     std::chrono::microseconds pause{200};
     for (;;) {
         bool all = true;

@@ -17,6 +17,7 @@
 
 #include "files.hpp"
 #include "impl.hpp"
+#include "systemd/bus.hpp"
 
 namespace dockerd::runtime {
 
@@ -44,6 +45,12 @@ base::Fd open_folder(const std::string& path) {
     return base::Fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 }
 
+/// Source: sd_booted(3).
+bool was_booted_by_systemd() {
+    struct stat place {};
+    return ::lstat("/run/systemd/system", &place) == 0 && S_ISDIR(place.st_mode);
+}
+
 /// "\040" and the like in mountinfo.
 std::string unescape(std::string_view text) {
     std::string out;
@@ -59,22 +66,6 @@ std::string unescape(std::string_view text) {
     return out;
 }
 
-/// Controller (v1: "cpu", "name=systemd"; v2: "") to the daemon's own cgroup.
-std::map<std::string, std::string, std::less<>> own_cgroups() {
-    std::map<std::string, std::string, std::less<>> own;
-    const std::string text = files::read_text(AT_FDCWD, "/proc/self/cgroup");
-    for (const std::string_view line : files::fields(text, "\n")) {
-        const std::size_t first = line.find(':');
-        const std::size_t second = line.find(':', first + 1);
-        if (second == std::string_view::npos) continue;
-        const std::string path(line.substr(second + 1));
-        for (const auto& name : base::split(line.substr(first + 1, second - first - 1), ',')) {
-            own[name] = path;
-        }
-    }
-    return own;
-}
-
 /// `path` as seen below a mount whose root is `mount_root`.
 std::string below_mount(const std::string& path, const std::string& mount_root) {
     if (mount_root == "/" || mount_root.empty()) return path;
@@ -84,7 +75,7 @@ std::string below_mount(const std::string& path, const std::string& mount_root) 
 }
 
 std::vector<Hierarchy> find_v1_hierarchies() {
-    const auto own = own_cgroups();
+    const auto own = cgroups_of("self");
     const std::string text = files::read_text(AT_FDCWD, "/proc/self/mountinfo");
     std::vector<Hierarchy> found;
     std::vector<std::string> seen;
@@ -131,20 +122,6 @@ Hierarchy open_unified(const std::string& mountpoint, std::string own) {
     return unified;
 }
 
-/// Resolves "." and ".." of `path` without leaving the root; no '/' at either end.
-std::string clean(std::string_view path) {
-    std::vector<std::string> parts;
-    for (const auto part : files::fields(path, "/")) {
-        if (part == ".") continue;
-        if (part == "..") {
-            if (!parts.empty()) parts.pop_back();
-            continue;
-        }
-        parts.emplace_back(part);
-    }
-    return base::join(parts, "/");
-}
-
 /// Directories of `parent`/`id` in every hierarchy.
 std::vector<CgroupDirectory> directories(const CgroupHost::Impl& host, std::string_view parent,
                                          std::string_view id);
@@ -170,21 +147,6 @@ void enable_controllers(const Hierarchy& unified, const std::string& path) {
     if (wanted.empty()) return;
     if (files::write(unified.root.get(), file, base::join(wanted, " ")) == 0) return;
     for (const std::string& one : wanted) (void)files::write(unified.root.get(), file, one);
-}
-
-/// Makes the parents of `directory`, outermost first.
-void make_parents(const CgroupDirectory& directory, bool unified) {
-    std::string path;
-    if (unified) enable_controllers(*directory.hierarchy, path);
-    const std::string parents = parent_of(directory.path);
-    for (const auto part : files::fields(parents, "/")) {
-        if (!path.empty()) path += '/';
-        path += part;
-        if (::mkdirat(directory.root(), path.c_str(), 0755) != 0 && errno != EEXIST) {
-            base::throw_errno(errno, "mkdir " + directory.hierarchy->mountpoint + "/" + path);
-        }
-        if (unified) enable_controllers(*directory.hierarchy, path);
-    }
 }
 
 /// Makes the directory itself. True when it is new.
@@ -230,6 +192,48 @@ std::vector<CgroupDirectory> directories(const CgroupHost::Impl& host, std::stri
 
 }  // namespace
 
+std::map<std::string, std::string, std::less<>> cgroups_of(std::string_view process) {
+    std::map<std::string, std::string, std::less<>> own;
+    const std::string text = files::read_text(AT_FDCWD, fmt::format("/proc/{}/cgroup", process));
+    for (const std::string_view line : files::fields(text, "\n")) {
+        const std::size_t first = line.find(':');
+        const std::size_t second = line.find(':', first + 1);
+        if (second == std::string_view::npos) continue;
+        const std::string path(line.substr(second + 1));
+        for (const auto& name : base::split(line.substr(first + 1, second - first - 1), ',')) {
+            own[name] = path;
+        }
+    }
+    return own;
+}
+
+std::string clean(std::string_view path) {
+    std::vector<std::string> parts;
+    for (const auto part : files::fields(path, "/")) {
+        if (part == ".") continue;
+        if (part == "..") {
+            if (!parts.empty()) parts.pop_back();
+            continue;
+        }
+        parts.emplace_back(part);
+    }
+    return base::join(parts, "/");
+}
+
+void make_parents(const CgroupDirectory& directory, bool unified) {
+    std::string path;
+    if (unified) enable_controllers(*directory.hierarchy, path);
+    const std::string parents = parent_of(directory.path);
+    for (const auto part : files::fields(parents, "/")) {
+        if (!path.empty()) path += '/';
+        path += part;
+        if (::mkdirat(directory.root(), path.c_str(), 0755) != 0 && errno != EEXIST) {
+            base::throw_errno(errno, "mkdir " + directory.hierarchy->mountpoint + "/" + path);
+        }
+        if (unified) enable_controllers(*directory.hierarchy, path);
+    }
+}
+
 std::string CgroupDirectory::file(std::string_view name) const {
     return fmt::format("{}/{}", path, name);
 }
@@ -260,16 +264,19 @@ CgroupHost::CgroupHost(CgroupHost&&) noexcept = default;
 CgroupHost& CgroupHost::operator=(CgroupHost&&) noexcept = default;
 CgroupHost::~CgroupHost() = default;
 
-CgroupHost CgroupHost::open() {
+CgroupHost CgroupHost::open(std::optional<CgroupDriver> wanted) {
     auto impl = std::make_shared<Impl>();
+    impl->units = std::make_shared<systemd::Units>(systemd::system_addresses());
     struct statfs place {};
     // Source: containerd/cgroups utils.go, Mode.
     if (::statfs(unified_mount, &place) == 0 && place.f_type == CGROUP2_SUPER_MAGIC) {
         impl->version = CgroupVersion::v2;
-        const auto own = own_cgroups();
+        const auto own = cgroups_of("self");
         const auto found = own.find("");
         impl->hierarchies.push_back(
             open_unified(unified_mount, found == own.end() ? "/" : found->second));
+        impl->driver = wanted.value_or(was_booted_by_systemd() ? CgroupDriver::systemd
+                                                               : CgroupDriver::cgroupfs);
     } else {
         impl->hierarchies = find_v1_hierarchies();
         if (impl->hierarchies.empty()) {
@@ -279,9 +286,13 @@ CgroupHost CgroupHost::open() {
     return CgroupHost(std::move(impl));
 }
 
-CgroupHost CgroupHost::open_recorded(CgroupVersion version, const std::string& root) {
+CgroupHost CgroupHost::open_recorded(CgroupVersion version, const std::string& root,
+                                     const std::string& systemd_address) {
     auto impl = std::make_shared<Impl>();
     impl->version = version;
+    impl->driver = systemd_address.empty() ? CgroupDriver::cgroupfs : CgroupDriver::systemd;
+    impl->units = std::make_shared<systemd::Units>(
+        std::vector<systemd::BusAddress>{{.address = systemd_address, .is_bus = false}});
     if (version == CgroupVersion::v2) {
         impl->hierarchies.push_back(open_unified(root, "/"));
         return CgroupHost(std::move(impl));
@@ -302,6 +313,7 @@ CgroupHost CgroupHost::open_recorded(CgroupVersion version, const std::string& r
 }
 
 CgroupVersion CgroupHost::version() const { return impl_->version; }
+CgroupDriver CgroupHost::driver() const { return impl_->driver; }
 
 void CgroupHost::warm() const noexcept {
     try {
@@ -309,7 +321,7 @@ void CgroupHost::warm() const noexcept {
         const Hierarchy& hierarchy = impl_->hierarchies.front();
         const std::string& controller =
             hierarchy.controllers.empty() ? std::string() : hierarchy.controllers.front();
-        const auto own = own_cgroups();
+        const auto own = cgroups_of("self");
         const auto place = own.find(controller);
         // Only from the place the daemon is in now: it may have been moved since its start.
         if (place == own.end() || clean(place->second) != clean(hierarchy.own_path)) return;
@@ -325,12 +337,23 @@ void CgroupHost::warm() const noexcept {
     }
 }
 
-Cgroup CgroupHost::attach(std::string_view parent, std::string_view id) const {
+Cgroup CgroupHost::at(CgroupDriver driver, std::string_view parent, std::string_view id) const {
     auto impl = std::make_unique<Cgroup::Impl>();
     impl->host = impl_;
-    impl->path = fmt::format("{}/{}", parent == "/" ? "" : parent, id);
-    impl->directories = directories(*impl_, parent, id);
+    const auto slice = systemd::slice_path(parent);
+    if (driver == CgroupDriver::systemd && slice) {
+        impl->unit = systemd::scope_name(id);
+        impl->path = fmt::format("{}{}/{}", slice->empty() ? "" : "/", *slice, impl->unit);
+        impl->directories = directories(*impl_, "/" + *slice, impl->unit);
+    } else {
+        impl->path = fmt::format("{}/{}", parent == "/" ? "" : parent, id);
+        impl->directories = directories(*impl_, parent, id);
+    }
     return Cgroup(std::move(impl));
+}
+
+Cgroup CgroupHost::attach(std::string_view parent, std::string_view id) const {
+    return at(impl_->driver, parent, id);
 }
 
 Cgroup CgroupHost::create(std::string_view parent, std::string_view id,
@@ -338,7 +361,7 @@ Cgroup CgroupHost::create(std::string_view parent, std::string_view id,
     if (clean(id).empty() || id.find('/') != std::string_view::npos) {
         throw Error(ErrorKind::invalid_argument, fmt::format("invalid cgroup name: {}", id));
     }
-    Cgroup cgroup = attach(parent, id);
+    Cgroup cgroup = at(CgroupDriver::cgroupfs, parent, id);
     const Cgroup::Impl& impl = *cgroup.impl_;
     std::vector<const CgroupDirectory*> made;
     base::Undo remove_made([&]() noexcept {
@@ -374,10 +397,11 @@ std::vector<std::string> CgroupHost::controllers() const {
     return all;
 }
 
-std::string cgroup_parent(std::string_view container, std::string_view daemon) {
+std::string cgroup_parent(std::string_view container, std::string_view daemon,
+                          CgroupDriver driver) {
     if (!container.empty()) return std::string(container);
     if (!daemon.empty()) return std::string(daemon);
-    return "/docker";
+    return driver == CgroupDriver::systemd ? "system.slice" : "/docker";
 }
 
 }  // namespace dockerd::runtime

@@ -203,10 +203,8 @@ std::int64_t swap_only(std::int64_t both, std::int64_t memory) {
 }
 
 void set_memory_v2(const CgroupDirectory& directory, const CgroupLimits& limits) {
-    if (limits.memory == 0 && limits.memory_swap == 0 && limits.memory_reservation == 0) return;
-    const std::int64_t swap = swap_only(limits.memory_swap, limits.memory);
-    if (swap != 0 || limits.memory_swap > 0) {
-        const std::string text = number_or_max(swap);
+    if (const auto swap = swap_limit_v2(limits)) {
+        const std::string text = number_or_max(*swap);
         const int error = files::write(directory.root(), directory.file("memory.swap.max"), text);
         // Without swap accounting "none at all" and "no limit" are true already.
         const bool harmless = error == ENOENT && (text == "max" || text == "0");
@@ -219,6 +217,11 @@ void set_memory_v2(const CgroupDirectory& directory, const CgroupLimits& limits)
 }
 
 }  // namespace
+
+std::optional<std::int64_t> swap_limit_v2(const CgroupLimits& limits) {
+    const std::int64_t swap = swap_only(limits.memory_swap, limits.memory);
+    return swap != 0 || limits.memory_swap > 0 ? std::optional(swap) : std::nullopt;
+}
 
 void apply_limits_v1(const Cgroup::Impl& cgroup, const CgroupLimits& limits) {
     if (const auto* devices = cgroup.find("devices"); devices && !limits.devices.empty()) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -40,10 +41,32 @@ Pair make_pair() {
 }
 
 /// What the monitor says first; nullopt when the connection closed without a word.
-std::optional<wire::Started> await_started(const base::Fd& socket, wire::Failed& failed) {
+std::optional<wire::Started> await_started(const base::Fd& socket, const CgroupMaker& make_cgroup,
+                                           wire::Failed& failed) {
     wire::Packet packet;
     if (wire::receive_packet(socket.get(), /*wait=*/true, packet) != wire::Receive::packet)
         return {};
+    std::exception_ptr no_cgroup;
+    if (wire::Made made; packet.kind == wire::Kind::made && make_cgroup && packet.to(made)) {
+        try {
+            const wire::CgroupReady ready{make_cgroup(made.pid)};
+            (void)wire::send_message(socket.get(), wire::Kind::cgroup_ready, 0, ready);
+        } catch (const base::Error&) {
+            no_cgroup = std::current_exception();
+            (void)::shutdown(socket.get(), SHUT_WR);  // the monitor's sign to end with its process
+        }
+        packet = {};
+        if (wire::receive_packet(socket.get(), /*wait=*/true, packet) != wire::Receive::packet &&
+            !no_cgroup) {
+            return {};
+        }
+    }
+    if (no_cgroup) {
+        const bool knows_why =
+            packet.kind == wire::Kind::failed && packet.to(failed) && !failed.step.empty();
+        if (!knows_why) std::rethrow_exception(no_cgroup);
+        return {};
+    }
     wire::Started started;
     if (packet.kind == wire::Kind::started && packet.to(started) && started.pidfd) return started;
     if (packet.kind != wire::Kind::failed || !packet.to(failed)) {
@@ -56,13 +79,14 @@ std::optional<wire::Started> await_started(const base::Fd& socket, wire::Failed&
 template <typename Request>
 std::optional<std::pair<wire::Started, base::Fd>> hand_over(launch::Launcher& launcher,
                                                             wire::Kind kind, Request& request,
-                                                            wire::Failed& failed) {
+                                                            wire::Failed& failed,
+                                                            const CgroupMaker& make_cgroup = {}) {
     for (int attempt = 0; attempt < 2; ++attempt) {
         Pair pair = make_pair();
         request.connection = std::move(pair.theirs);
         launcher.send(kind, wire::encode(request));
         request.connection.reset();  // else its end would never be seen
-        if (auto started = await_started(pair.ours, failed)) {
+        if (auto started = await_started(pair.ours, make_cgroup, failed)) {
             return std::make_pair(std::move(*started), std::move(pair.ours));
         }
         if (!failed.step.empty()) return {};
@@ -84,7 +108,8 @@ void Runtime::stop() { impl_->reaper.stop(); }
 
 pid_t Runtime::launcher_pid() const { return impl_->launcher.pid(); }
 
-std::shared_ptr<Monitor> Runtime::start(ContainerPlan plan, std::vector<PendingAttach> clients) {
+std::shared_ptr<Monitor> Runtime::start(ContainerPlan plan, std::vector<PendingAttach> clients,
+                                        const CgroupMaker& make_cgroup) {
     if (plan.process.args.empty()) {
         base::fail(base::ErrorKind::invalid_argument, "no command specified");
     }
@@ -94,8 +119,9 @@ std::shared_ptr<Monitor> Runtime::start(ContainerPlan plan, std::vector<PendingA
         request.clients.push_back(
             launch::attach_request(std::move(client), launch::next_attach_id()));
     }
+    request.awaits_cgroup = make_cgroup != nullptr;
     wire::Failed failed;
-    auto handed = hand_over(impl_->launcher, wire::Kind::start, request, failed);
+    auto handed = hand_over(impl_->launcher, wire::Kind::start, request, failed, make_cgroup);
     if (!handed) throw launch::start_failure(launch::Attempt::container, failed);
     auto& [started, socket] = *handed;
     auto connection = std::make_shared<launch::Connection>(

@@ -99,6 +99,7 @@ private:
     void supervise_start(Child& child, base::Fd& master);
     void start_sink();
     void await_sink(pid_t pid);
+    void await_cgroup(const Child& child);
     [[noreturn]] void fail_start(const wire::Failed& failed, pid_t pid);
     void begin_streams(Ends&& ends, base::Fd&& master);
     void report_started();

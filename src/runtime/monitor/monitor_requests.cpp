@@ -77,6 +77,8 @@ void Monitor::handle(wire::Packet& packet) {
         case wire::Kind::fd_batch:
         case wire::Kind::start:
         case wire::Kind::execute:
+        case wire::Kind::cgroup_ready:
+        case wire::Kind::made:
         case wire::Kind::started:
         case wire::Kind::failed:
         case wire::Kind::welcome:

@@ -72,6 +72,25 @@ void Monitor::await_sink(pid_t pid) {
     sink_->watch();
 }
 
+/// With systemd's driver: the daemon has it make a scope around the process, which mounts meanwhile.
+void Monitor::await_cgroup(const Child& child) {
+    if (!request_.awaits_cgroup) return;
+    send(wire::Kind::made, 0, wire::Made{child.pid});
+    wire::Packet packet;
+    wire::CgroupReady ready;
+    if (wire::receive_packet(daemon_.get(), /*wait=*/true, packet) == wire::Receive::packet &&
+        packet.kind == wire::Kind::cgroup_ready && packet.to(ready)) {
+        request_.plan.cgroup_procs = std::move(ready.procs);
+        return;
+    }
+    // There is none. Maybe because the process has ended: then its own reason counts.
+    ChildEvent event;
+    do {
+        event = next_event(child.link, /*wait=*/false);
+    } while (event.kind == ChildEvent::Kind::signal);
+    fail_start(event.kind == ChildEvent::Kind::failed ? event.failed : wire::Failed{}, child.pid);
+}
+
 /// Reports of the child until it has become the user's program.
 void Monitor::supervise_start(Child& child, base::Fd& master) {
     bool executing = false;
@@ -139,6 +158,7 @@ void Monitor::start() {
     if (child.pid < 0) fail_start(failed, -1);
     theirs = init::Stdio{};
 
+    await_cgroup(child);
     // The first join after a quiet time waits 10 ms for the kernel: the child mounts meanwhile.
     if (const int error = join_cgroups(plan.cgroup_procs, child.pid)) {
         fail_start(

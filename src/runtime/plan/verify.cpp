@@ -6,6 +6,7 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/runtime/cgroup.hpp>
 
 namespace dockerd::runtime {
 
@@ -294,10 +295,7 @@ std::vector<std::string> verify_host_config(model::HostConfig& host, const SysIn
     }
     verify_user_namespace(host, options);
     const std::string& parent = host.resources.cgroup_parent;
-    if (!parent.empty() && options.systemd_driver &&
-        (parent.size() <= 6 || !parent.ends_with(".slice"))) {
-        refuse(R"(cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice")");
-    }
+    if (!parent.empty() && options.systemd_driver && !is_slice_name(parent)) refuse(not_a_slice);
     for (const auto& [destination, unused] : host.tmpfs) verify_tmpfs_destination(destination);
     const std::string& cgroupns = host.cgroupns_mode;
     if (!cgroupns.empty() && cgroupns != "private" && cgroupns != "host") {

@@ -32,6 +32,7 @@ enum class Kind : std::uint16_t {
     attach_resume = 24,
     exec_direct = 25,  ///< as exec_start; the client is a pipe, and the process writes to it itself
     prober = 26,       ///< asks for a process that takes exec_direct and exec_signal itself
+    cgroup_ready = 27,  ///< answer to `made`
     // monitor -> daemon
     started = 32,
     failed = 33,
@@ -42,6 +43,7 @@ enum class Kind : std::uint16_t {
     detached = 38,
     attach_closed = 39,
     log_lost = 40,
+    made = 41,  ///< the container's process is there and waits for its cgroup
 };
 
 /// One client to serve.
@@ -60,6 +62,18 @@ struct StartRequest {
     ContainerPlan plan;
     std::vector<AttachRequest> clients;
     base::Fd connection;  ///< the monitor's end
+    /// The daemon makes the cgroup when it is told the process: `made` and `cgroup_ready` come
+    /// before `started`.
+    bool awaits_cgroup = false;
+};
+
+struct Made {
+    std::int32_t pid = 0;
+};
+
+/// The process is in its cgroup; `procs` as in the plan, for what is executed later.
+struct CgroupReady {
+    std::vector<base::Fd> procs;
 };
 
 /// A program to be executed as a child of the daemon, with `fds` from 3 on. The answer is started
@@ -240,7 +254,15 @@ void visit(V& v, T& x) {
 }
 template <typename V, Is<StartRequest> T>
 void visit(V& v, T& x) {
-    v(x.connection, x.plan, x.clients);
+    v(x.connection, x.plan, x.clients, x.awaits_cgroup);
+}
+template <typename V, Is<Made> T>
+void visit(V& v, T& x) {
+    v(x.pid);
+}
+template <typename V, Is<CgroupReady> T>
+void visit(V& v, T& x) {
+    v(x.procs);
 }
 template <typename V, Is<ExecuteRequest> T>
 void visit(V& v, T& x) {

@@ -1,5 +1,10 @@
 #include "container_fixture.hpp"
 
+#include <sys/syscall.h>
+
+#include <dockerd/base/error.hpp>
+#include <dockerd/runtime/cgroup.hpp>
+
 namespace dockerd::runtime::testing {
 namespace {
 
@@ -46,6 +51,87 @@ TEST_F(Start, FailureLeavesNoState) {
     const std::string state = bad.state_directory;
     (void)failure(std::move(bad));
     EXPECT_FALSE(fs::exists(state));
+}
+
+/// A cgroup that is made around the process, as systemd makes a scope.
+class InOwnCgroup : public Containers {
+protected:
+    void TearDown() override {
+        Containers::TearDown();
+        if (!host) return;
+        EXPECT_TRUE(host->attach("/", parent.substr(1)).remove());
+    }
+    std::vector<base::Fd> make(pid_t pid) {
+        host.emplace(CgroupHost::open(CgroupDriver::cgroupfs));
+        cgroup = host->create(parent, "c", {});
+        auto procs = cgroup.open_procs();
+        for (const base::Fd& file : procs) {
+            EXPECT_GT(::dprintf(file.get(), "%d", pid), 0);
+        }
+        return procs;
+    }
+    const std::string parent = "/dockerd-test-made-" + std::to_string(::getpid());
+    std::optional<CgroupHost> host;
+    Cgroup cgroup;
+};
+
+TEST_F(InOwnCgroup, IsThereBeforeTheProgramAndForWhatIsExecutedLater) {
+    Peer peer;
+    std::vector<PendingAttach> clients;
+    clients.push_back(full_client(peer, /*tty=*/false));
+    pid_t made = 0;
+    const auto monitor = daemon().start(interactive(/*tty=*/false), std::move(clients), [&](pid_t pid) {
+        made = pid;
+        return make(pid);
+    });
+    EXPECT_EQ(monitor->pid(), made);
+    EXPECT_EQ(cgroup.pids(), std::vector{made});
+    ExecPlan exec;
+    exec.id = "e";
+    exec.process = plan({"sleep", "100"}).process;
+    const pid_t executed = monitor->exec_start(exec, {});
+    const std::vector<pid_t> both{std::min(made, executed), std::max(made, executed)};
+    EXPECT_EQ(cgroup.pids(), both);
+    monitor->signal(SIGKILL);
+    EXPECT_EQ(events.exit_of(monitor->id()).exit_code, 137);
+    monitor->release();
+}
+
+TEST_F(InOwnCgroup, ThatCannotBeMadeEndsTheStart) {
+    ContainerPlan refused = plan({"sleep", "100"});
+    const std::string state = refused.state_directory;
+    pid_t made = 0;
+    try {
+        (void)daemon().start(std::move(refused), {}, [&](pid_t pid) -> std::vector<base::Fd> {
+            made = pid;
+            base::fail(base::ErrorKind::internal, "no scope");
+        });
+        ADD_FAILURE() << "started";
+    } catch (const base::Error& error) {
+        EXPECT_STREQ(error.what(), "no scope");
+    }
+    // Waited for by its monitor before the daemon heard of it.
+    EXPECT_EQ(::kill(made, 0), -1);
+    EXPECT_EQ(errno, ESRCH);
+    EXPECT_FALSE(fs::exists(state));
+}
+
+TEST_F(InOwnCgroup, ThatCannotBeMadeForAProcessThatFailedTellsWhyThatFailed) {
+    ContainerPlan bad = plan({"true"});
+    bad.mounts.push_back(system_mount(MountKind::tmpfs, "tmpfs", "/dev/shm", "size=wrong"));
+    std::string text;
+    try {
+        (void)daemon().start(std::move(bad), {}, [&](pid_t pid) -> std::vector<base::Fd> {
+            // As systemd sees it: the process has ended.
+            base::Fd pidfd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+            pollfd ended{pidfd.get(), POLLIN, 0};
+            EXPECT_EQ(::poll(&ended, 1, 20'000), 1);
+            base::fail(base::ErrorKind::internal, "no such process");
+        });
+    } catch (const base::Error& error) {
+        text = error.what();
+    }
+    EXPECT_NE(text.find("/dev/shm"), std::string::npos) << text;
 }
 
 TEST_F(Start, BadFormatIsToldByTheContainerItself) {
