@@ -40,27 +40,6 @@ std::int64_t parse_integer(const std::string& text) {
                     range ? "value out of range" : "invalid syntax"));
 }
 
-// Source: docker/go-units size.go, RAMInBytes.
-std::int64_t parse_bytes(const std::string& text) {
-    const std::size_t digits = text.find_first_not_of("0123456789.");
-    const std::string number = text.substr(0, digits);
-    std::string unit =
-        base::to_lower(base::trim(digits == std::string::npos ? "" : text.substr(digits)));
-    double value = 0;
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
-    if (error != std::errc{} || end != number.data() + number.size()) {
-        bad(fmt::format("invalid size: '{}'", text));
-    }
-    if (unit.ends_with("ib")) unit.resize(unit.size() - 2);
-    if (unit.ends_with('b')) unit.pop_back();
-    constexpr std::string_view units = "kmgtp";
-    if (unit.size() > 1 || (unit.size() == 1 && units.find(unit) == std::string_view::npos)) {
-        bad(fmt::format("invalid suffix: '{}'", text.substr(digits)));
-    }
-    const double scale = unit.empty() ? 1 : std::pow(1024.0, double(units.find(unit) + 1));
-    return static_cast<std::int64_t>(value * scale);
-}
-
 // Source: docker/go-units ulimit.go, ParseUlimit.
 Ulimit parse_ulimit(const std::string& text, std::string& name) {
     const auto equals = text.find('=');
@@ -215,6 +194,27 @@ struct ShowText {
 };
 
 }  // namespace
+
+// Source: docker/go-units size.go, RAMInBytes.
+std::int64_t parse_bytes(const std::string& text) {
+    const std::size_t digits = text.find_first_not_of("0123456789.");
+    const std::string number = text.substr(0, digits);
+    std::string unit =
+        base::to_lower(base::trim(digits == std::string::npos ? "" : text.substr(digits)));
+    double value = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+    if (error != std::errc{} || end != number.data() + number.size()) {
+        bad(fmt::format("invalid size: '{}'", text));
+    }
+    if (unit.ends_with("ib")) unit.resize(unit.size() - 2);
+    if (unit.ends_with('b')) unit.pop_back();
+    constexpr std::string_view units = "kmgtp";
+    if (unit.size() > 1 || (unit.size() == 1 && units.find(unit) == std::string_view::npos)) {
+        bad(fmt::format("invalid suffix: '{}'", text.substr(digits)));
+    }
+    const double scale = unit.empty() ? 1 : std::pow(1024.0, double(units.find(unit) + 1));
+    return static_cast<std::int64_t>(value * scale);
+}
 
 std::string prefix_fault(const std::string& text) {
     const std::string start = fmt::format("netip.ParsePrefix({}): ", base::quote(text));

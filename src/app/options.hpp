@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
@@ -62,6 +63,9 @@ std::string value_text(const Config& config, const Option& option);
 
 /// True for a flag that needs no value.
 bool is_switch(const Option& option);
+
+/// "64m", "1GiB". Throws: invalid_argument, "invalid size: 'x'", "invalid suffix: 'x'".
+std::int64_t parse_bytes(const std::string& text);
 
 /// What Go's netip.ParsePrefix says against `text`; "" when it is a prefix.
 std::string prefix_fault(const std::string& text);

@@ -14,9 +14,11 @@
 #include <dockerd/base/strings.hpp>
 #include <dockerd/runtime/cgroup.hpp>
 #include <dockerd/runtime/sysinfo.hpp>
+#include <dockerd/store/backing.hpp>
 #include <dockerd/store/durable.hpp>
 
 #include "engine_options.hpp"
+#include "options.hpp"
 
 namespace dockerd::app {
 namespace {
@@ -103,6 +105,18 @@ void check_prior_drivers(const std::string& root) {
     if (found.size() == 1 && found.front() != storage_driver) {
         refuse_others_root(root, "driver not supported: " + found.front());
     }
+}
+
+/// Source: moby daemon/graphdriver/overlay2/overlay.go, Init.
+[[noreturn]] void refuse_quota(const std::string& root) {
+    const base::Fd folder{::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    const std::string found = store::backing_file_system(folder.get());
+    if (found != "xfs") {
+        refuse("Storage Option overlay2.size only supported for backingFS XFS. Found " + found +
+               ": overlay2");
+    }
+    refuse("Storage option overlay2.size not supported. Filesystem does not support Project Quota: "
+           "quotas of layers are not implemented by this daemon: overlay2");
 }
 
 // Source: moby cmd/dockerd/daemon_linux.go, validateCPURealtimeOptions.
@@ -198,8 +212,12 @@ void check_storage(const Config& config) {
             base::fail(base::ErrorKind::invalid_argument,
                        fmt::format("{0}: unknown option {1}: {0}", storage_driver, key));
         }
-        refuse("Storage option overlay2.size not supported: quotas of layers are not implemented "
-               "by this daemon: overlay2");
+        try {
+            if (parse_bytes(option.substr(equals + 1)) == 0) continue;
+        } catch (const base::Error& error) {
+            throw base::Error(error.kind(), fmt::format("{}: {}", error.what(), storage_driver));
+        }
+        refuse_quota(config.data_root);
     }
 }
 

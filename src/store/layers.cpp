@@ -1,8 +1,8 @@
+#include <dockerd/store/backing.hpp>
 #include <dockerd/store/layers.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -311,19 +311,8 @@ std::map<std::string, std::string> Layers::layer_metadata(const std::string& cha
 }
 
 std::vector<std::pair<std::string, std::string>> Layers::status() const {
-    // Source: moby daemon/graphdriver/overlay2/overlay.go, Status; fstype names of the same tree.
-    static const std::map<long, std::string> names{
-        {0xEF53, "extfs"},     {0x58465342, "xfs"},       {0x9123683E, "btrfs"},
-        {0x01021994, "tmpfs"}, {0x794c7630, "overlayfs"}, {0x2fc12fc1, "zfs"},
-        {0xF2F52010, "f2fs"},  {0x6969, "nfs"},           {0x65735546, "fuse"},
-    };
-    struct statfs info {};
-    std::string backing = "<unknown>";
-    if (::fstatfs(impl_->overlay.fd(), &info) == 0) {
-        const auto found = names.find(static_cast<long>(info.f_type));
-        if (found != names.end()) backing = found->second;
-    }
-    return {{"Backing Filesystem", backing},
+    // Source: moby daemon/graphdriver/overlay2/overlay.go, Status.
+    return {{"Backing Filesystem", backing_file_system(impl_->overlay.fd())},
             {"Supports d_type", "true"},
             {"Using metacopy", "false"},
             {"Native Overlay Diff", "true"},

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -97,6 +98,10 @@ class Refused(FlagsCase):
                      "https://docs.docker.com/go/storage-driver/ for more information: aufs", "-s", "aufs")
         self.refused(start + "driver not supported: nothing", environment={"DOCKER_DRIVER": "nothing"})
         self.refused(start + "overlay2: unknown option overlay2.nothing: overlay2", "--storage-opt", "overlay2.nothing=1", "-s", "overlay2")
+        if subprocess.run(["stat", "-fc", "%T", tempfile.gettempdir()], stdout=subprocess.PIPE).stdout == b"ext2/ext3\n":
+            self.refused(start + "Storage Option overlay2.size only supported for backingFS XFS. Found extfs: overlay2",
+                         "--storage-opt", "overlay2.size=1G", "-s", "overlay2")
+        self.refused(start + "invalid size: 'big': overlay2", "--storage-opt", "overlay2.size=big", "-s", "overlay2")
 
     @unittest.skipIf(ORACLE, "Docker has these")
     def test_what_is_not_there(self):
@@ -112,9 +117,10 @@ class Refused(FlagsCase):
                              "--network-diagnostic-port=9999", "--node-generic-resource=a=b", "--swarm-default-advertise-addr=lo",
                              "--add-runtime=other=/usr/bin/other", "--exec-opt=native.cgroupdriver=systemd",
                              "--cgroup-parent=dockerd-test.slice", "--feature=buildkit=true", file={"builder": {"gc": {"enabled": True}}}).start()
+        only_v1 = [] if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else ["--exec-opt native.cgroupdriver=systemd"]
         lines = [line for line in self.log(daemon).splitlines() if "has no effect" in line and "level=warning" in line]
         self.assertEqual([re.search(r'msg="(\S.*) has no effect', line).group(1) for line in lines],
-                         ["--selinux-enabled", "--exec-opt native.cgroupdriver=systemd", "--cri-containerd", "--init-path",
+                         ["--selinux-enabled", *only_v1, "--cri-containerd", "--init-path",
                           "--network-control-plane-mtu", "--network-diagnostic-port", "--node-generic-resource",
                           "--swarm-default-advertise-addr", "builder", "--feature buildkit", "--add-runtime other"])
         daemon.load_image()
