@@ -180,7 +180,12 @@ TEST_F(ProbeTest, LargeRequestsLeaveNothingBehind) {
     }
     const Begun next = begin(exec_plan({"true"}));
     EXPECT_EQ(events.exec_exit_of(next.id), 0);
-    EXPECT_LE(resident(), before + 30);  // of 4 KiB; the requests had 150
+#if defined(__SANITIZE_ADDRESS__)
+    constexpr std::size_t kept = 4096;  // what was freed, for a while
+#else
+    constexpr std::size_t kept = 30;
+#endif
+    EXPECT_LE(resident(), before + kept);  // pages of 4 KiB; the requests had 150
 }
 
 TEST_F(ProbeTest, TheProberIsGoneWhenTheEndIsTold) {
