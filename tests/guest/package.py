@@ -1,13 +1,31 @@
 """The Debian package on a machine with systemd and on one without: installed, upgraded under a container, removed, a reboot."""
 import guest
 from power import IMPORT, until
-from reboot import READY, Checks
+from reboot import ARRANGE, BACK, PIDS, READY, RUNNING, Checks, after_boot
 
 INSTALL = "dpkg -i --force-depends /opt/kit/dockerd.deb"  # its libraries are there, but not as packages
 PID = "docker inspect -f '{{.State.Pid}}' keeps"
 DAEMON = "systemctl show -p MainPID --value docker.service"
 UNITS = "systemctl is-enabled docker.service docker.socket | xargs; systemctl is-active docker.service docker.socket | xargs"
 SERVED = "enabled enabled\nactive active"
+
+
+def service(checks):
+    """Every word of `service docker`."""
+    checks.works("service: containers", "docker rm -f keeps" + ARRANGE)
+    checks.machine.check("cat /run/docker.pid >/root/daemon; " + PIDS + " >/root/pids")
+    checks.works("service: start of what runs changes nothing", "service docker start; diff /run/docker.pid /root/daemon && " +
+                 PIDS + " | diff - /root/pids")
+    checks.works("service: stop", "service docker stop")
+    # 3: not running. Source: Linux Standard Base, Init Script Actions.
+    checks.equal("service: status when stopped, no process is left", "service docker status >/dev/null; echo $?; ls /run/docker.pid 2>/dev/null; "
+                 "ps -eo comm= | grep -E '^(payload|dockerd|docker-monitor|docker-launcher)'", "3")
+    checks.works("service: stop of what is stopped", "service docker stop")
+    checks.works("service: start", "service docker start && service docker status && " + READY)
+    checks.works("service: start, restart policies", until('[ "$(%s)" = "%s" ]' % (RUNNING, BACK)))
+    checks.machine.check("cat /run/docker.pid >/root/daemon")
+    checks.works("service: restart", "service docker restart && service docker status && " + READY +
+                 " && ! diff /run/docker.pid /root/daemon && " + until('[ "$(%s)" = "%s" ]' % (RUNNING, BACK)))
 
 
 def with_init_script(daemon, package):
@@ -21,10 +39,18 @@ def with_init_script(daemon, package):
         machine.check("%s >/root/pid; cat /run/docker.pid >/root/daemon" % PID)
         checks.works("init script: upgraded, another daemon", INSTALL + " && " + READY + " && ! diff /run/docker.pid /root/daemon")
         checks.equal("init script: upgraded, the container did not notice", PID + " | diff - /root/pid && docker exec keeps /payload echo lives", "lives")
-        machine.check("sync")  # the agent is the first process and takes leave of no dead ones: no stop could see the end
+        machine.check("sync")
         machine.power_cut()
         machine.boot()
         checks.works("init script: started after a power cut", "service docker start && " + until("docker exec keeps /payload echo lives"))
+        service(checks)
+        machine.check("docker start plain && docker run -d --name gone --rm kit /payload pause")
+        # What a reboot does by the links in /etc/rc?.d, with the power cut where the machine would have gone off.
+        machine.check("service docker stop && sync")
+        machine.power_cut()
+        machine.boot()
+        checks.works("init script: reboot, the service starts", "service docker start")
+        after_boot(checks, "init script: reboot", 143)
         return checks.good
     finally:
         machine.close()

@@ -55,6 +55,9 @@ def after_boot(checks, name, plain):
     checks.equal(name + ": namespaces, veths, monitors, root mounts", COUNTS, "4 4 4 4")
     checks.works(name + ": published port answers", until(PORT))
     checks.works(name + ": exec in a container on a network of its own", "docker exec unless /payload echo alive | grep -x alive")
+
+
+def nothing_failed(checks, name):
     checks.equal(name + ": nothing failed", "systemctl is-failed docker.service docker.socket | xargs", "active active")
 
 
@@ -96,10 +99,12 @@ def run(daemon):
         print("reboot: %.0f s down, %.0f s up" % machine.reboot(), flush=True)
         checks.works("reboot: another boot id", "! diff /root/boot /proc/sys/kernel/random/boot_id")
         after_boot(checks, "reboot", 143)
+        nothing_failed(checks, "reboot")
         checks.machine.check("docker start plain && docker run -d --name gone --rm kit /payload pause")
         machine.power_cut()
         machine.boot()
         after_boot(checks, "power cut", 255)
+        nothing_failed(checks, "power cut")
         return checks.good
     finally:
         machine.close()
