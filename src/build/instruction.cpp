@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -111,11 +113,30 @@ Copy read_copy(const Statement& statement) {
     return copy;
 }
 
+/// Says what is wrong with a duration. Source: Go time/format.go, ParseDuration.
+[[noreturn]] void refuse_duration(const std::string& value) {
+    constexpr const char* digits = "0123456789";
+    const std::string in = " in duration " + base::quote(value);
+    std::string_view rest = value;
+    if (rest.starts_with('-') || rest.starts_with('+')) rest.remove_prefix(1);
+    while (!rest.empty()) {
+        const auto number = std::min(rest.find_first_not_of("0123456789."), rest.size());
+        if (rest.substr(0, number).find_first_of(digits) == std::string_view::npos) break;
+        rest.remove_prefix(number);
+        const std::string unit(rest.substr(0, rest.find_first_of("0123456789.")));
+        if (unit.empty()) invalid("time: missing unit" + in);
+        static const std::set<std::string> units{"ns", "us", "\u00b5s", "\u03bcs", "ms", "s", "m", "h"};
+        if (!units.contains(unit)) invalid("time: unknown unit " + base::quote(unit) + in);
+        rest.remove_prefix(unit.size());
+    }
+    invalid("time: invalid duration " + base::quote(value));
+}
+
 std::int64_t read_interval(const Flags& flags, const std::string& name) {
     const std::string value = flags.text(name);
     if (value.empty()) return 0;
     const auto duration = base::parse_duration(value);
-    if (!duration) invalid("time: invalid duration " + base::quote(value));
+    if (!duration) refuse_duration(value);
     if (duration->count() != 0 && duration->count() < 1'000'000) {
         invalid("Interval " + base::quote(name) + " cannot be less than 1ms");
     }

@@ -160,6 +160,10 @@ TEST(Program, ErrorsSayTheLine) {
     expect("SHELL sh -c", "SHELL requires the arguments to be in JSON form");
     expect("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD");
     expect("HEALTHCHECK --interval=1us CMD x", "Interval \"interval\" cannot be less than 1ms");
+    expect("HEALTHCHECK --interval=1 CMD x", "time: missing unit in duration \"1\"");
+    expect("HEALTHCHECK --interval=2m5x CMD x", "time: unknown unit \"x\" in duration \"2m5x\"");
+    expect("HEALTHCHECK --interval=.s CMD x", "time: invalid duration \".s\"");
+    expect("HEALTHCHECK --interval=-s CMD x", "time: invalid duration \"-s\"");
     expect("HEALTHCHECK --retries=-1 CMD x", "--retries cannot be negative (-1)");
     expect("HEALTHCHECK HTTP x", "Unknown type \"HTTP\" in HEALTHCHECK (try CMD)");
     expect("ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger");
