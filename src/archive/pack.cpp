@@ -266,8 +266,8 @@ void pack_one(int directory, const std::string& name, const std::string& member,
     Packer(options, sink).one(directory, name, member);
 }
 
-void pack_changes(int root, const std::vector<PackedChange>& changes, const ByteSink& sink) {
-    const PackOptions options;
+void pack_changes(int root, const std::vector<PackedChange>& changes, const ByteSink& sink,
+                  const PackOptions& options) {
     Packer packer(options, sink);
     for (const PackedChange& change : changes) packer.single(root, change);
     packer.finish();

@@ -57,7 +57,7 @@ class Burst(BuildTestCase):
                 for number, one in staying.items():
                     self.assertEqual(one.result().error, None)
                     self.assertEqual(self.sum_of("stay%d" % number), wanted[number])
-            for number in range(0, BUILDS, 2):
+            for number in (0, 4, 8):  # one of each group
                 cached = self.build(dockerfile(number), FILES, t="cached")
                 fresh = self.build(dockerfile(number), FILES, t="fresh", nocache=True)
                 self.assertEqual((cached.error, fresh.error), (None, None))

@@ -56,6 +56,7 @@ struct PackedChange {
 /// Writes a tar of single files and directories below `root`, in the order given: a removed one
 /// as ".wh.x", a directory without what is in it.
 /// Source: moby/go-archive changes.go, ExportChanges.
-void pack_changes(int root, const std::vector<PackedChange>& changes, const ByteSink& sink);
+void pack_changes(int root, const std::vector<PackedChange>& changes, const ByteSink& sink,
+                  const PackOptions& options = {});
 
 }  // namespace dockerd::archive

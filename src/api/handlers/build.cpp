@@ -18,6 +18,9 @@ using http::ResponseWriter;
 
 namespace {
 
+/// Of a quiet build's log, which is shown when it fails. Docker has no bound.
+constexpr std::size_t max_held_back = 16UL << 20U;
+
 std::string encode_failure(const base::Error& error) {
     const auto* const failure = dynamic_cast<const engine::BuildFailure*>(&error);
     return codec::encode_stream_error(error.what(), failure == nullptr ? 0 : failure->code());
@@ -35,6 +38,10 @@ void BuildHandlers::build(Request& request, BodyReader& in, ResponseWriter& out)
     const auto tell = [&](const std::string& line) {
         if (quiet) {
             held_back += line;
+            if (held_back.size() > max_held_back) {
+                // The end says what was wrong.
+                held_back.erase(0, held_back.find('\n', held_back.size() - max_held_back / 2) + 1);
+            }
         } else {
             writer.send(line);
         }

@@ -10,6 +10,7 @@
 #include <dockerd/base/thread.hpp>
 #include <dockerd/base/undo.hpp>
 #include <dockerd/build/expand.hpp>
+#include <dockerd/model/reference.hpp>
 
 #include "build/stage_run.hpp"
 #include "images/platform.hpp"
@@ -21,6 +22,24 @@ using base::ErrorKind;
 
 /// Of one build; each may have a container.
 constexpr std::size_t max_running = 16;
+
+/// Docker's own frontend is built in, in any version; others are programs in images.
+// Differs from Docker: its classic builder takes no notice of the directive.
+void check_syntax(const std::string& syntax) {
+    if (syntax.empty()) return;
+    const auto name = [&] {
+        try {
+            return model::Reference::parse(syntax).familiar_name();
+        } catch (const base::Error&) {
+            return syntax;
+        }
+    }();
+    if (name == "docker/dockerfile" || name == "docker/dockerfile-upstream") return;
+    base::fail(ErrorKind::invalid_argument,
+               fmt::format("frontend {} is not supported by this daemon: Dockerfiles are read by the "
+                           "built-in docker/dockerfile",
+                           base::quote(syntax)));
+}
 
 /// What ARG has without being given. Source: buildkit frontend/dockerfile/dockerfile2llb,
 /// platformargs.go.
@@ -62,6 +81,7 @@ void BuildRun::read(const std::string& text, const std::string& name) {
             throw error.with_context("failed to parse " + name);
         }
     }();
+    check_syntax(dockerfile.syntax);
     escape_ = dockerfile.escape;
     program_ = build::read_program(dockerfile);
     select_target();

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include <dockerd/archive/tree.hpp>
@@ -24,6 +25,8 @@ constexpr const char* prefix = "docker-builder";
 constexpr const char* default_name = "Dockerfile";
 /// Of files that are read as a whole. Docker has no bound.
 constexpr std::size_t max_dockerfile = 16UL << 20U;
+/// Each pattern costs some hundred times its length.
+constexpr std::size_t max_ignore_file = 1UL << 20U;
 
 constexpr const char* note_prefix = "build-step-";
 
@@ -130,15 +133,17 @@ void Context::remove_ignored(const std::string& dockerfile) {
     if (!files_.look_at(".dockerignore")) return;
     const auto patterns =
         build::read_ignore_file(base::in_context("error reading .dockerignore", [&] {
-            return files_.read(".dockerignore", max_dockerfile);
+            return files_.read(".dockerignore", max_ignore_file);
         }));
+    std::optional<build::Ignore> ignore;
+    try {
+        ignore.emplace(patterns);
+    } catch (const base::Error&) {
+        return;  // what is no pattern excludes nothing
+    }
     for (const std::string& file : {std::string(".dockerignore"), dockerfile}) {
         const std::string path = build::clean_path(file).substr(1);
-        try {
-            if (path.empty() || !build::Ignore(patterns).matches(path)) continue;
-        } catch (const base::Error&) {
-            continue;  // what is no pattern excludes nothing
-        }
+        if (path.empty() || !ignore->matches(path)) continue;
         const std::string found = files_.resolve(path);
         const auto slash = found.rfind('/');
         const base::Fd folder = sys::try_open_in_root(

@@ -13,6 +13,7 @@
 #include <dockerd/base/strings.hpp>
 #include <dockerd/build/expand.hpp>
 #include <dockerd/build/glob.hpp>
+#include <dockerd/build/ignore.hpp>
 #include <dockerd/sys/paths.hpp>
 
 #include "build/stage_run.hpp"
@@ -27,16 +28,42 @@ bool is_url(const std::string& source) {
     return source.starts_with("http://") || source.starts_with("https://");
 }
 
+/// What --exclude leaves: of a directory by the paths in it, of a file by its name.
+// Source: buildkit docs, "COPY --exclude"; tonistiigi/fsutil copy/copy.go.
+class Excludes {
+public:
+    explicit Excludes(const std::vector<std::string>& patterns)
+        : ignore_(patterns), any_(!patterns.empty()) {}
+    [[nodiscard]] bool any() const { return any_; }
+    [[nodiscard]] bool has(const std::string& path) const { return any_ && ignore_.matches(path); }
+
+private:
+    build::Ignore ignore_;
+    bool any_;
+};
+
+void add_item(std::vector<CopyItem>& items, SourceTree& tree, const std::string& path,
+              const Excludes& excludes) {
+    CopyItem item{.tree = &tree, .path = path};
+    const auto info = excludes.any() ? tree.look_at(path) : std::nullopt;
+    if (info && S_ISDIR(info->st_mode)) {
+        item.only = tree.choose(
+            path, [&](const std::string& below) { return !excludes.has(below); }, item.hash);
+    } else {
+        if (excludes.has(path.substr(path.rfind('/') + 1))) return;
+        item.hash = tree.hash(path);
+    }
+    items.push_back(std::move(item));
+}
+
 /// Files of a tree by one source of an instruction.
 // Source: moby builder/dockerfile/copy.go, calcCopyInfo.
 void add_items(std::vector<CopyItem>& items, SourceTree& tree, std::string given,
-               bool from_context) {
+               const Excludes& excludes, bool from_context) {
     if (given.starts_with('/')) given.erase(0, 1);
     if (given.starts_with("./")) given.erase(0, 2);
     if (build::has_wildcards(given)) {
-        for (const std::string& found : tree.match(given)) {
-            items.push_back({.tree = &tree, .path = found, .hash = tree.hash(found)});
-        }
+        for (const std::string& found : tree.match(given)) add_item(items, tree, found, excludes);
         return;
     }
     const std::string path = cleaned_source(given);
@@ -47,7 +74,46 @@ void add_items(std::vector<CopyItem>& items, SourceTree& tree, std::string given
                        ? "file not found in build context or excluded by .dockerignore: " + text
                        : text);
     }
-    items.push_back({.tree = &tree, .path = path, .hash = tree.hash(path)});
+    add_item(items, tree, path, excludes);
+}
+
+/// The same with --parents: paths are kept from the root, or from "/./" on.
+// Source: buildkit frontend/dockerfile/dockerfile2llb/convert.go, dispatchCopy.
+void add_with_parents(std::vector<CopyItem>& items, SourceTree& tree, const std::string& given,
+                      const Excludes& excludes, bool from_context) {
+    const auto pivot = given.find("/./");
+    const std::string top = pivot == std::string::npos ? "" : given.substr(0, pivot);
+    const std::string pattern =
+        build::clean_path("/" + (pivot == std::string::npos ? given : given.substr(pivot + 3)))
+            .substr(1);
+    CopyItem item{.tree = &tree, .path = cleaned_source(top)};
+    if (tree.look_at(item.path)) {
+        const bool all = pattern.empty();
+        const build::Ignore chosen(all ? std::vector<std::string>{}
+                                       : std::vector<std::string>{pattern});
+        item.only = tree.choose(
+            item.path,
+            [&](const std::string& path) {
+                return (all || chosen.matches(path)) && !excludes.has(path);
+            },
+            item.hash);
+    }
+    if (!item.only || (item.only->empty() && !build::has_wildcards(pattern) && !excludes.any())) {
+        std::vector<CopyItem> none;
+        add_items(none, tree, given, excludes, from_context);  // says what is missing
+    }
+    items.push_back(std::move(item));
+}
+
+// Source: buildkit frontend/dockerfile/dockerfile2llb/convert.go, dispatchCopy.
+void check_checksum(const build::Copy& copy) {
+    if (copy.checksum.empty()) return;
+    if (copy.sources.size() != 1) {
+        base::fail(ErrorKind::internal, "checksum can't be specified for multiple sources");
+    }
+    if (!is_url(copy.sources.front())) {
+        base::fail(ErrorKind::internal, "checksum requires HTTP(S) or Git sources");
+    }
 }
 
 std::string hash_of(const std::vector<CopyItem>& items) {
@@ -91,16 +157,14 @@ SourceTree& StageRun::source_tree(const std::string& from) {
 // Source: moby builder/dockerfile/internals.go, performCopy.
 void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
     const std::string name = copy.is_add ? "ADD" : "COPY";
-    if (copy.parents || !copy.excludes.empty() || copy.unpack || copy.keep_git_dir) {
+    if (copy.keep_git_dir) {
         base::fail(ErrorKind::not_implemented,
-                   name + " --parents, --exclude, --unpack and --keep-git-dir are not supported by "
-                          "this daemon yet");
+                   "ADD --keep-git-dir: git repositories are not supported by this daemon");
     }
+    const Excludes excludes(copy.excludes);
     Downloads downloads;
     std::vector<CopyItem> items;
-    if (!copy.checksum.empty() && (copy.sources.size() != 1 || !is_url(copy.sources.front()))) {
-        base::fail(ErrorKind::internal, "checksum can't be specified for non-HTTP(S) sources");
-    }
+    check_checksum(copy);
     if (!copy.sources.empty()) {
         SourceTree* tree = nullptr;
         if (!copy.from.empty()) tree = &source_tree(copy.from);
@@ -111,7 +175,11 @@ void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
                     continue;
                 }
                 if (tree == nullptr) tree = &source_tree("");
-                add_items(items, *tree, source, copy.from.empty());
+                if (copy.parents) {
+                    add_with_parents(items, *tree, source, excludes, copy.from.empty());
+                } else {
+                    add_items(items, *tree, source, excludes, copy.from.empty());
+                }
             }
         });
     }
@@ -126,6 +194,8 @@ void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
     std::string flags;
     if (!copy.chown.empty()) flags += "--chown=" + copy.chown + " ";
     if (!copy.chmod.empty()) flags += "--chmod=" + copy.chmod + " ";
+    if (copy.parents) flags += "--parents ";
+    if (copy.unpack) flags += fmt::format("--unpack={} ", *copy.unpack);
     model::ContainerConfig config = stage.state.config;
     auto command = build::shell_of(config);
     command.push_back(
@@ -146,7 +216,7 @@ void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
         target.keep_owners();
     }
     base::in_context("failed to copy files", [&] {
-        for (const CopyItem& item : items) target.put(item, copy.is_add);
+        for (const CopyItem& item : items) target.put(item, copy.unpack.value_or(copy.is_add));
     });
     commit(stage, config, "", layer.stage());
 }
@@ -178,7 +248,7 @@ void StageRun::add_download(std::vector<CopyItem>& items, const build::Copy& cop
     items.push_back({.tree = &file->files(),
                      .path = file->file(),
                      .hash = hash.substr(hash.find(':') + 1),
-                     .no_unpack = true});
+                     .no_unpack = !copy.unpack.value_or(false)});
     downloads.push_back(std::move(file));
 }
 

@@ -141,7 +141,10 @@ void CopyTarget::put_directory(const CopyItem& item, const std::string& path) {
     options.mode = mode_;
     options.as_chowned = owner_.has_value();
     unpack(archive::produce([&](const archive::ByteSink& sink) {
-               archive::pack(source.get(), options, sink);
+               if (!item.only) return archive::pack(source.get(), options, sink);
+               std::vector<archive::PackedChange> members;
+               for (const std::string& below : *item.only) members.push_back({.path = below});
+               archive::pack_changes(source.get(), members, sink, options);
            }),
            path, /*own=*/true);
 }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/archive/unpacker.hpp>
@@ -17,6 +18,8 @@ struct CopyItem {
     SourceTree* tree = nullptr;  ///< none: `text` is the file
     std::string path;            ///< below the tree's root; its last part is the name it keeps
     std::optional<std::string> text;
+    /// Of a directory: what is taken of it, each after the directory it is in; without it everything.
+    std::optional<std::vector<std::string>> only;
     std::string hash;
     bool no_unpack = false;  ///< what was downloaded is never an archive
 };

@@ -1,5 +1,8 @@
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <map>
+
 #include <fmt/format.h>
 
 #include <dockerd/base/error.hpp>
@@ -25,6 +28,10 @@ std::string target_of(const build::RunMount& mount, const std::string& working_d
                    "invalid mount target " + base::quote(mount.target));
     }
     return path;
+}
+
+std::string cache_id(const build::RunMount& mount) {
+    return mount.id.empty() ? mount.target : mount.id;
 }
 
 /// Nothing comes with a request of the classic builder that these could be had from.
@@ -97,16 +104,26 @@ void StageRun::find_bind(StepMount& step) {
 std::vector<model::Mount> StageRun::take_mounts(
     const std::vector<StepMount>& steps, std::vector<std::unique_ptr<CacheMounts::Lease>>& leases) {
     std::vector<model::Mount> out;
+    // In one order for all steps: none holds what another one waits for.
+    std::map<std::string, std::string> folders;
+    for (const StepMount& step : steps) {
+        if (step.mount.type == "cache") folders.try_emplace(cache_id(step.mount));
+    }
+    for (auto& [id, folder] : folders) {
+        const auto first = std::ranges::find_if(steps, [&id](const StepMount& step) {
+            return step.mount.type == "cache" && cache_id(step.mount) == id;
+        });
+        leases.push_back(parts_.caches.take(id, first->mount, *log_.cancellation()));
+        folder = leases.back()->path();
+    }
     for (const StepMount& step : steps) {
         model::Mount mount{.type = step.mount.type, .target = step.mount.target};
         mount.read_only = step.mount.read_only;
         if (step.mount.type == "tmpfs") {
             mount.tmpfs_options.emplace().size_bytes = step.mount.size;
         } else if (step.mount.type == "cache") {
-            const std::string id = step.mount.id.empty() ? step.mount.target : step.mount.id;
-            leases.push_back(parts_.caches.take(id, step.mount, *log_.cancellation()));
             mount.type = "bind";
-            mount.source = leases.back()->path();
+            mount.source = folders.at(cache_id(step.mount));
         } else if (!step.image.empty()) {
             mount.type = "image";
             mount.source = step.image;

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include <dockerd/archive/stream.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/strings.hpp>
@@ -44,6 +46,9 @@ std::vector<std::string> with_arguments(const build::Args& args,
     return shown;
 }
 
+/// Where a heredoc that names its interpreter is.
+constexpr const char* script_folder = "/dev/pipes";
+
 /// The command with the files that stand in the Dockerfile: one alone is what the shell runs, others
 /// are left to the shell. Source: buildkit frontend/dockerfile/dockerfile2llb, dispatchRun.
 build::CommandLine with_heredocs(const build::Run& run) {
@@ -55,12 +60,25 @@ build::CommandLine with_heredocs(const build::Run& run) {
         return line;
     }
     text = run.files.front().text();
-    if (text.starts_with("#!")) {
-        base::fail(ErrorKind::not_implemented,
-                   "RUN of a heredoc that names its interpreter is not supported by this daemon "
-                   "yet");
-    }
+    if (text.starts_with("#!")) text = script_folder + ("/" + run.files.front().name);
     return line;
+}
+
+/// The heredoc that is a program of its own, with its interpreter; null when there is none.
+const build::Heredoc* script_of(const build::Run& run) {
+    if (run.files.empty() || run.line.exec_form || run.line.words.empty()) return nullptr;
+    if (build::parse_heredoc(run.line.words.front()).name.empty()) return nullptr;
+    return run.files.front().text().starts_with("#!") ? &run.files.front() : nullptr;
+}
+
+/// Such a program in a folder of its own, which the container sees.
+// Source: buildkit frontend/dockerfile/dockerfile2llb/convert.go, dispatchRun.
+void write_script(const WorkFolder& folder, const build::Heredoc& script) {
+    const base::Fd file{::openat(folder.fd(), script.name.c_str(),
+                                 O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755)};
+    if (!file) base::throw_errno(errno, "open " + script.name);
+    archive::fd_sink(file.get())(script.text());
+    if (::fchmod(file.get(), 0755) != 0) base::throw_errno(errno, "chmod " + script.name);
 }
 
 /// Takes a container's two streams apart.
@@ -138,6 +156,8 @@ std::string StageRun::create_container(const StageState& stage, model::Container
         const auto made = parts_.containers.create("", "", std::move(request));
         containers_.push_back({.id = id, .note = std::move(note)});
         for (const std::string& warning : made.warnings) {
+            // Nobody asked for such a mount but --mount, which is none of the experimental ones.
+            if (warning.starts_with("Image mount")) continue;
             log_.out(fmt::format(" ---> [Warning] {}\n", warning));
         }
     } else {
@@ -218,6 +238,8 @@ void StageRun::run_command(StageState& stage, const build::Run& run) {
     const auto mounts = read_mounts(stage, run);
     std::vector<std::string> keys;
     for (const StepMount& mount : mounts) keys.push_back(mount.key);
+    const build::Heredoc* const script = script_of(run);
+    if (script != nullptr) keys.push_back("heredoc=" + archive::sha256_digest(script->text()));
     if (run.network != "default") keys.push_back("network=" + run.network);
     const auto shown = with_arguments(stage.args, arguments, keys, command);
 
@@ -236,6 +258,13 @@ void StageRun::run_command(StageState& stage, const build::Run& run) {
     model::HostConfig host = host_;
     if (run.network != "default") host.network_mode = run.network;
     for (auto& mount : take_mounts(mounts, leases)) host.mounts.push_back(std::move(mount));
+    std::optional<WorkFolder> scripts;
+    if (script != nullptr) {
+        scripts.emplace(parts_.data_root + "/tmp");
+        write_script(*scripts, *script);
+        host.mounts.push_back({.type = "bind", .source = scripts->path(), .target = script_folder});
+        host.mounts.back().read_only = true;
+    }
     host.mounts.given = !host.mounts.empty();
     const std::string id = create_container(stage, executed, &host);
     run_container(id, command);

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <functional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -188,6 +189,33 @@ std::vector<std::string> SourceTree::match(const std::string& pattern) const {
             // What is no pattern matches nothing.
         }
     });
+    return out;
+}
+
+std::vector<std::string> SourceTree::choose(
+    const std::string& directory, const std::function<bool(const std::string& path)>& wanted,
+    std::string& sum) {
+    const std::string start = resolve(directory);
+    std::vector<std::string> out;
+    std::vector<std::string> above;  // directories on the way that are not taken yet
+    std::vector<std::string> sums;
+    const base::Lock lock(mutex_);
+    walk(root(), start, [&](const std::string& path, int /*node*/, const struct stat& info) {
+        const std::string below = start.empty() ? path : path.substr(start.size() + 1);
+        std::erase_if(above, [&](const std::string& parent) {
+            return !below.starts_with(parent + "/");
+        });
+        if (!wanted(below)) {
+            if (S_ISDIR(info.st_mode)) above.push_back(below);
+            return;
+        }
+        for (std::string& parent : std::exchange(above, {})) out.push_back(std::move(parent));
+        out.push_back(below);
+    });
+    for (const std::string& path : out) {
+        sums.push_back(hash_one(start.empty() ? path : start + "/" + path));
+    }
+    sum = hash_of_list("dir", sums);
     return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -38,6 +39,12 @@ public:
     [[nodiscard]] std::string hash(const std::string& path);
     /// Paths that a pattern matches, in order. Source: copy.go, copyWithWildcards.
     [[nodiscard]] std::vector<std::string> match(const std::string& pattern) const;
+
+    /// Paths below a directory for which `wanted` says yes, as "a/b" from there, and the directories they
+    /// are in before them. `sum` becomes what they hash to, as hash() does.
+    [[nodiscard]] std::vector<std::string> choose(
+        const std::string& directory, const std::function<bool(const std::string& path)>& wanted,
+        std::string& sum);
 
 private:
     [[nodiscard]] std::string hash_one(const std::string& path);
