@@ -50,7 +50,7 @@ std::string commit_layer(Images& images, const CommitRequest& request,
     std::optional<LayerHold> hold;
     if (!empty) {
         const std::string below = parent.image ? parent.image->chain_id : std::string();
-        const LayerInfo layer = images.layers().commit(std::move(*staged), below);
+        const LayerInfo layer = images.layers().commit(std::move(*staged), below, request.flush);
         hold.emplace(images.layers(), layer.chain_id);
     }
     ImageConfig config = child_of(parent.image ? *parent.image->config : ImageConfig{});
@@ -72,7 +72,7 @@ std::string commit_layer(Images& images, const CommitRequest& request,
                               .comment = request.comment,
                               .empty_layer = empty});
     return images.create(encode_image_config(config),
-                         {.parent = request.parent, .built_locally = true});
+                         {.parent = request.parent, .built_locally = true, .flush = request.flush});
 }
 
 }  // namespace dockerd::store

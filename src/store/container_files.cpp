@@ -138,7 +138,11 @@ void ContainerFiles::create(const ContainerRecord& record, Batch& batch) {
         }
         base::throw_errno(error, fmt::format("create {}", path(record.id)));
     }
-    batch.commit(root_fd_.get());
+    if (record.of_step) {
+        batch.order(root_fd_.get());
+    } else {
+        batch.commit(root_fd_.get());
+    }
 }
 
 void ContainerFiles::save(const ContainerRecord& record) const {
@@ -174,7 +178,7 @@ void ContainerFiles::save_state(const std::string& id, const RunState& state) co
     save_run_state(directory(id).get(), state);
 }
 
-void ContainerFiles::remove(const std::string& id) const {
+void ContainerFiles::remove(const std::string& id, Flush flush) const {
     const std::string renamed = fmt::format("{}{}", removed_prefix, base::random_hex(16));
     const auto move = [&] {
         return ::renameat(root_fd_.get(), id.c_str(), root_fd_.get(), renamed.c_str()) == 0;
@@ -187,7 +191,9 @@ void ContainerFiles::remove(const std::string& id) const {
         }
         base::throw_errno(errno, fmt::format("remove {}", path(id)));
     }
-    if (::fsync(root_fd_.get()) != 0) base::throw_errno(errno, "fsync containers");
+    if (flush == Flush::now && ::fsync(root_fd_.get()) != 0) {
+        base::throw_errno(errno, "fsync containers");
+    }
     reaper_->post([this, renamed] { remove_tree(root_fd_.get(), renamed, reaper_->stop()); });
 }
 

@@ -251,6 +251,11 @@ void flush_trees(const std::vector<int>& directories) {
     }
 }
 
+void Batch::order(int directory) {
+    if (!has_sequential_journal(directory)) return commit(directory);
+    flush_data();
+}
+
 void Batch::commit(int directory) {
     if (!has_sequential_journal(directory)) {
         files_.clear();

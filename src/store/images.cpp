@@ -82,7 +82,8 @@ std::string Images::create(std::string_view config_json, const ImageCreateOption
     if (options.built_locally) self.write_metadata(id, "builtLocally", "\x01", batch);
     batch.flush_data();
     batch.replace(self.content_fd.get(), model::hex_of(id), config_json);
-    batch.commit(self.content_fd.get());
+    if (options.flush == Flush::later) self.unflushed = true;
+    batch.finish(self.content_fd.get(), options.flush);
     remove_metadata.dismiss();
     if (hold) {
         self.layers.claim(chain_id);
@@ -237,6 +238,19 @@ void Images::set_parent(const std::string& id, const std::string& parent) {
     batch.commit(self.metadata_fd.get());
     found->second.parent = parent;
     self.publish();
+}
+
+void Images::flush() {
+    Impl& self = *impl_;
+    // Held meanwhile: who finds nothing to do may rely on it.
+    const base::Lock lock(self.flush_mutex);
+    if (!self.unflushed.exchange(false)) return;
+    try {
+        Batch().commit(self.content_fd.get());
+    } catch (...) {
+        self.unflushed = true;
+        throw;
+    }
 }
 
 void Images::set_last_updated(const std::string& id, base::WallTime time) {

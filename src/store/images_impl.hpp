@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
@@ -54,6 +55,8 @@ struct Images::Impl {
     base::Fd metadata_fd;  ///< imagedb/metadata/sha256/
 
     base::Mutex mutex;  ///< one writer at a time
+    base::Mutex flush_mutex;
+    std::atomic<bool> unflushed{false};  ///< something was created with Flush::later
     std::map<std::string, Known> images;
     std::map<std::string, Repository> repositories;
 

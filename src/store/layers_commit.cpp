@@ -50,7 +50,7 @@ public:
     /// The first one's parent, or empty.
     void begin(const std::string& parent_chain) { top_ = parent_chain; }
     /// Everything to the disk, then the names.
-    void publish();
+    void publish(Flush flush);
     /// What the callers get: each layer, held once. Pre: the store's mutex is held.
     std::vector<LayerInfo> take();
 
@@ -121,7 +121,7 @@ void Entering::write(Item& item, Batch& batch) {
 
 /// The layers' files are on the disk before their names are: a layer that survives a power cut is
 /// whole, and one that does not is unpacked again.
-void Entering::publish() {
+void Entering::publish(Flush flush) {
     if (items_.empty()) return;
     Batch batch;
     std::vector<base::Fd> folders;
@@ -144,7 +144,7 @@ void Entering::publish() {
         }
         ++renamed_;
     }
-    batch.commit(self_.chains_fd.get());
+    batch.finish(self_.chains_fd.get(), flush);
 }
 
 std::vector<LayerInfo> Entering::take() {
@@ -162,14 +162,14 @@ std::vector<LayerInfo> Entering::take() {
 
 }  // namespace
 
-LayerInfo Layers::commit(StagedLayer staged, const std::string& parent_chain) {
+LayerInfo Layers::commit(StagedLayer staged, const std::string& parent_chain, Flush flush) {
     std::vector<StagedLayer> one;
     one.push_back(std::move(staged));
-    return commit(std::move(one), parent_chain).front();
+    return commit(std::move(one), parent_chain, flush).front();
 }
 
 std::vector<LayerInfo> Layers::commit(std::vector<StagedLayer> staged,
-                                      const std::string& parent_chain) {
+                                      const std::string& parent_chain, Flush flush) {
     Impl& self = *impl_;
     const base::Lock commit_lock(self.commit_mutex);
     Entering entering(self);
@@ -178,7 +178,7 @@ std::vector<LayerInfo> Layers::commit(std::vector<StagedLayer> staged,
         entering.begin(parent_chain);
         for (const StagedLayer& layer : staged) entering.add(*layer.state_);
     }
-    entering.publish();
+    entering.publish(flush);
     const base::Lock lock(self.mutex);
     return entering.take();
 }

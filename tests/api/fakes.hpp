@@ -73,6 +73,7 @@ public:
 
     engine::CreateResult create(std::string name, const std::string& platform,
                                 model::ContainerCreate request) override;
+    void keep(std::string_view /*reference*/) override {}
     engine::StartOutcome start(std::string_view reference, const std::string&) override;
     engine::StopOutcome stop(std::string_view reference,
                              const engine::StopOptions& options) override;

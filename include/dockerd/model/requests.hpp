@@ -21,8 +21,9 @@ struct ContainerCreate {
     /// mounted below it. Not part of the JSON. Source: moby api/types/backend,
     /// ContainerCreateConfig.DefaultReadOnlyNonRecursive.
     bool default_read_only_non_recursive = false;
-    /// The id it is to have, of somebody who notes it beforehand; empty: any. Not part of the JSON.
-    std::string id;
+    /// Of a step of a build: the id its container is to have. It is noted beforehand and goes with the
+    /// build, so nothing of it has to survive a power cut. Not part of the JSON.
+    std::string step_id;
 };
 
 /// Body of POST /containers/{id}/update.

@@ -22,10 +22,11 @@ struct CommitRequest {
     std::string variant;
     model::ContainerConfig config;            ///< the new image's
     model::ContainerConfig container_config;  ///< the container's
+    Flush flush = Flush::now;                 ///< of the image and its layer
 };
 
 /// Makes an image of what a container changed on top of its image; returns its id. Without
-/// changes the image has no layer of its own. Durable on return; on failure nothing stays.
+/// changes the image has no layer of its own. Durable on return, if `flush` says so; on failure nothing stays.
 ///
 /// Throws: not_found, as Images::get_by_id, when the container's image is gone; internal, "max
 ///         depth exceeded".

@@ -82,6 +82,7 @@ struct NetworkRecord {
 /// Everything containers/<id>/ says about a container, in the fields of config.v2.json.
 /// Source: moby container/container.go, Container.
 struct ContainerRecord {
+    bool of_step = false;  ///< of a build; not on the disk
     std::string id;
     StateRecord state;
     base::WallTime created;
@@ -151,7 +152,7 @@ public:
     /// if config.v2.json is older. Throws: internal.
     void save_state(const std::string& id, const RunState& state) const;
     /// Takes the container's folder away: renamed at once and durably, deleted after.
-    void remove(const std::string& id) const;
+    void remove(const std::string& id, Flush flush = Flush::now) const;
 
     /// "<data_root>/containers/<id>".
     [[nodiscard]] std::string path(const std::string& id) const;

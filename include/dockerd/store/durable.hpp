@@ -21,6 +21,12 @@ void write_durable(int directory, const std::string& name, std::string_view cont
                    mode_t mode = 0600);
 void write_durable(const std::string& path, std::string_view content, mode_t mode = 0600);
 
+/// When a change has to be durable.
+enum class Flush {
+    now,    ///< before the return
+    later,  ///< with the next change that is, and never before one it follows
+};
+
 /// Collects changes that become durable together, by one flush instead of one for each file.
 ///
 /// On ext4 and xfs the journal is one sequence: once the data of new files is on its way to the
@@ -46,6 +52,12 @@ public:
     void rename(int directory, const base::Fd& file, const std::string& from, const std::string& to);
     /// Makes all changes up to here durable; `directory` must be the one changed last.
     void commit(int directory);
+    /// Flush::later: the data of the files is written, the rest is the next commit's. Where changes may
+    /// reach the disk in another order than they were made, this is commit().
+    void order(int directory);
+    void finish(int directory, Flush flush) {
+        flush == Flush::now ? commit(directory) : order(directory);
+    }
 
 private:
     std::vector<base::Fd> files_;
@@ -74,8 +86,8 @@ private:
 };
 
 /// Writes the data of every file below the directories; a Batch's commit after it makes the trees
-/// durable. This is one syncfs, or file by file where so much else is dirty that waiting for it
-/// would hurt.
+/// durable. This is one syncfs, or file by file where there are few, or where so much else is dirty that
+/// waiting for it would hurt.
 void flush_trees(const std::vector<int>& directories);
 
 /// Removes temporary files (".tmp-*") that a crash left in `directory`.

@@ -71,6 +71,7 @@ using ImagePtr = std::shared_ptr<const Image>;
 struct ImageCreateOptions {
     std::string parent;
     bool built_locally = false;
+    Flush flush = Flush::now;
 };
 
 class StartWrites;
@@ -122,6 +123,8 @@ public:
     void set_parent(const std::string& id, const std::string& parent);
     /// Notes the time of the last tag.
     void set_last_updated(const std::string& id, base::WallTime time);
+    /// Makes all that was created with Flush::later durable.
+    void flush();
 
     /// Deletes an image that has no names left and releases its layers; returns the layers that
     /// went, top first. Throws: not_found, "unrecognized image ID sha256:...".

@@ -32,8 +32,7 @@ struct LayerInfo {
 /// Chain id of `diff_id` on top of `parent_chain`. Source: OCI image-spec config.md, ChainID.
 std::string chain_id_of(const std::string& parent_chain, const std::string& diff_id);
 std::string chain_id_of(const std::vector<std::string>& diff_ids);  ///< of a list; empty for an empty one
-/// Diff id of a layer that changes nothing: an empty tar. Source: moby layer/empty.go.
-inline constexpr const char* empty_diff_id =
+inline constexpr const char* empty_diff_id =  ///< of an empty tar. Source: moby layer/empty.go.
     "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 
 /// A layer unpacked and hashed that has no place in a chain yet; dropped unless committed.
@@ -98,12 +97,13 @@ public:
     /// For those who bring layers.
     [[nodiscard]] const archive::Unpacker& unpacker() const;
     /// Puts a staged layer on top of `parent_chain` ("" for none). An equal layer that exists is
-    /// used instead. The caller holds the layer once; durable on return.
+    /// used instead. The caller holds the layer once; durable on return, if `flush` says so.
     /// Throws: not_found, "layer does not exist"; "max depth exceeded" beyond 125 layers.
-    LayerInfo commit(StagedLayer staged, const std::string& parent_chain);
+    LayerInfo commit(StagedLayer staged, const std::string& parent_chain, Flush flush = Flush::now);
     /// Puts several layers on each other, the first one on `parent_chain`: all of them or none, with
     /// one wait for the disk. Returns them in their order; the caller holds each once.
-    std::vector<LayerInfo> commit(std::vector<StagedLayer> staged, const std::string& parent_chain);
+    std::vector<LayerInfo> commit(std::vector<StagedLayer> staged, const std::string& parent_chain,
+                                  Flush flush = Flush::now);
     /// stage and commit.
     LayerInfo apply(const std::string& parent_chain, archive::ByteSource tar);
 

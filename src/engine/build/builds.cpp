@@ -85,6 +85,8 @@ std::string Builds::build(const BuildOptions& options, const ByteReader& context
             text = files ? files->take_dockerfile(name) : std::move(remote.dockerfile);
         }
         id = builds::BuildRun(parts_, options, board, cancellation, files.get()).run(text, files ? name : "");
+        // One wait for the disk for all steps.
+        parts_.store.flush();
         log.out(fmt::format("Successfully built {}\n", base::short_id(id)));
         for (const auto& tag : tags) {
             tag_image(parts_.store, parts_.events, id, tag);

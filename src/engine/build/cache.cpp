@@ -149,7 +149,9 @@ std::string ImageCache::restore(const store::ImagePtr& parent, const store::Imag
     out.author = from.author;
     out.created = out.history.back().created;
     return images_.create(store::encode_image_config(out),
-                          {.parent = parent ? parent->id : std::string()});
+                          {.parent = parent ? parent->id : std::string(),
+                           .built_locally = false,
+                           .flush = store::Flush::later});
 }
 
 std::optional<std::string> ImageCache::find(const std::string& parent,

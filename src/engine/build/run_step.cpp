@@ -14,6 +14,7 @@
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/id.hpp>
+#include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 
 #include "build/stage_run.hpp"
@@ -149,7 +150,7 @@ std::string StageRun::create_container(const StageState& stage, model::Container
         // Before there is a container: a killed daemon leaves none that nobody knows of.
         auto note = std::make_unique<StepNote>(parts_.data_root + "/tmp", id);
         model::ContainerCreate request;
-        request.id = id;
+        request.step_id = id;
         request.has_config = true;
         request.config = config;
         request.host_config = runs != nullptr ? *runs : host_;
@@ -170,7 +171,15 @@ std::string StageRun::create_container(const StageState& stage, model::Container
 
 void StageRun::remove_containers(bool failed) {
     if (!(options_.force_remove || (options_.remove && !failed))) {
-        containers_.clear();
+        for (const auto& container : std::exchange(containers_, {})) {
+            if (!container.note) continue;
+            try {
+                parts_.containers.keep(container.id);
+            } catch (const base::Error& error) {
+                if (error.kind() == ErrorKind::not_found) continue;  // removed with the build
+                base::log::warn("container {} of a build: {}", container.id, error.what());
+            }
+        }
         return;
     }
     for (const auto& container : std::exchange(containers_, {})) {

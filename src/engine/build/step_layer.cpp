@@ -32,6 +32,7 @@ void StageRun::commit(StageState& stage, const model::ContainerConfig& config,
     request.docker_version = docker_version;
     request.container_config = config;
     request.config = stage.state.config;
+    request.flush = store::Flush::later;
     stage.image_id = store::commit_layer(parts_.store, request, std::move(layer));
     if (container_id.empty()) return;
     log_image_event(parts_.store, parts_.events, "create", stage.image_id, stage.image_id);

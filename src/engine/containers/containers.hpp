@@ -104,6 +104,7 @@ public:
 
     CreateResult create(std::string name, const std::string& platform,
                         model::ContainerCreate request) override;
+    void keep(std::string_view reference) override;
     StartOutcome start(std::string_view reference, const std::string& detach_keys) override;
     StopOutcome stop(std::string_view reference, const StopOptions& options) override;
     void restart(std::string_view reference, const StopOptions& options) override;

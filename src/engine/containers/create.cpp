@@ -110,7 +110,8 @@ CreateResult Containers::create(std::string name, const std::string& platform,
     check_shared_namespaces(host);
 
     store::ContainerRecord record;
-    record.id = request.id.empty() ? base::random_id() : request.id;
+    record.of_step = !request.step_id.empty();
+    record.id = record.of_step ? request.step_id : base::random_id();
     record.name = "/" + reserve_name(name, record.id);
     const std::string reserved = record.name.substr(1);
     base::Undo give_name_back(
@@ -243,6 +244,16 @@ std::string Containers::reserve_name(const std::string& wanted, const std::strin
     std::string name = id.substr(0, 12);
     index_.reserve_name(name, id);
     return name;
+}
+
+void Containers::keep(std::string_view reference) {
+    const auto container = index_.get(reference);
+    const base::Lock lock(container->operation);
+    if (container->removed) throw errors::no_such_container(reference);
+    auto& record = container->record;
+    record.of_step = false;
+    parts_.files.save_state(record.id, store::run_state_of(record));
+    parts_.files.save(record);
 }
 
 /// Writable layer, volumes and both files; one flush makes all of it durable. Undone as a whole.

@@ -87,7 +87,8 @@ void Containers::remove_locked(const ContainerRef& container, bool volumes) {
             if (parts_.layers.has_rw(container->id)) (void)parts_.layers.remove_rw(container->id);
             remove_image_layers(record);
         });
-    parts_.files.remove(container->id);
+    parts_.files.remove(container->id,
+                        record.of_step ? store::Flush::later : store::Flush::now);
     container->removed = true;
     release_links(container->id);
     for (const auto& link : links_.parents(container->id)) {

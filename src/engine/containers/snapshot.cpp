@@ -199,11 +199,11 @@ void Containers::log_network_event(const store::ContainerRecord& record, const s
     parts_.events.publish(std::move(event));
 }
 
-/// Begins to make `state` durable. With auto-remove nothing is: a power cut ends the container,
-/// and what is left of it is removed at the next start, whatever its state says.
+/// Begins to make `state` durable. With auto-remove, or in a build, nothing is: a power cut ends the
+/// container, and what is left of it is removed at the next start, whatever its state says.
 StateWriter::Pending Containers::begin_save_state(const store::ContainerRecord& record,
                                                   store::RunState state) {
-    if (record.host_config.auto_remove) return {};
+    if (record.host_config.auto_remove || record.of_step) return {};
     return states_.begin(record.id, std::move(state));
 }
 
@@ -221,9 +221,9 @@ void Containers::save_relaxed(const store::ContainerRecord& record) noexcept {
     }
 }
 
-/// The same, and a power cut does not take it back. With auto-remove there is no need.
+/// The same, and a power cut does not take it back. With auto-remove, or in a build, there is no need.
 void Containers::save_durable(const store::ContainerRecord& record) noexcept {
-    if (record.host_config.auto_remove) return save_relaxed(record);
+    if (record.host_config.auto_remove || record.of_step) return save_relaxed(record);
     try {
         parts_.files.save(record);
     } catch (const std::exception& error) {
