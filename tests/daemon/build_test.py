@@ -274,6 +274,7 @@ WORKDIR b
             ({"text": "FROM kit\n", "squash": True}, 400, "squash is only supported with experimental mode"),
             ({"text": "FROM kit\n", "version": "3"}, 400, 'invalid version "3"'),
             ({"text": "FROM kit\n", "isolation": "x"}, 400, 'unsupported isolation: "x"'),
+            ({"text": "FROM kit\n", "isolation": "hyperv"}, 400, 'unsupported isolation: "hyperv"'),
             ({"text": None, "body": b"this is no tar" * 100}, 500, "archive/tar: invalid tar header"),
         ]
         for parameters, status, message in cases:

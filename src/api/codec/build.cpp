@@ -121,8 +121,7 @@ void check_unsupported(const http::Request& request) {
         fail(ErrorKind::invalid_argument, "security options are not supported on linux");
     }
     const std::string isolation = request.param("isolation", "");
-    const std::string lower = base::to_lower(isolation);
-    if (!lower.empty() && lower != "default" && lower != "process" && lower != "hyperv") {
+    if (!isolation.empty() && !base::iequals(isolation, "default")) {
         fail(ErrorKind::invalid_argument, "unsupported isolation: " + base::quote(isolation));
     }
 }
