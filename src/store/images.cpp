@@ -260,7 +260,7 @@ void Images::set_last_updated(const std::string& id, base::WallTime time) {
     if (found == self.images.end()) no_such_image(id);
     Batch batch;
     self.write_metadata(id, "lastUpdated", base::format_rfc3339_nano(time), batch);
-    batch.commit(self.metadata_fd.get());
+    batch.order(self.metadata_fd.get());
     found->second.last_updated = time;
     self.publish();
 }

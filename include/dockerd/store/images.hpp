@@ -121,7 +121,7 @@ public:
 
     /// Notes which image this one was made of.
     void set_parent(const std::string& id, const std::string& parent);
-    /// Notes the time of the last tag.
+    /// Notes the time of the last tag; with Flush::later, for it alone is not worth a wait.
     void set_last_updated(const std::string& id, base::WallTime time);
     /// Makes all that was created with Flush::later durable.
     void flush();
