@@ -17,6 +17,7 @@
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
 
+#include "build/mount_stubs.hpp"
 #include "build/stage_run.hpp"
 
 namespace dockerd::engine::builds {
@@ -275,8 +276,12 @@ void StageRun::run_command(StageState& stage, const build::Run& run) {
         host.mounts.back().read_only = true;
     }
     host.mounts.given = !host.mounts.empty();
+    std::vector<std::string> targets;
+    for (const StepMount& mount : mounts) targets.push_back(mount.mount.target);
     const std::string id = create_container(stage, executed, &host);
+    MountStubs stubs(parts_.store.layers(), id, targets);
     run_container(id, command);
+    stubs.remove();
     commit(stage, probed, id, parts_.store.layers().stage_rw(id));
 }
 
