@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include <dockerd/archive/tree.hpp>
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/store/durable.hpp>
@@ -226,6 +227,7 @@ void Containers::restore() {
         }
     }
     parts_.networks.clean_stale();
+    sweep_network_states();
     sweep_layers();
     parts_.layers.clean_mounts([this](const std::string& layer) {
         const auto container = index_.find_id(owner_of(layer));
@@ -448,6 +450,15 @@ std::optional<std::string> Containers::load_network_state(const std::string& id)
         return store::read_file(directory.get(), id, network_state_limit);
     } catch (const base::Error&) {
         return std::nullopt;
+    }
+}
+
+/// Of containers that a killed daemon was about to start: they have no run of which the file would be.
+void Containers::sweep_network_states() {
+    const auto directory = store::open_or_make_directory(options_.exec_root + "/sandboxes");
+    for (const std::string& id : archive::sorted_names(directory.get())) {
+        const auto container = index_.find_id(id);
+        if (!container || !container->snapshot()->state.running) forget_network_state(id);
     }
 }
 
