@@ -12,6 +12,7 @@ import threading
 import support  # noqa: F401
 
 import rawhttp
+from daemon import wait_for
 from testcase import DaemonTestCase, main
 
 NETWORKS, CONNECTIONS = (int(number) for number in os.environ.get("DOCKERD_CHURN", "30:120").split(":"))
@@ -97,11 +98,15 @@ class Churn(DaemonTestCase):
             by_container.update({(member, name): "%s/%s" % (one["IPAddress"], one["IPPrefixLen"])
                                  for name, one in seen["NetworkSettings"]["Networks"].items() if name != "bridge"})
         self.assertEqual(by_container, by_network)
-        links = subprocess.run(["ip", "-o", "link"], preexec_fn=self.daemon.enter_net, stdout=subprocess.PIPE, check=True)
-        kinds = [line.split()[1] for line in links.stdout.decode().splitlines()]
-        self.assertEqual(sum(kind.startswith("br-") for kind in kinds), len(names))
-        self.assertEqual(sum(kind.startswith("veth") for kind in kinds), endpoints)
+        # A removed network's bridge goes a moment after the answer.
+        wait_for(lambda: self.links("br-") == len(names), what="%d bridges" % len(names))
+        self.assertEqual(self.links("veth"), endpoints)
         return by_network
+
+    def links(self, prefix):
+        """How many links of the host have such a name."""
+        told = subprocess.run(["ip", "-o", "link"], preexec_fn=self.daemon.enter_net, stdout=subprocess.PIPE, check=True)
+        return sum(line.split()[1].startswith(prefix) for line in told.stdout.decode().splitlines())
 
     # -- steps ------------------------------------------------------------
     def creation(self):
