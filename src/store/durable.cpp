@@ -24,7 +24,6 @@
 #include <dockerd/base/id.hpp>
 #include <dockerd/base/log.hpp>
 #include <dockerd/base/strings.hpp>
-#include <dockerd/base/undo.hpp>
 #include <dockerd/sys/paths.hpp>
 
 namespace dockerd::store {
@@ -97,15 +96,26 @@ std::int64_t dirty_bytes() {
     return 0;
 }
 
+struct CloseStream {
+    void operator()(DIR* stream) const { ::closedir(stream); }
+};
+using DirectoryStream = std::unique_ptr<DIR, CloseStream>;
+
+/// Of the directory from its beginning; none and errno on failure.
+DirectoryStream open_stream(int directory) {
+    base::Fd copy{::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    DirectoryStream stream(copy ? ::fdopendir(copy.get()) : nullptr);
+    if (stream) (void)copy.release();  // the stream's
+    return stream;
+}
+
 /// Writes the data of every regular file below and waits for it.
 void flush_files(int directory) {
     constexpr unsigned whole =
         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
-    if (stream == nullptr) base::throw_errno(errno, "read directory");
-    const base::Undo close_stream([&]() noexcept { ::closedir(stream); });
-    while (const dirent* item = ::readdir(stream)) {
+    const DirectoryStream stream = open_stream(directory);
+    if (!stream) base::throw_errno(errno, "read directory");
+    while (const dirent* item = ::readdir(stream.get())) {
         const std::string_view name(item->d_name);
         const bool is_directory = item->d_type == DT_DIR && name != "." && name != "..";
         if (item->d_type != DT_REG && !is_directory) continue;
@@ -122,11 +132,9 @@ void flush_files(int directory) {
 
 /// Whether there are at most `left` files and directories below; `left` is what is left of that.
 bool has_few_files(int directory, int& left) {
-    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR* const stream = copy < 0 ? nullptr : ::fdopendir(copy);
-    if (stream == nullptr) base::throw_errno(errno, "read directory");
-    const base::Undo close_stream([&]() noexcept { ::closedir(stream); });
-    while (const dirent* item = ::readdir(stream)) {
+    const DirectoryStream stream = open_stream(directory);
+    if (!stream) base::throw_errno(errno, "read directory");
+    while (const dirent* item = ::readdir(stream.get())) {
         const std::string_view name(item->d_name);
         if (name == "." || name == "..") continue;
         if (--left < 0) return false;
@@ -271,19 +279,12 @@ void Batch::commit(int directory) {
 }
 
 void sweep_temporaries(int directory) {
-    const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (copy < 0) return;
-    DIR* const stream = ::fdopendir(copy);
-    if (stream == nullptr) {
-        const base::Fd closes{copy};
-        return;
-    }
-    while (const dirent* item = ::readdir(stream)) {
+    const DirectoryStream stream = open_stream(directory);
+    while (const dirent* item = stream ? ::readdir(stream.get()) : nullptr) {
         if (std::string_view(item->d_name).starts_with(temporary_prefix)) {
             (void)::unlinkat(directory, item->d_name, 0);  // a leftover: next start tries again
         }
     }
-    ::closedir(stream);
 }
 
 void remove_tree(int directory, const std::string& name, const std::atomic<bool>* stop) {
