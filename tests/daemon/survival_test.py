@@ -96,22 +96,23 @@ class Survival(DaemonTestCase):
         self.assertCli(0, "volume", "rm", "named")
         self.assertCli(0, "network", "rm", "mine")
 
-    def test_a_network_that_no_run_has_is_forgotten(self):
-        """A daemon may die between its note of a container's network and the container's start."""
+    def test_what_no_run_has_is_forgotten(self):
+        """A daemon may die between its note of a container's network and the start, and before it has forgotten a run."""
         lives = self.daemon.run("/payload", "pause", name="lives")
         self.assertCli(0, "create", "--name", "created", "kit", "/payload", "pause")
         created = self.inspected("created")["Id"]
-        folder = self.daemon.exec_root + "/sandboxes/"
+        folder, runs = self.daemon.exec_root + "/sandboxes/", self.daemon.exec_root + "/containers/"
 
         def leave():
             for container in (created, "0" * 64):
                 shutil.copy(folder + lives, folder + container)
+                os.mkdir(runs + container)
 
         self.kill_and_restart(leave)
-        self.assertEqual(os.listdir(folder), [lives])
+        self.assertEqual((os.listdir(folder), os.listdir(runs)), ([lives], [lives]))
         self.assertCli(0, "start", "created")
         self.assertCli(0, "rm", "-f", "lives", "created")
-        self.assertEqual(os.listdir(folder), [])
+        self.assertEqual((os.listdir(folder), os.listdir(runs)), ([], []))
 
     def test_twenty_writers_through_many_deaths(self):
         names = ["writer%d" % i for i in range(WRITERS)]

@@ -288,7 +288,7 @@ private:
     void save_network_state(const Container& container);
     void write_network_state(const std::string& id, const std::string& state);
     std::optional<std::string> load_network_state(const std::string& id) const;
-    void sweep_network_states();
+    void sweep_runs();
     void forget_network_state(const std::string& id) noexcept;
     // logs.cpp
     std::unique_ptr<LogStream> open_log(const ContainerRef& container, const LogOptions& options,

@@ -227,7 +227,7 @@ void Containers::restore() {
         }
     }
     parts_.networks.clean_stale();
-    sweep_network_states();
+    sweep_runs();
     sweep_layers();
     parts_.layers.clean_mounts([this](const std::string& layer) {
         const auto container = index_.find_id(owner_of(layer));
@@ -308,6 +308,10 @@ void Containers::restore_one(const ContainerRef& container) {
         save_relaxed(record);
         runtime::Runtime::forget(directory);
         if (found.monitor) found.monitor->release();
+    } else {
+        // The last daemon died between the files in it and the directory. A monitor that has just made it has
+        // lost its daemon, and gives up in any case.
+        runtime::Runtime::forget(directory);
     }
     publish(*container);
 }
@@ -453,8 +457,13 @@ std::optional<std::string> Containers::load_network_state(const std::string& id)
     }
 }
 
-/// Of containers that a killed daemon was about to start: they have no run of which the file would be.
-void Containers::sweep_network_states() {
+/// What a daemon that was killed within a start or a removal left of containers that have no run.
+void Containers::sweep_runs() {
+    const auto runs = store::open_or_make_directory(options_.exec_root + "/containers");
+    for (const std::string& id : archive::sorted_names(runs.get())) {
+        // One with files in it stays.
+        if (!index_.find_id(id)) (void)::unlinkat(runs.get(), id.c_str(), AT_REMOVEDIR);
+    }
     const auto directory = store::open_or_make_directory(options_.exec_root + "/sandboxes");
     for (const std::string& id : archive::sorted_names(directory.get())) {
         const auto container = index_.find_id(id);
