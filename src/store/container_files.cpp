@@ -174,8 +174,8 @@ void ContainerFiles::save_relaxed(const ContainerRecord& record) const {
     }
 }
 
-void ContainerFiles::save_state(const std::string& id, const RunState& state) const {
-    save_run_state(directory(id).get(), state);
+void ContainerFiles::save_state(const std::string& id, const RunState& state, Flush flush) const {
+    save_run_state(directory(id).get(), state, flush);
 }
 
 void ContainerFiles::remove(const std::string& id, Flush flush) const {

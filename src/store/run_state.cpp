@@ -152,7 +152,7 @@ std::string encode_state_slots(const RunState& state) {
     return out;
 }
 
-void save_run_state(int folder, const RunState& state) {
+void save_run_state(int folder, const RunState& state, Flush flush) {
     const base::Fd fd = try_open_slots(folder, O_RDWR);
     Content content{};
     if (!fd || !read_whole(fd.get(), content)) {
@@ -164,7 +164,7 @@ void save_run_state(int folder, const RunState& state) {
     const std::string text = slot_text(state, last ? last->second.sequence + 1 : 1);
     const auto offset = static_cast<off_t>(place * state_slot_size);
     if (::pwrite(fd.get(), text.data(), text.size(), offset) != static_cast<ssize_t>(text.size()) ||
-        ::fdatasync(fd.get()) != 0) {
+        (flush == Flush::now && ::fdatasync(fd.get()) != 0)) {
         base::throw_errno(errno, fmt::format("write {}", state_file));
     }
 }

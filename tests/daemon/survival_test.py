@@ -13,7 +13,7 @@ import support  # noqa: F401  (makes tests/support importable)
 
 import rawhttp
 import reports
-from daemon import wait_for
+from daemon import cgroup_folders, descendants, wait_for
 from testcase import DaemonTestCase, main
 
 ROUNDS = int(os.environ.get("DOCKERD_TEST_ROUNDS", "20"))
@@ -23,6 +23,11 @@ TICK = "%d" % (10 * reports.PATIENCE)  # milliseconds between a writer's lines, 
 
 def lines_of(text):
     return [int(number) for number in re.findall(r"^tick (\d{8})$", text, re.M)]
+
+
+def command_name(pid):
+    with open("/proc/%d/comm" % pid) as file:
+        return file.read().rstrip("\n")
 
 
 class Reader:
@@ -113,6 +118,35 @@ class Survival(DaemonTestCase):
         self.assertCli(0, "start", "created")
         self.assertCli(0, "rm", "-f", "lives", "created")
         self.assertEqual((os.listdir(folder), os.listdir(runs)), ([], []))
+
+    def test_an_auto_removed_one_that_had_not_begun_leaves_nothing(self):
+        """The daemon dies between the cgroup and all that comes after it."""
+        self.assertCli(0, "create", "--rm", "--name", "brief", "--network", "none", "kit", "/payload", "pause")
+        self.assertCli(0, "start", "brief")  # the launcher is there after
+        self.assertCli(0, "create", "--rm", "--name", "cut", "--network", "none", "kit", "/payload", "pause")
+        created = self.inspected("cut")["Id"]
+        record = self.daemon.root + "/containers/%s/config.v2.json" % created
+        with open(record, "rb") as file:
+            before = file.read()
+        [launcher] = [pid for pid in descendants(self.daemon.pid) if command_name(pid) == "docker-launcher"]
+        os.kill(launcher, signal.SIGSTOP)
+        with self.daemon.client() as client:
+            client.send("POST", "/containers/cut/start")
+            wait_for(lambda: any(created in name for name in self.cgroups()), what="the cgroup of the second")
+            self.daemon.kill()
+        os.kill(launcher, signal.SIGKILL)
+        shutil.rmtree(self.daemon.exec_root + "/containers/" + created, ignore_errors=True)  # if it got so far
+        with open(record, "wb") as file:
+            file.write(before)
+        self.daemon.start()
+        self.assertFalse(any(created in name for name in self.cgroups()), self.cgroups())
+        self.assertCli(0, "kill", "brief")
+        wait_for(lambda: self.cgroups() == [], what="the end of the first one's cgroup")
+        self.assertEqual(self.cli("ps", "-aq").stdout, b"")
+
+    def cgroups(self):
+        """Those of containers."""
+        return [entry.name for folder in cgroup_folders(self.daemon.cgroup) for entry in os.scandir(folder) if entry.is_dir()]
 
     def test_twenty_writers_through_many_deaths(self):
         names = ["writer%d" % i for i in range(WRITERS)]
@@ -219,6 +253,7 @@ class Survival(DaemonTestCase):
     def test_published_port_answers_again(self):
         self.daemon.run("/payload", "listen", "80", name="served", ExposedPorts={"80/tcp": {}},
                         host={"PortBindings": {"80/tcp": [{"HostPort": "18080"}]}})
+        wait_for(lambda: self.logs("served"), what="the server's first line")
         for _ in range(2):
             answer = self.daemon.in_net(self.ask, 18080)
             self.assertTrue(answer.endswith(" ping\n"), answer)

@@ -150,7 +150,7 @@ public:
     void save_relaxed(const ContainerRecord& record) const;
     /// Writes what a start or an end changed; durable on return. What load() returns has it, also
     /// if config.v2.json is older. Throws: internal.
-    void save_state(const std::string& id, const RunState& state) const;
+    void save_state(const std::string& id, const RunState& state, Flush flush = Flush::now) const;
     /// Takes the container's folder away: renamed at once and durably, deleted after.
     void remove(const std::string& id, Flush flush = Flush::now) const;
 

@@ -27,9 +27,9 @@ void apply_run_state(const RunState& newest, ContainerRecord& record);
 constexpr std::size_t state_slot_size = 4096;
 /// The whole file with `state` in its first slot.
 std::string encode_state_slots(const RunState& state);
-/// Replaces the state; durable on return. Makes the file if there is none.
+/// Replaces the state; durable on return, if `flush` says so. Makes the file if there is none.
 /// Throws: internal, "write last-state: <errno text>".
-void save_run_state(int folder, const RunState& state);
+void save_run_state(int folder, const RunState& state, Flush flush = Flush::now);
 /// False when the folder has no (whole) state; `out` is then left alone.
 bool load_run_state(int folder, RunState& out);
 

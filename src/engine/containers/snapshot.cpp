@@ -199,11 +199,19 @@ void Containers::log_network_event(const store::ContainerRecord& record, const s
     parts_.events.publish(std::move(event));
 }
 
-/// Begins to make `state` durable. With auto-remove, or in a build, nothing is: a power cut ends the
-/// container, and what is left of it is removed at the next start, whatever its state says.
+/// Begins to make `state` durable. With auto-remove, or in a build, it is only written down, for the next
+/// daemon should this one die: a power cut ends the container, and what is left of it is removed at the next
+/// start, whatever its state says.
 StateWriter::Pending Containers::begin_save_state(const store::ContainerRecord& record,
                                                   store::RunState state) {
-    if (record.host_config.auto_remove || record.of_step) return {};
+    if (record.host_config.auto_remove || record.of_step) {
+        try {
+            parts_.files.save_state(record.id, state, store::Flush::later);
+        } catch (const std::exception& error) {
+            base::log::error("container {}: saving state, ignoring: {}", record.id, error.what());
+        }
+        return {};
+    }
     return states_.begin(record.id, std::move(state));
 }
 
