@@ -45,11 +45,13 @@ class Upload:
         client.sock.sendall(body[:ENOUGH])
 
     def finish(self):
+        """The answer; the connection, which may be kept for another request, is closed."""
         try:
             self.client.sock.sendall(self.rest)
         except OSError:
             pass  # the answer came before
-        return self.answer()
+        with self.client:
+            return self.answer()
 
     def answer(self):
         self.client.sock.settimeout(60)
