@@ -35,7 +35,7 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, sysvinit-utils (>= 3.05-4~) | lsb-base, iptables, init-system-helpers, libsystemd0")
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, docker.io | docker-ce-cli")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, docker.io | docker-ce-cli, git")
 set(CPACK_DEBIAN_PACKAGE_PROVIDES "docker-daemon")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA

@@ -8,7 +8,7 @@ build_packages=(
     libarchive-dev zlib1g-dev libisal-dev libdeflate-dev libzstd-dev liblzma-dev libbz2-dev libre2-dev libyaml-dev libtomlplusplus-dev libsystemd-dev
 )
 run_packages=(curl ca-certificates iptables busybox-static)
-test_packages=(libgtest-dev libgmock-dev python3 docker-compose docker-registry skopeo zstd openssl iproute2 nftables procps util-linux e2fsprogs)
+test_packages=(libgtest-dev libgmock-dev python3 git docker-compose docker-registry skopeo zstd openssl iproute2 nftables procps util-linux e2fsprogs)
 cli_packages=(docker.io)
 
 # Restarts the script $self with sudo unless it runs as root.

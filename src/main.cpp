@@ -1,3 +1,4 @@
+#include <dockerd/git/jail.hpp>
 #include <dockerd/logging/drivers.hpp>
 
 #include "app/daemon.hpp"
@@ -14,5 +15,6 @@ int main(int argc, char** argv) {
     if (argc == 1 && dockerd::logging::forwarder_name == argv[0]) {
         return dockerd::logging::run_forwarder(forwarder_config, forwarder_link);
     }
+    if (argc == 1 && dockerd::git::program_name == argv[0]) dockerd::git::run_jail();
     return dockerd::app::run_daemon({argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)});
 }

@@ -11,6 +11,7 @@
 #include <dockerd/archive/unpacker.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/git/jail.hpp>
 #include <dockerd/net/networks.hpp>
 #include <dockerd/runtime/cgroup.hpp>
 #include <dockerd/runtime/sysinfo.hpp>
@@ -20,6 +21,7 @@
 #include <dockerd/store/kv.hpp>
 #include <dockerd/store/layers.hpp>
 #include <dockerd/store/volumes_db.hpp>
+#include <dockerd/sys/sealed_program.hpp>
 
 #include "engine/authorization/authorization.hpp"
 #include "engine/build/builds.hpp"
@@ -82,7 +84,8 @@ public:
                    .registries = registries_,
                    .events = events_,
                    .caches = build_caches_,
-                   .data_root = config.data_root}),
+                   .data_root = config.data_root,
+                   .start_git = [this](std::span<const int> fds) { return start_git(fds); }}),
           system_(options_of_system(config), {.containers = containers_,
                                            .images = images_,
                                            .volumes = volumes_,
@@ -187,6 +190,11 @@ private:
     }
 
     /// Which images containers need.
+    base::Fd start_git(std::span<const int> fds) {
+        const base::Fd program = sys::own_program();
+        return containers_.start_program(std::string(git::program_name), program.get(), fds);
+    }
+
     [[nodiscard]] std::vector<engine::ImageUser> image_users() const {
         std::vector<engine::ImageUser> users;
         for (const auto& container : containers_.snapshots()) {

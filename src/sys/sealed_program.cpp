@@ -36,4 +36,10 @@ base::Fd sealed_program(const char* name, std::string_view bytes) {
     return file;
 }
 
+base::Fd own_program() {
+    base::Fd program{::open("/proc/self/exe", O_PATH | O_CLOEXEC)};
+    if (!program) base::throw_errno(errno, "open /proc/self/exe");
+    return program;
+}
+
 }  // namespace dockerd::sys

@@ -5,16 +5,16 @@ Every text was compared with that of Docker 28.2.2.
 import hashlib
 import http.server
 import os
-import threading
 import unittest
 
 import support
 
 from buildcase import BuildTestCase, context
+from localserver import LocalServer
 from testcase import main
 
 
-class Server:
+class Server(LocalServer):
     """A web server that has self.files: path to (status, headers, body)."""
 
     def __init__(self):
@@ -34,15 +34,7 @@ class Server:
                 pass
 
         self.files = {}
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        super().__init__(Handler)
 
 
 class Remote(BuildTestCase):

@@ -19,7 +19,8 @@ ALLOWED = {
     "store": {"archive", "sys", "model", "base"},
     "registry": {"http", "model", "base"},
     "build": {"model", "base"},
-    "engine": {"build", "runtime", "store", "net", "registry", "archive", "logging", "plugins", "dial", "sys", "model", "base"},
+    "git": {"sys", "base"},
+    "engine": {"build", "git", "runtime", "store", "net", "registry", "archive", "logging", "plugins", "dial", "sys", "model", "base"},
     "api": {"engine", "http", "model", "base"},
 }
 ALLOWED["app"] = set(ALLOWED)

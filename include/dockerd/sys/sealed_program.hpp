@@ -11,4 +11,8 @@ namespace dockerd::sys {
 /// Throws: internal, "<name>: memfd_create: <errno text>" and kin.
 base::Fd sealed_program(const char* name, std::string_view bytes);
 
+/// This program, to be executed once more, whatever lies under its name now.
+/// Throws: internal, "open /proc/self/exe: <errno text>".
+base::Fd own_program();
+
 }  // namespace dockerd::sys

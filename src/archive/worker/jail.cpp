@@ -1,7 +1,6 @@
 #include "jail.hpp"
 
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -22,17 +21,11 @@
 
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/fd.hpp>
+#include <dockerd/sys/architecture.hpp>
 
 namespace dockerd::archive::worker {
 namespace {
 
-#if defined(__x86_64__)
-constexpr std::uint32_t native_architecture = AUDIT_ARCH_X86_64;
-#elif defined(__aarch64__)
-constexpr std::uint32_t native_architecture = AUDIT_ARCH_AARCH64;
-#else
-#error "the jail needs this architecture's AUDIT_ARCH_*"
-#endif
 
 /// The same on all architectures; since Linux 6.6.
 constexpr long fchmodat2_call = 452;
@@ -93,7 +86,7 @@ class Filter {
 public:
     Filter() {
         load(offsetof(seccomp_data, arch));
-        jump(BPF_JEQ, native_architecture, 1, 0);
+        jump(BPF_JEQ, sys::audit_architecture, 1, 0);
         give(SECCOMP_RET_KILL_PROCESS);
         load(offsetof(seccomp_data, nr));
     }

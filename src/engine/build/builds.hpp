@@ -5,6 +5,7 @@
 #include <dockerd/base/cancellation.hpp>
 #include <dockerd/engine/build.hpp>
 #include <dockerd/engine/containers.hpp>
+#include <dockerd/git/jail.hpp>
 #include <dockerd/store/images.hpp>
 
 #include "build/cache_mounts.hpp"
@@ -23,6 +24,7 @@ struct BuildParts {
     Events& events;
     builds::CacheMounts& caches;
     std::string data_root;
+    git::StartProgram start_git;
 };
 
 /// The classic builder. Each build is a builds::BuildRun.

@@ -111,7 +111,7 @@ void check_checksum(const build::Copy& copy) {
     if (copy.sources.size() != 1) {
         base::fail(ErrorKind::internal, "checksum can't be specified for multiple sources");
     }
-    if (!is_url(copy.sources.front())) {
+    if (!is_url(copy.sources.front()) && !git::parse_added(copy.sources.front())) {
         base::fail(ErrorKind::internal, "checksum requires HTTP(S) or Git sources");
     }
 }
@@ -157,32 +157,11 @@ SourceTree& StageRun::source_tree(const std::string& from) {
 // Source: moby builder/dockerfile/internals.go, performCopy.
 void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
     const std::string name = copy.is_add ? "ADD" : "COPY";
-    if (copy.keep_git_dir) {
-        base::fail(ErrorKind::not_implemented,
-                   "ADD --keep-git-dir: git repositories are not supported by this daemon");
-    }
-    const Excludes excludes(copy.excludes);
     Downloads downloads;
+    Repositories repositories;
     std::vector<CopyItem> items;
     check_checksum(copy);
-    if (!copy.sources.empty()) {
-        SourceTree* tree = nullptr;
-        if (!copy.from.empty()) tree = &source_tree(copy.from);
-        base::in_context(name + " failed", [&] {
-            for (const std::string& source : copy.sources) {
-                if (is_url(source)) {
-                    add_download(items, copy, source, downloads);
-                    continue;
-                }
-                if (tree == nullptr) tree = &source_tree("");
-                if (copy.parents) {
-                    add_with_parents(items, *tree, source, excludes, copy.from.empty());
-                } else {
-                    add_items(items, *tree, source, excludes, copy.from.empty());
-                }
-            }
-        });
-    }
+    add_sources(items, copy, downloads, repositories);
     for (const build::Heredoc& file : copy.files) items.push_back(inline_item(stage, file));
     if (items.empty()) base::fail(ErrorKind::internal, name + " failed: no source files were specified");
     if (items.size() > 1 && !copy.destination.ends_with('/')) {
@@ -197,12 +176,18 @@ void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
     if (copy.parents) flags += "--parents ";
     if (copy.unpack) flags += fmt::format("--unpack={} ", *copy.unpack);
     model::ContainerConfig config = stage.state.config;
-    auto command = build::shell_of(config);
-    command.push_back(
-        fmt::format("#(nop) {} {}{} in {} ", name, flags, hash_of(items), copy.destination));
-    config.cmd = {};
-    config.cmd.assign(command.begin(), command.end());
+    const auto describe = [&] {
+        auto command = build::shell_of(stage.state.config);
+        command.push_back(
+            fmt::format("#(nop) {} {}{} in {} ", name, flags, hash_of(items), copy.destination));
+        config.cmd = {};
+        config.cmd.assign(command.begin(), command.end());
+    };
+    describe();
     if (find_cached(stage, config)) return;
+    base::in_context("ADD failed", [&] { fetch_repositories(items, copy, repositories); });
+    // A server may have something else by then than what it said.
+    if (!repositories.empty()) describe();
 
     const auto parent = stage.image_id.empty() ? nullptr : parts_.store.get_by_id(stage.image_id);
     WorkLayer layer(parts_.store.layers(), parent ? parent->chain_id : std::string());
@@ -219,6 +204,32 @@ void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
         for (const CopyItem& item : items) target.put(item, copy.unpack.value_or(copy.is_add));
     });
     commit(stage, config, "", layer.stage());
+}
+
+void StageRun::add_sources(std::vector<CopyItem>& items, const build::Copy& copy,
+                           Downloads& downloads, Repositories& repositories) {
+    if (copy.sources.empty()) return;
+    const Excludes excludes(copy.excludes);
+    SourceTree* tree = nullptr;
+    if (!copy.from.empty()) tree = &source_tree(copy.from);
+    base::in_context(copy.is_add ? "ADD failed" : "COPY failed", [&] {
+        for (const std::string& source : copy.sources) {
+            if (auto repository = copy.is_add ? git::parse_added(source) : std::nullopt) {
+                add_repository(items, copy, std::move(*repository), repositories);
+                continue;
+            }
+            if (is_url(source)) {
+                add_download(items, copy, source, downloads);
+                continue;
+            }
+            if (tree == nullptr) tree = &source_tree("");
+            if (copy.parents) {
+                add_with_parents(items, *tree, source, excludes, copy.from.empty());
+            } else {
+                add_items(items, *tree, source, excludes, copy.from.empty());
+            }
+        }
+    });
 }
 
 /// Content that stands in the Dockerfile.
@@ -250,6 +261,53 @@ void StageRun::add_download(std::vector<CopyItem>& items, const build::Copy& cop
                      .hash = hash.substr(hash.find(':') + 1),
                      .no_unpack = !copy.unpack.value_or(false)});
     downloads.push_back(std::move(file));
+}
+
+namespace {
+
+/// Of what is to be taken of a repository, by what the repository is known by.
+std::string repository_hash(const std::string& known_by, const build::Copy& copy) {
+    archive::Sha256 sum;
+    sum.update(known_by);
+    for (const std::string& pattern : copy.excludes) sum.update('\0' + pattern);
+    return "git:" + sum.hex();
+}
+
+bool is_gits_own(const std::string& path) {
+    return ("/" + path + "/").find("/.git/") != std::string::npos;
+}
+
+}  // namespace
+
+// Source: buildkit frontend/dockerfile/dockerfile2llb/convert.go, dispatchCopy.
+void StageRun::add_repository(std::vector<CopyItem>& items, const build::Copy& copy,
+                              git::Source source, Repositories& repositories) {
+    auto files = std::make_unique<AddedRepository>(
+        parts_, std::move(source),
+        git::Repository::Wish{.checksum = copy.checksum, .keep_git_dir = copy.keep_git_dir},
+        log_.cancellation());
+    items.push_back({.hash = repository_hash(files->resolve(), copy)});
+    repositories.push_back({.item = items.size() - 1, .files = std::move(files)});
+}
+
+void StageRun::fetch_repositories(std::vector<CopyItem>& items, const build::Copy& copy,
+                                  Repositories& repositories) {
+    const Excludes excludes(copy.excludes);
+    for (Repository& repository : repositories) {
+        CopyItem& item = items[repository.item];
+        AddedRepository& files = *repository.files;
+        item.hash = repository_hash(files.fetch(), copy);
+        item.tree = &files.files();
+        item.path = files.directory();
+        if (files.keeps_git_dir() && !excludes.any()) continue;
+        std::string sum;
+        item.only = item.tree->choose(
+            item.path,
+            [&](const std::string& path) {
+                return (files.keeps_git_dir() || !is_gits_own(path)) && !excludes.has(path);
+            },
+            sum);
+    }
 }
 
 }  // namespace dockerd::engine::builds

@@ -15,6 +15,9 @@
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/git/source.hpp>
+
+#include "build/git_files.hpp"
 
 namespace dockerd::engine::builds {
 namespace {
@@ -102,12 +105,6 @@ bool is_archive(std::string_view type) {
     });
 }
 
-bool is_git_url(const std::string& url) {
-    const bool web = url.starts_with("http://") || url.starts_with("https://");
-    if (web) return url.substr(0, url.find('#')).ends_with(".git");
-    return url.starts_with("git://") || url.starts_with("github.com/") || url.starts_with("git@");
-}
-
 }  // namespace
 
 DownloadedFile::DownloadedFile(const BuildParts& parts, const RegistryCaller& caller, BuildLog& log,
@@ -178,9 +175,8 @@ RemoteContext fetch_context(const BuildParts& parts, const BuildOptions& options
                    "experimental session with v1 builder is no longer supported, use builder "
                    "version v2 (BuildKit) instead");
     }
-    if (is_git_url(url)) {
-        base::fail(ErrorKind::not_implemented,
-                   "building from a git repository is not supported by this daemon yet");
+    if (git::is_context(url)) {
+        return {.dockerfile = {}, .files = fetch_git_context(parts, url, log.cancellation())};
     }
     if (!url.starts_with("http://") && !url.starts_with("https://")) {
         base::fail(ErrorKind::internal,

@@ -16,6 +16,7 @@
 #include "build/context.hpp"
 #include "build/copy_target.hpp"
 #include "build/download.hpp"
+#include "build/git_files.hpp"
 #include "build/work_layer.hpp"
 #include "images/platform.hpp"
 
@@ -94,6 +95,18 @@ private:
     using Downloads = std::vector<std::unique_ptr<DownloadedFile>>;
     void add_download(std::vector<CopyItem>& items, const build::Copy& copy,
                       const std::string& url, Downloads& downloads);
+    /// A repository whose files are fetched only when no earlier step has them.
+    struct Repository {
+        std::size_t item;
+        std::unique_ptr<AddedRepository> files;
+    };
+    using Repositories = std::vector<Repository>;
+    void add_repository(std::vector<CopyItem>& items, const build::Copy& copy, git::Source source,
+                        Repositories& repositories);
+    void fetch_repositories(std::vector<CopyItem>& items, const build::Copy& copy,
+                            Repositories& repositories);
+    void add_sources(std::vector<CopyItem>& items, const build::Copy& copy, Downloads& downloads,
+                     Repositories& repositories);
 
     BuildRun& build_;
     const std::size_t number_;

@@ -5,6 +5,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/logging/drivers.hpp>
 #include <dockerd/sys/paths.hpp>
+#include <dockerd/sys/sealed_program.hpp>
 
 #include "containers.hpp"
 
@@ -51,13 +52,6 @@ void set_files(runtime::LogTarget& target, const logging::FileSettings& settings
     target.compress = settings.compress;
 }
 
-/// This program, to be executed once more as a log forwarder, whatever lies under its name now.
-base::Fd own_program() {
-    base::Fd program{::open("/proc/self/exe", O_PATH | O_CLOEXEC)};
-    if (!program) base::throw_errno(errno, "open /proc/self/exe");
-    return program;
-}
-
 }  // namespace
 
 /// Where what the container prints goes. Throws: what the driver says of its options.
@@ -87,7 +81,7 @@ runtime::LogTarget Containers::plan_log(const store::ContainerRecord& record) co
     (void)logging::extra_attributes(config.config, info);
     (void)logging::render_tag(config.config, info, "");
     target.forwarder_config = logging::encode_forwarder(config.type, config.config, info);
-    target.forwarder = own_program();
+    target.forwarder = sys::own_program();
     if (logging::uses_cache(config.config)) {
         target.kind = runtime::LogKind::local;
         set_files(target, logging::cache_settings(config.config));

@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/worker_pool.hpp>
 #include <dockerd/sys/paths.hpp>
+#include <dockerd/sys/root.hpp>
 
 #include "paths/in_root.hpp"
 
@@ -90,24 +90,10 @@ void attach(const base::Fd& tree, const base::Fd& place, const std::string& what
 /// A file system that will be this thread's "/": no path of the container's is ever looked up from
 /// there, and none of the host's is in reach.
 base::Fd make_shell() {
-    const base::Fd context{::fsopen("tmpfs", FSOPEN_CLOEXEC)};
-    check(context && ::fsconfig(context.get(), FSCONFIG_SET_STRING, "mode", "0700", 0) == 0 &&
-              ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0,
-          "open a file system for the view");
-    base::Fd shell{::fsmount(context.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)};
-    check(shell && ::mkdirat(shell.get(), "proc", 0700) == 0 &&
-              ::mkdirat(shell.get(), "view", 0700) == 0,
-          "mount a file system for the view");
+    base::Fd shell = sys::new_tmpfs("0700");
+    check(::mkdirat(shell.get(), "proc", 0700) == 0 && ::mkdirat(shell.get(), "view", 0700) == 0,
+          "mkdir for the view");
     return shell;
-}
-
-bool make_everything_slave() {
-    return ::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0;
-}
-
-bool leave_chroot() {
-    const base::Fd self{::open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)};
-    return self && ::setns(self.get(), CLONE_NEWNS) == 0;
 }
 
 /// One view, on its own thread.
@@ -142,22 +128,14 @@ public:
 private:
     /// Makes `shell` the only mount there is, with the container's files in it.
     void leave_host(const base::Fd& shell, const base::Fd& proc) {
-        // Below a chroot "/" is no mount, or one above which the namespace's own root would stay.
-        check(leave_chroot() && make_everything_slave(), "make / a slave mount");
-        // Any directory will do that exists everywhere: nobody else is in this namespace.
-        check(::move_mount(shell.get(), "", AT_FDCWD, "/sys", MOVE_MOUNT_F_EMPTY_PATH) == 0,
-              "move_mount");
-        const auto place = [&](const char* name) {
-            return base::Fd(::openat(shell.get(), name, O_PATH | O_DIRECTORY | O_CLOEXEC));
-        };
-        attach(proc, place("proc"), "/proc");
-        attach(plan_.rootfs, place("view"), "rootfs");
-        const base::Fd old{::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
-        check(static_cast<bool>(old), "open /");
-        check(::fchdir(shell.get()) == 0 && ::syscall(SYS_pivot_root, ".", ".") == 0, "pivot_root");
+        sys::replace_root(shell, [&] {
+            const auto place = [&](const char* name) {
+                return base::Fd(::openat(shell.get(), name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+            };
+            attach(proc, place("proc"), "/proc");
+            attach(plan_.rootfs, place("view"), "rootfs");
+        });
         entered_ = true;
-        check(::fchdir(old.get()) == 0 && ::umount2(".", MNT_DETACH) == 0, "unmount old root");
-        check(::chdir("/") == 0, "chdir");
     }
 
     void put(const ViewMount& mount, const base::Fd& tree) {
