@@ -77,10 +77,13 @@ void Timers::stop() {
 }
 
 std::uint64_t Timers::after(std::chrono::nanoseconds delay, std::function<void()> action) {
+    return at(Clock::now() + std::chrono::duration_cast<Clock::duration>(delay), std::move(action));
+}
+
+std::uint64_t Timers::at(Clock::time_point due, std::function<void()> action) {
     const std::lock_guard lock(impl_->mutex);
     const std::uint64_t number = impl_->next++;
     if (impl_->stopping) return number;
-    const auto due = Clock::now() + std::chrono::duration_cast<Clock::duration>(delay);
     const auto place = impl_->queue.emplace(std::pair{due, number}, std::move(action)).first;
     impl_->due_of.emplace(number, due);
     if (!impl_->thread.joinable()) impl_->thread = std::thread([this] { impl_->run(); });

@@ -18,6 +18,8 @@ public:
 
     /// Runs `action` once after `delay`. Returns a number for cancel(). Thread: any.
     std::uint64_t after(std::chrono::nanoseconds delay, std::function<void()> action);
+    /// The same at a moment: those of one moment are run one after the other, without a sleep.
+    std::uint64_t at(std::chrono::steady_clock::time_point due, std::function<void()> action);
     /// Drops what has not run, waits for what is running, and takes nothing on any more.
     void stop();
     /// Drops a timer that has not begun to run. Thread: any.

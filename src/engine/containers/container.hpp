@@ -55,6 +55,8 @@ struct HealthWatch {
     std::uint64_t timer = 0;     ///< for the next probe
     std::shared_ptr<Exec> exec;  ///< the probe that runs
     std::shared_ptr<Exec> last;  ///< the latest one
+    /// How each of them is run; without one it has to be asked for each time.
+    std::shared_ptr<runtime::ExecPlan> plan;
 };
 using HealthWatchRef = std::shared_ptr<HealthWatch>;
 
@@ -106,8 +108,23 @@ public:
     std::string image_reference_name DOCKERD_GUARDED_BY(operation);
 
     [[nodiscard]] ContainerPtr snapshot() const {
+        ContainerPtr old;
         const base::Lock lock(snapshot_mutex_);
+        if (newer_health_) {
+            auto next = std::make_shared<ContainerSnapshot>(*snapshot_);
+            next->state.health = std::exchange(newer_health_, std::nullopt);
+            old = std::exchange(snapshot_, std::move(next));
+        }
         return snapshot_;
+    }
+    /// Publishes what a health check has found out: into the snapshot that is asked for next, for
+    /// there may be many checks and nobody who asks. False, with nothing done, while the snapshot
+    /// shows an exec: it may have been that check.
+    bool set_health(Health newer) {
+        const base::Lock lock(snapshot_mutex_);
+        if (!snapshot_ || !snapshot_->exec_ids.empty()) return false;
+        newer_health_ = std::move(newer);
+        return true;
     }
     /// `finish` adds what others may change meanwhile; it runs between two publications.
     template <typename Finish>
@@ -115,6 +132,7 @@ public:
         ContainerPtr old;
         const base::Lock lock(snapshot_mutex_);
         finish(*next);
+        newer_health_.reset();
         old = std::exchange(snapshot_, std::move(next));
     }
     /// Publishes once more what stands, with one change. Needs no lock of the container's.
@@ -124,6 +142,7 @@ public:
         const base::Lock lock(snapshot_mutex_);
         if (!snapshot_) return;
         auto next = std::make_shared<ContainerSnapshot>(*snapshot_);
+        if (newer_health_) next->state.health = std::exchange(newer_health_, std::nullopt);
         change(*next);
         old = std::exchange(snapshot_, std::move(next));
     }
@@ -144,7 +163,9 @@ public:
 
 private:
     mutable base::Mutex snapshot_mutex_;
-    ContainerPtr snapshot_ DOCKERD_GUARDED_BY(snapshot_mutex_);
+    mutable ContainerPtr snapshot_ DOCKERD_GUARDED_BY(snapshot_mutex_);
+    /// What snapshot_ does not know yet.
+    mutable std::optional<Health> newer_health_ DOCKERD_GUARDED_BY(snapshot_mutex_);
 };
 using ContainerRef = std::shared_ptr<Container>;
 

@@ -236,6 +236,7 @@ private:
     runtime::CgroupMaker prepare_cgroup(Container& container, runtime::CgroupLimits limits);
     runtime::ContainerPlan make_plan(Container& container, PlanSources sources);
     runtime::ExecPlan plan_exec(const Container& container, const Exec& exec) const;
+    std::shared_ptr<runtime::ExecPlan> plan_probe(const Container& container, const Exec& exec);
     runtime::SecurityOptions security_of(const store::ContainerRecord& record) const;
     runtime::SeccompFilterPtr seccomp_of(const store::ContainerRecord& record,
                                          runtime::CapabilitySet capabilities) const;
@@ -329,6 +330,7 @@ private:
     /// What differs from the snapshot before.
     enum class Changed { anything, state };
     void publish(Container& container, Changed changed = Changed::anything);
+    void publish_health(Container& container);
     /// What a name of an image means during one list: many containers share few names.
     struct ImageName {
         bool is_reference = false;

@@ -126,10 +126,11 @@ void Containers::with_lock_soon(const ContainerRef& container, Job job) {
 
 void Containers::schedule_probe(const ContainerRef& container) {
     auto& watch = *container->health;
-    const auto delay =
-        until_next_probe(watch.check, age(*container, std::chrono::steady_clock::now()),
-                         container->record.state.health->status);
-    watch.timer = timers_.after(delay, [this, container, expected = container->health] {
+    const auto now = std::chrono::steady_clock::now();
+    const auto delay = until_next_probe(watch.check, age(*container, now),
+                                        container->record.state.health->status);
+    const auto due = time_of_probe(now, delay);
+    watch.timer = timers_.at(due, [this, container, expected = container->health] {
         with_lock_soon(container, [this, container, expected] {
             try {
                 run_probe(container, expected);
@@ -140,6 +141,18 @@ void Containers::schedule_probe(const ContainerRef& container) {
             }
         });
     });
+}
+
+/// The plan is that of the probe before, for as long as nobody else has that and no link can change
+/// what is in it.
+std::shared_ptr<runtime::ExecPlan> Containers::plan_probe(const Container& container,
+                                                          const Exec& exec) {
+    auto& plan = container.health->plan;
+    if (!plan || !linked_environment(container.record).empty()) {
+        plan = std::make_shared<runtime::ExecPlan>(plan_exec(container, exec));
+    }
+    plan->id = std::string(probe_prefix) + exec.id;
+    return plan;
 }
 
 void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& watch) {
@@ -183,14 +196,13 @@ void Containers::run_probe(const ContainerRef& container, const HealthWatchRef& 
         });
     });
     try {
-        auto plan = plan_exec(*container, *exec);
-        plan.id = std::string(probe_prefix) + exec->id;
+        const auto plan = plan_probe(*container, *exec);
         const auto started = [this, container, exec](const runtime::ExecStarted& how) {
             probe_started(container, exec, how);
         };
-        if (container->monitor->try_exec_begin(plan, output.theirs, started)) return;
-        probes_.post([monitor = container->monitor, started, probe = exec->probe,
-                      plan = std::make_shared<runtime::ExecPlan>(std::move(plan)),
+        if (container->monitor->try_exec_begin(*plan, output.theirs, started)) return;
+        watch->plan = nullptr;
+        probes_.post([monitor = container->monitor, started, probe = exec->probe, plan,
                       pipe = std::make_shared<base::Fd>(std::move(output.theirs))] {
             if (probe->given_up) {
                 started({.pid = 0, .error = "given up before its start", .exit_code = 137});
@@ -309,7 +321,7 @@ void Containers::take_probe_result(const ContainerRef& container, const Exec& ex
     const bool changed = take_health_result(
         health, watch.check, age(*container, exec.probe->begun_mono), std::move(result));
     // Not written to the disk: as with Docker the next change of state does that.
-    publish(*container, Changed::state);
+    publish_health(*container);
     if (changed) log_event(container->record, "health_status: " + health.status);
     schedule_probe(container);
 }

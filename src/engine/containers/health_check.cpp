@@ -1,5 +1,7 @@
 #include "health_check.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <dockerd/base/log.hpp>
@@ -16,6 +18,9 @@ constexpr std::chrono::seconds default_interval{30};
 constexpr std::chrono::seconds default_timeout{30};
 constexpr std::chrono::seconds default_start_interval{5};
 constexpr std::int64_t default_retries = 3;
+
+/// By how much the begin of a probe may be put off at most.
+constexpr std::chrono::milliseconds longest_step{100};
 
 std::chrono::nanoseconds given_or(std::int64_t given, std::chrono::nanoseconds otherwise) {
     return given == 0 ? otherwise : std::chrono::nanoseconds(given);
@@ -55,6 +60,15 @@ std::chrono::nanoseconds until_next_probe(const HealthCheck& check,
                                           std::string_view status) {
     const bool starting = since_start < check.start_period && status == "starting";
     return starting ? check.start_interval : check.interval;
+}
+
+std::chrono::steady_clock::time_point time_of_probe(std::chrono::steady_clock::time_point now,
+                                                    std::chrono::nanoseconds delay) {
+    const auto due = now + delay;
+    const auto step = std::min<std::chrono::nanoseconds>(delay / 100, longest_step);
+    if (step <= std::chrono::nanoseconds(0)) return due;
+    const auto beyond = due.time_since_epoch() % step;
+    return beyond.count() == 0 ? due : due + (step - beyond);
 }
 
 // Source: moby daemon/health.go, handleProbeResult.

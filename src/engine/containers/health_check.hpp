@@ -32,6 +32,12 @@ std::chrono::nanoseconds until_next_probe(const HealthCheck& check,
                                           std::chrono::nanoseconds since_start,
                                           std::string_view status);
 
+/// When a probe begins that has to wait for `delay` from `now` on. It is up to a hundredth of that later:
+/// so the many containers of a machine are checked a few at a time, each of which would have the
+/// daemon wake up.
+std::chrono::steady_clock::time_point time_of_probe(std::chrono::steady_clock::time_point now,
+                                                    std::chrono::nanoseconds delay);
+
 /// Enters a probe's result. `since_start` is the container's age when the probe began.
 /// Returns true when the status has changed.
 bool take_health_result(store::HealthRecord& health, const HealthCheck& check,

@@ -8,6 +8,17 @@
 namespace dockerd::engine {
 namespace {
 
+Health health_of(const store::HealthRecord& record) {
+    Health health;
+    health.status = record.status;
+    health.failing_streak = record.failing_streak;
+    health.log.reserve(record.log.size());
+    for (const auto& entry : record.log) {
+        health.log.push_back({entry.start, entry.end, entry.exit_code, entry.output});
+    }
+    return health;
+}
+
 ContainerState state_of(const store::StateRecord& record, bool removing) {
     ContainerState state;
     state.running = record.running;
@@ -21,14 +32,7 @@ ContainerState state_of(const store::StateRecord& record, bool removing) {
     state.error = record.error;
     state.started_at = record.started_at;
     state.finished_at = record.finished_at;
-    if (record.health) {
-        auto& health = state.health.emplace();
-        health.status = record.health->status;
-        health.failing_streak = record.health->failing_streak;
-        for (const auto& entry : record.health->log) {
-            health.log.push_back({entry.start, entry.end, entry.exit_code, entry.output});
-        }
-    }
+    if (record.health) state.health = health_of(*record.health);
     // Source: moby container/state.go, StateString.
     if (record.running) {
         state.status = record.paused       ? ContainerStatus::paused
@@ -161,6 +165,12 @@ void Containers::publish(Container& container, Changed changed) {
         out->network.networks[name] = endpoint.settings;
     }
     container.set_snapshot(std::move(out), [this](auto& next) { name_by_links(next); });
+}
+
+/// The same after a health check, of which nothing else shows.
+void Containers::publish_health(Container& container) {
+    const auto& health = container.record.state.health;
+    if (!health || !container.set_health(health_of(*health))) publish(container, Changed::state);
 }
 
 std::string Containers::state_directory(const std::string& id) const {

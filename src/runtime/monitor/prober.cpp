@@ -6,10 +6,8 @@
 #include "monitor/spawn.hpp"
 #include "wire/packet.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
@@ -31,34 +29,6 @@ namespace {
 
 /// How long a check may take before its start is worth a message, in milliseconds.
 constexpr std::int64_t quick_check_time = 100;
-
-/// Unmaps the heap, which is the monitor's: each fork would copy what is known of it. In a static
-/// program it begins with what belongs to the thread, which stays.
-/// Pre: /proc is the host's.
-void drop_heap() {
-    constexpr std::uintptr_t page = 4096;
-    const auto thread = reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
-    const base::Fd maps{::open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
-    std::array<char, 16 * 1024> text{};
-    std::size_t size = 0;
-    for (ssize_t n = 1; n > 0 && size < text.size(); size += static_cast<std::size_t>(n)) {
-        n = ::read(maps.get(), text.data() + size, text.size() - size);
-        if (n < 0) return;  // it is only slower
-    }
-    std::string_view rest(text.data(), size);
-    while (!rest.empty()) {
-        const std::string_view line = rest.substr(0, rest.find('\n'));
-        rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-        if (!line.ends_with("[heap]")) continue;
-        std::uintptr_t begin = 0;
-        std::uintptr_t end = 0;
-        const char* last = line.data() + line.size();
-        const char* dash = std::from_chars(line.data(), last, begin, 16).ptr;
-        if (dash == last || std::from_chars(dash + 1, last, end, 16).ec != std::errc{}) continue;
-        if (thread >= begin && thread < end) begin = (thread + 2 * page) & ~(page - 1);
-        if (begin < end) (void)::munmap(reinterpret_cast<void*>(begin), end - begin);  // as above
-    }
-}
 
 volatile std::sig_atomic_t told_to_end = 0;
 
@@ -289,9 +259,15 @@ bool can_probe(int namespaces) {
     return major > 5 || (major == 5 && minor >= 16);
 }
 
-void run_prober(const init::Target& target, wire::ProberRequest& request, pid_t monitor) {
-    (void)::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (::getppid() != monitor) ::_exit(1);
+namespace {
+
+struct Start {
+    const init::Target& target;
+    wire::ProberRequest& request;
+};
+
+[[noreturn]] void prepare_and_run(void* argument) {
+    const auto& [target, request] = *static_cast<Start*>(argument);
     std::array<base::Fd, 32> cgroups;
     if (target.cgroups.size() > cgroups.size()) ::_exit(1);
     // The objects of the heap keep their descriptors: nothing of it is used or freed again.
@@ -307,7 +283,7 @@ void run_prober(const init::Target& target, wire::ProberRequest& request, pid_t 
         filter = std::make_shared<const std::string>(*request.seccomp_program);
     }
     init::keep_own_memory();
-    if (own_memory) drop_heap();
+    if (own_memory) init::part_from_parent();
     init::become_prober({target.pidfd, target.namespaces, own}, socket, score);
     Prober prober(own, socket.get(), score, std::move(filter));
     // Both interrupt its wait, and nothing else.
@@ -323,6 +299,15 @@ void run_prober(const init::Target& target, wire::ProberRequest& request, pid_t 
     }
     (void)::sigprocmask(SIG_SETMASK, &kept, nullptr);
     prober.run();
+}
+
+}  // namespace
+
+void run_prober(const init::Target& target, wire::ProberRequest& request, pid_t monitor) {
+    (void)::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (::getppid() != monitor) ::_exit(1);
+    Start start{target, request};
+    init::run_on_own_stack(prepare_and_run, &start);
 }
 
 }  // namespace dockerd::runtime::monitor

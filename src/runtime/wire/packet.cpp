@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -108,22 +109,27 @@ void take_fds(msghdr& message, std::vector<base::Fd>& fds) {
     }
 }
 
-/// Receives one packet of the socket; descriptors are added to packet.fds.
-Receive receive_one(int socket, bool wait, Header& header, Packet& packet) {
-    // The size first, so that the buffer is as large as the message and no larger.
+/// The size of the next packet or, when several have come, of all of them; 0 when the peer is gone.
+ssize_t size_of_next(int socket, bool wait) {
+    int there = 0;
+    if (::ioctl(socket, FIONREAD, &there) == 0 && there > 0) return there;  // the quicker question
     ssize_t size = 0;
     char probe = 0;
     do {
         size = ::recv(socket, &probe, 1, MSG_PEEK | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
         // ECONNRESET comes once when the peer ended with something unread; what it sent follows.
     } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+    return size;
+}
+
+/// Receives one packet of the socket; descriptors are added to packet.fds.
+Receive receive_one(int socket, bool wait, Header& header, Packet& packet) {
+    // The size first, so that the buffer is as large as the message.
+    const ssize_t size = size_of_next(socket, wait);
     if (size < 0) return errno == EAGAIN ? Receive::again : Receive::closed;
     if (size == 0) return Receive::closed;
-    if (size < static_cast<ssize_t>(sizeof header) ||
-        size > static_cast<ssize_t>(sizeof header + inline_limit)) {
-        return Receive::broken;
-    }
-    packet.body.resize(static_cast<std::size_t>(size) - sizeof header);
+    if (size < static_cast<ssize_t>(sizeof header)) return Receive::broken;
+    packet.body.resize(std::min(static_cast<std::size_t>(size) - sizeof header, inline_limit));
     iovec parts[2] = {{&header, sizeof header}, {packet.body.data(), packet.body.size()}};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (fds_per_packet + 1))];
     msghdr message{};
@@ -137,7 +143,11 @@ Receive receive_one(int socket, bool wait, Header& header, Packet& packet) {
     } while (got < 0 && (errno == EINTR || errno == ECONNRESET));
     if (got <= 0) return Receive::closed;
     take_fds(message, packet.fds);
-    if (got != size || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Receive::broken;
+    if (got < static_cast<ssize_t>(sizeof header) ||
+        (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+        return Receive::broken;
+    }
+    packet.body.resize(static_cast<std::size_t>(got) - sizeof header);
     return header.magic == magic ? Receive::packet : Receive::broken;
 }
 

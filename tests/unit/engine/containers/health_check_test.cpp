@@ -57,6 +57,18 @@ TEST(UntilNextProbe, IsShorterWhileStarting) {
     EXPECT_EQ(until_next_probe(check, 5s, "unhealthy"), 30s);
 }
 
+TEST(TimeOfProbe, ComesNoEarlierAndAHundredthLaterAtMost) {
+    using Time = std::chrono::steady_clock::time_point;
+    // Two containers whose turns come one after the other are checked together.
+    EXPECT_EQ(time_of_probe(Time(5s + 1ms), 1s), Time(6s + 10ms));
+    EXPECT_EQ(time_of_probe(Time(5s + 9ms), 1s), Time(6s + 10ms));
+    EXPECT_EQ(time_of_probe(Time(5s + 10ms), 1s), Time(6s + 10ms));
+    EXPECT_EQ(time_of_probe(Time(5s + 1ns), 1ms), Time(5s + 1ms + 10us));
+    // A long wait is no reason to be late: a tenth of a second.
+    EXPECT_EQ(time_of_probe(Time(5s + 1ms), 1h), Time(3605s + 100ms));
+    EXPECT_EQ(time_of_probe(Time(5s + 1ns), 50ns), Time(5s + 51ns));
+}
+
 TEST(TakeHealthResult, ChangesStatusAfterTheRetries) {
     const HealthCheck check{.retries = 2};
     store::HealthRecord health{.status = "starting"};
