@@ -371,9 +371,13 @@ void Firewall::make_forward_dropped(NftFamily family) {
 void Firewall::drop_forward(NftFamily family) {
     const base::Lock lock(mutex_);
     if (!enabled(family)) return;
-    NftBatch batch;
-    batch.set_policy(family, filter_table, "FORWARD", /*accept=*/false);
-    batch.commit(socket_);
+    bool accepts = true;
+    // Ours was made so.
+    if (!list_rules(socket_, family, filter_table, "FORWARD", &accepts) || accepts) {
+        NftBatch batch;
+        batch.set_policy(family, filter_table, "FORWARD", /*accept=*/false);
+        batch.commit(socket_);
+    }
     forward_dropped_[index_of(family)] = true;
 }
 

@@ -156,9 +156,12 @@ void Firewall::withdraw(NftBatch& batch, NftFamily family) {
 }
 
 void Firewall::rebuild_family(NftBatch& batch, NftFamily family) {
-    // Adding before deleting: the deletion then never fails, and all of it is one step.
-    batch.add_table(family, table_);
-    batch.delete_table(family, table_);
+    // The kernel is long about what it deletes, and a socket that is closed waits for it.
+    if (has_table(socket_, family, table_)) {
+        // Adding before deleting: the deletion then never fails, and all of it is one step.
+        batch.add_table(family, table_);
+        batch.delete_table(family, table_);
+    }
     batch.add_table(family, table_, table_flags_);
     add_sets(batch, family, table_);
     add_guards(batch, family, table_);

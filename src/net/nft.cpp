@@ -515,6 +515,19 @@ std::optional<NftRemoval> read_removal(std::uint16_t type, std::span<const char>
     return out;
 }
 
+bool has_table(sys::NetlinkSocket& socket, NftFamily family, std::string_view table) {
+    sys::NetlinkBatch query;
+    query.begin(message_type(NFT_MSG_GETTABLE), NLM_F_ACK, family_header(family));
+    query.put_text(NFTA_TABLE_NAME, table);
+    try {
+        socket.transact(query, "nf_tables", [](const sys::NetlinkReply&) {});
+    } catch (const base::Error& error) {
+        if (error.errno_value() == ENOENT) return false;
+        throw;
+    }
+    return true;
+}
+
 std::optional<std::vector<NftRuleHead>> list_rules(sys::NetlinkSocket& socket, NftFamily family,
                                                    std::string_view table, std::string_view chain,
                                                    bool* accepts) {

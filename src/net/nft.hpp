@@ -154,6 +154,9 @@ struct NftRemoval {
 /// Source: kernel net/netfilter/nf_tables_api.c, nf_tables_*_notify.
 std::optional<NftRemoval> read_removal(std::uint16_t type, std::span<const char> payload);
 
+/// Throws: internal, "nf_tables: <errno text>".
+bool has_table(sys::NetlinkSocket& socket, NftFamily family, std::string_view table);
+
 /// The rules of one chain in order; nullopt when there is no such chain. `accepts` learns what becomes
 /// of a packet that passes them all.
 std::optional<std::vector<NftRuleHead>> list_rules(sys::NetlinkSocket& socket, NftFamily family,

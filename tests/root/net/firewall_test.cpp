@@ -1,11 +1,16 @@
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -53,6 +58,30 @@ TEST_F(FirewallTest, UserChainComesFirst) {
     Networks again(options(), store_);
     again.clean_stale();
     EXPECT_EQ(jumps(NftFamily::ip), wanted);
+}
+
+/// What is deleted the kernel frees later, and each close of a socket like ours waits for that: tens of
+/// milliseconds, which a daemon that ends soon after would take longer.
+TEST_F(FirewallTest, TheFirstBuildDeletesNothing) {
+    write_sysctl("net/ipv4/ip_forward", "0");
+    sys::NetlinkSocket told(NETLINK_NETFILTER);
+    told.join_group(NFNLGRP_NFTABLES);
+    Networks networks(options(), store_);
+    networks.clean_stale();
+    std::size_t messages = 0;
+    std::vector<char> buffer(1 << 20);
+    ssize_t size = 0;
+    while ((size = ::recv(told.fd().get(), buffer.data(), buffer.size(), MSG_DONTWAIT)) > 0) {
+        auto left = static_cast<unsigned>(size);
+        for (auto* head = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(head, left);
+             head = NLMSG_NEXT(head, left)) {
+            ++messages;
+            const std::span payload(static_cast<const char*>(NLMSG_DATA(head)), NLMSG_PAYLOAD(head, 0));
+            EXPECT_FALSE(read_removal(head->nlmsg_type, payload)) << "message " << messages;
+        }
+    }
+    EXPECT_EQ(errno, EAGAIN);
+    EXPECT_GT(messages, 50U) << "all that was added";
 }
 
 TEST_F(FirewallTest, WorksUnderAForwardPolicyOfDrop) {
