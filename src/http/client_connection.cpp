@@ -102,7 +102,7 @@ void ClientConnection::start_tls(const ClientTls& tls, const std::string& name,
                                  Deadline deadline) {
     ssl_ = ::SSL_new(tls.get());
     if (ssl_ == nullptr) fail("tls: out of memory");
-    prepare_for_server(ssl_, name);
+    prepare_for_server(ssl_, tls.server_name.empty() ? name : tls.server_name);
     ::SSL_set_fd(ssl_, socket_.get());
     bool looked = false;
     for (;;) {

@@ -21,6 +21,7 @@ namespace dockerd::http {
 class ClientTls : public SslContext {
 public:
     using SslContext::SslContext;
+    std::string server_name;  ///< empty: the name in the URL
 };
 
 /// A moment after which a call gives up; none for never.

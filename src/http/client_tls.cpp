@@ -110,6 +110,7 @@ std::string out_of_time(SSL* ssl, bool over) {
 
 std::shared_ptr<const ClientTls> make_client_tls(const ClientTlsOptions& options) {
     auto tls = std::make_shared<ClientTls>(::SSL_CTX_new(::TLS_client_method()));
+    tls->server_name = options.server_name;
     SSL_CTX* const raw = tls->get();
     if (raw == nullptr) fail(openssl_text());
     ::SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
@@ -117,7 +118,7 @@ std::shared_ptr<const ClientTls> make_client_tls(const ClientTlsOptions& options
     ::SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     if (options.verify) {
         ::SSL_CTX_set_verify(raw, SSL_VERIFY_PEER, nullptr);
-        (void)::SSL_CTX_set_default_verify_paths(raw);
+        if (options.system_authorities) (void)::SSL_CTX_set_default_verify_paths(raw);
         for (const std::string& file : options.ca_files) {
             check_readable(file);
             // What is no certificate is passed over, as by Go's AppendCertsFromPEM.

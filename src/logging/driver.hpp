@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <dockerd/logging/drivers.hpp>
 
@@ -31,7 +32,7 @@ public:
     virtual ~Driver() = default;
     /// Sends one record; waits as long as the peer makes it wait. Throws: why it is lost.
     virtual void log(const Record& record) = 0;
-    /// No more comes.
+    /// No more comes. Throws: why something is lost.
     virtual void close() {}
 };
 
@@ -52,6 +53,12 @@ std::unique_ptr<Driver> open_syslog(const ForwarderConfig& config);
 std::unique_ptr<Driver> open_fluentd(const ForwarderConfig& config);
 std::unique_ptr<Driver> open_gelf(const ForwarderConfig& config);
 std::unique_ptr<Driver> open_journald(const ForwarderConfig& config);
+std::unique_ptr<Driver> open_splunk(const ForwarderConfig& config);
+
+/// Variables of the daemon that a driver reads, or that its connections depend on.
+std::vector<std::string> driver_variables(std::string_view driver);
+/// Says in the daemon's log which of them cannot be read.
+void check_splunk_variables();
 
 /// The machine's name.
 std::string host_name();

@@ -114,6 +114,10 @@ std::string encode_forwarder(const std::string& driver, const Options& options,
                        {"env", info.env},
                        {"labels", info.labels}};
     if (const char* zone = ::getenv("TZ")) out["zone"] = zone;
+    if (driver == "splunk") check_splunk_variables();
+    for (const std::string& name : driver_variables(driver)) {
+        if (const char* value = ::getenv(name.c_str())) out["variables"][name] = value;
+    }
     return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -132,9 +136,30 @@ ForwarderConfig decode_forwarder(const std::string& text) {
                                          json.at("created_ns").get<std::int32_t>());
     config.info.env = json.at("env").get<std::vector<std::string>>();
     config.info.labels = json.at("labels").get<std::map<std::string, std::string>>();
+    if (json.contains("variables")) {
+        for (const auto& [name, value] : json["variables"].items()) {
+            ::setenv(name.c_str(), value.get<std::string>().c_str(), 1);
+        }
+    }
     // Before any thread is there: local times in messages are in the daemon's zone.
     if (json.contains("zone")) ::setenv("TZ", json["zone"].get<std::string>().c_str(), 1);
     return config;
+}
+
+std::vector<std::string> driver_variables(std::string_view driver) {
+    if (driver != "splunk") return {};
+    return {"SPLUNK_LOGGING_DRIVER_POST_MESSAGES_FREQUENCY",
+            "SPLUNK_LOGGING_DRIVER_POST_MESSAGES_BATCH_SIZE",
+            "SPLUNK_LOGGING_DRIVER_BUFFER_MAX",
+            "SPLUNK_LOGGING_DRIVER_CHANNEL_SIZE",
+            "HTTP_PROXY",
+            "http_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "NO_PROXY",
+            "no_proxy",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR"};
 }
 
 std::unique_ptr<Driver> open_driver(const ForwarderConfig& config) {
@@ -142,6 +167,7 @@ std::unique_ptr<Driver> open_driver(const ForwarderConfig& config) {
     if (config.driver == "fluentd") return open_fluentd(config);
     if (config.driver == "gelf") return open_gelf(config);
     if (config.driver == "journald") return open_journald(config);
+    if (config.driver == "splunk") return open_splunk(config);
     base::fail(base::ErrorKind::internal, "no log driver named '" + config.driver + "'");
 }
 
@@ -162,7 +188,11 @@ int run_forwarder(int config, int stream) {
     } catch (const std::exception& error) {
         tell(stream, std::string("lost ") + error.what());
     }
-    driver->close();
+    try {
+        driver->close();
+    } catch (const std::exception& error) {
+        tell(stream, std::string("lost ") + error.what());
+    }
     return 0;
 }
 

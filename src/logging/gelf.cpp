@@ -1,5 +1,4 @@
 #include <sys/random.h>
-#include <zlib.h>
 
 #include <optional>
 #include <thread>
@@ -10,6 +9,7 @@
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
 
+#include "bodies.hpp"
 #include "driver.hpp"
 #include "go_values.hpp"
 #include "settings.hpp"
@@ -22,30 +22,7 @@ constexpr std::size_t chunk_size = 1420;
 constexpr std::size_t chunk_data = chunk_size - 12;
 constexpr std::size_t most_chunks = 128;
 
-std::string json_text(const nlohmann::json& value) {
-    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 [[noreturn]] void fail(const std::string& text) { base::fail(base::ErrorKind::internal, text); }
-
-std::string compress(const std::string& bytes, GelfCompression kind, int level) {
-    if (kind == GelfCompression::none) return bytes;
-    z_stream state{};
-    const int window = kind == GelfCompression::gzip ? MAX_WBITS + 16 : MAX_WBITS;
-    if (::deflateInit2(&state, level, Z_DEFLATED, window, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
-        fail("cannot compress");
-    }
-    std::string out(::deflateBound(&state, bytes.size()) + 32, '\0');
-    state.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-    state.avail_in = static_cast<uInt>(bytes.size());
-    state.next_out = reinterpret_cast<Bytef*>(out.data());
-    state.avail_out = static_cast<uInt>(out.size());
-    const int result = ::deflate(&state, Z_FINISH);
-    out.resize(out.size() - state.avail_out);
-    (void)::deflateEnd(&state);  // only tells of input that was left over
-    if (result != Z_STREAM_END) fail("cannot compress");
-    return out;
-}
 
 /// Milliseconds since 1970 as seconds, in the shortest form.
 std::string seconds_text(std::int64_t nanoseconds) {

@@ -34,6 +34,20 @@ std::int64_t parse_atoi(std::string_view text) {
     return *value;
 }
 
+std::int32_t parse_int32(std::string_view text) {
+    std::int64_t value = 0;
+    try {
+        value = parse_atoi(text);
+    } catch (const base::Error& error) {
+        const bool range = std::string_view(error.what()).ends_with("value out of range");
+        bad_number("ParseInt", text, range ? "value out of range" : "invalid syntax");
+    }
+    if (value != static_cast<std::int32_t>(value)) {
+        bad_number("ParseInt", text, "value out of range");
+    }
+    return static_cast<std::int32_t>(value);
+}
+
 std::uint64_t parse_uint(std::string_view text, std::uint64_t most) {
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

@@ -13,6 +13,8 @@ namespace dockerd::logging {
 
 /// Throws: `strconv.Atoi: parsing "x": invalid syntax` or `... value out of range`.
 std::int64_t parse_atoi(std::string_view text);
+/// Throws: `strconv.ParseInt: parsing "x": invalid syntax` or `... value out of range`.
+std::int32_t parse_int32(std::string_view text);
 /// Throws: `strconv.ParseUint: parsing "x": invalid syntax` or `... value out of range`.
 std::uint64_t parse_uint(std::string_view text, std::uint64_t most);
 /// Throws: `strconv.ParseBool: parsing "x": invalid syntax`.

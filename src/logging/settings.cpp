@@ -229,8 +229,8 @@ GelfSettings gelf_settings(const Options& options) {
     GelfSettings settings;
     settings.address = gelf_address(value_of(options, "gelf-address"));
     const auto& type = value_of(options, "gelf-compression-type");
-    if (type == "zlib") settings.compression = GelfCompression::zlib;
-    if (type == "none") settings.compression = GelfCompression::none;
+    if (type == "zlib") settings.compression = Compression::zlib;
+    if (type == "none") settings.compression = Compression::none;
     const auto number = [&](const char* key, int fallback) {
         return static_cast<int>(base::parse_int(value_of(options, key)).value_or(fallback));
     };

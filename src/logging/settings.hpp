@@ -7,6 +7,8 @@
 #include <dockerd/dial/connection.hpp>
 #include <dockerd/logging/drivers.hpp>
 
+#include "bodies.hpp"
+
 /// Options of the drivers that send logs away, read once and checked.
 namespace dockerd::logging {
 
@@ -41,11 +43,9 @@ struct FluentdSettings {
 /// Throws: invalid_argument, "invalid fluentd-address (x): unsupported scheme: 'x'" and others.
 FluentdSettings fluentd_settings(const Options& options);
 
-enum class GelfCompression { gzip, zlib, none };
-
 struct GelfSettings {
     Address address;
-    GelfCompression compression = GelfCompression::gzip;
+    Compression compression = Compression::gzip;
     int level = 1;
     int max_reconnect = 3;
     std::chrono::seconds reconnect_delay{1};

@@ -12,7 +12,7 @@ ALLOWED = {
     "http": {"sys", "model", "base"},
     "archive": {"sys", "model", "base"},
     "dial": {"sys", "base"},
-    "logging": {"dial", "sys", "model", "base"},
+    "logging": {"http", "dial", "sys", "model", "base"},
     "plugins": {"dial", "sys", "model", "base"},
     "runtime": {"sys", "model", "base"},
     "net": {"sys", "model", "base"},

@@ -1,4 +1,4 @@
-"""Log servers as tests need them: syslog, fluentd, gelf and journald peers that put what they hear into a queue."""
+"""Log servers as tests need them: syslog, fluentd, gelf, journald and splunk peers that put what they hear into a queue."""
 import gzip
 import json
 import os
@@ -216,3 +216,47 @@ class Journal(Peer):
                 data = data[end + 10 + size:]
             fields[name.decode()] = value
         self.heard.put(fields)
+
+
+class Http(Peer):
+    """Answers requests; `heard`: (method, path, headers with small names, body) of each. `answers` maps a method to
+    what it is answered, (status line, body)."""
+
+    def __init__(self, *arguments, **more):
+        self.answers = {}
+        super().__init__(*arguments, **more)
+
+    def stream(self, client, data):
+        head, end, body = data.partition(b"\r\n\r\n")
+        if not end:
+            return data
+        first, *lines = head.decode().split("\r\n")
+        method, path, _ = first.split(" ")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        size = int(headers.get("content-length", 0))
+        if len(body) < size:
+            return data
+        status, text = self.answers.get(method, ("200 OK", b""))
+        self.heard.put((method, path, headers, body[:size]))
+        client.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(text), text))
+        return body[size:]
+
+
+class Splunk(Http):
+    def events(self, count):
+        """So many events of the next requests, after the one that looks whether the collector is there."""
+        out = []
+        while len(out) < count:
+            method, path, headers, body = self.get()
+            if path != "/services/collector/event/1.0":
+                raise ValueError(path)
+            if method == "OPTIONS":
+                continue
+            if headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            text = body.decode()
+            while text:
+                value, used = json.JSONDecoder().raw_decode(text)
+                out.append(value)
+                text = text[used:]
+        return out

@@ -39,6 +39,8 @@ private:
 struct ClientTlsOptions {
     bool verify = true;
     std::vector<std::string> ca_files;  ///< beside the system's authorities
+    bool system_authorities = true;
+    std::string server_name;  ///< to ask for and to check, in place of the URL's
     /// Certificate and key of the client.
     std::vector<std::pair<std::string, std::string>> certificates;
 };

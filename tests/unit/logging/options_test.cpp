@@ -33,6 +33,8 @@ TEST(LogOptions, AreRefusedInDockersWords) {
               "unknown log opt \"foo\" for gelf log driver");
     EXPECT_EQ(refusal("nope", {}),
               "error looking up logging plugin nope: plugin \"nope\" not found");
+    EXPECT_EQ(refusal("splunk", {{"splunk-host", "h"}}),
+              "unknown log opt 'splunk-host' for splunk log driver");
     EXPECT_EQ(refusal("awslogs", {{"awslogs-group", "g"}}),
               "error looking up logging plugin awslogs: plugin \"awslogs\" not found");
     EXPECT_EQ(refusal("none", {{"anything", "goes"}}), "no error");
