@@ -79,7 +79,7 @@ char type_flag(mode_t mode) {
 class Packer {
 public:
     Packer(const PackOptions& options, const ByteSink& sink)
-        : options_(options), writer_(sink), buffer_(128 * 1024) {}
+        : options_(options), writer_(sink, options.tap), buffer_(128 * 1024) {}
 
     void tree(int root);
     void one(int directory, const std::string& name, const std::string& member);
@@ -242,6 +242,7 @@ void Packer::add_file(int directory, const std::string& name, TarEntry& entry) {
     read_xattrs(file.get(), entry);
     entry.size = info.st_size;
     const bool is_link = as_hard_link(info, entry);
+    if (!is_link && options_.on_file) options_.on_file(file.get(), info, entry);
     writer_.begin(entry);
     if (is_link) return;
     std::int64_t left = entry.size;

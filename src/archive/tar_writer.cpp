@@ -101,6 +101,11 @@ std::string pax_name(std::string_view name) {
 
 }  // namespace
 
+void TarWriter::raw(std::string_view bytes) {
+    sink_(bytes);
+    if (tap_ != nullptr) tap_->raw(bytes);
+}
+
 void TarWriter::begin(const TarEntry& entry) {
     pad();
     const std::string records = pax_records(entry);
@@ -108,21 +113,25 @@ void TarWriter::begin(const TarEntry& entry) {
         TarEntry extension;
         extension.type_flag = 'x';
         extension.mtime = base::WallTime(0, 0);
-        sink_(header_block(extension, pax_name(entry.name),
-                           static_cast<std::int64_t>(records.size())));
-        sink_(records);
-        sink_(std::string_view(zero_blocks).substr(0, -records.size() & 511U));
+        raw(header_block(extension, pax_name(entry.name),
+                         static_cast<std::int64_t>(records.size())));
+        raw(records);
+        raw(std::string_view(zero_blocks).substr(0, -records.size() & 511U));
     }
     std::string name = entry.name;
     std::erase_if(name, [](char c) { return c <= 0; });
-    sink_(header_block(entry, name, entry.size));
+    raw(header_block(entry, name, entry.size));
     left_ = is_header_only(entry.type_flag) ? 0 : entry.size;
     padding_ = -left_ & 511;
+    if (tap_ == nullptr) return;
+    member_ = entry;
+    tap_->begin(*member_);
 }
 
 void TarWriter::data(std::string_view bytes) {
     left_ -= static_cast<std::int64_t>(bytes.size());
     sink_(bytes);
+    if (tap_ != nullptr) tap_->data(bytes);
 }
 
 void TarWriter::add(const TarEntry& entry, std::string_view bytes) {
@@ -130,22 +139,27 @@ void TarWriter::add(const TarEntry& entry, std::string_view bytes) {
     if (!bytes.empty()) data(bytes);
 }
 
+void TarWriter::end_member() {
+    if (member_) tap_->end(*member_);
+    member_.reset();
+}
+
 void TarWriter::pad() {
     // A member that came out too short is filled up: its header has promised the size.
     while (left_ > 0) {
         const auto n = std::min<std::int64_t>(left_, static_cast<std::int64_t>(zero_blocks.size()));
-        sink_(std::string_view(zero_blocks).substr(0, static_cast<std::size_t>(n)));
-        left_ -= n;
+        data(std::string_view(zero_blocks).substr(0, static_cast<std::size_t>(n)));
     }
+    end_member();
     if (padding_ > 0) {
-        sink_(std::string_view(zero_blocks).substr(0, static_cast<std::size_t>(padding_)));
+        raw(std::string_view(zero_blocks).substr(0, static_cast<std::size_t>(padding_)));
     }
     padding_ = 0;
 }
 
 void TarWriter::finish() {
     pad();
-    sink_(zero_blocks);
+    raw(zero_blocks);
 }
 
 }  // namespace dockerd::archive

@@ -102,30 +102,34 @@ std::vector<std::string> sorted_names(int directory) {
     return names;
 }
 
-std::int64_t tree_size(int directory) {
+void walk_tree(int directory, const std::function<void(int parent, const std::string& name,
+                                                       const struct stat& info)>& visit) {
     DeepWalk walk(DeepWalk::Reopened::goes_on);
     if (!walk.enter(directory, ".")) base::throw_errno(errno, "read directory");
-    std::set<std::pair<dev_t, ino_t>> seen;
-    std::int64_t total = 0;
     std::string name;
     while (!walk.at_end()) {
         const dirent* item = walk.next();
         if (item == nullptr) {
-            // Moved away under our hands: what lies above cannot be counted any more.
+            // Moved away under our hands: what lies above cannot be reached any more.
             if (!walk.leave(name)) break;
             continue;
         }
         name = item->d_name;
-        if (item->d_type == DT_DIR) {
-            (void)walk.enter(walk.directory(), name);  // vanished meanwhile: counts nothing
-            continue;
-        }
         struct stat info {};
-        // A file that vanished meanwhile counts nothing.
         if (::fstatat(walk.directory(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        if (info.st_nlink > 1 && !seen.emplace(info.st_dev, info.st_ino).second) continue;
-        total += info.st_size;
+        visit(walk.directory(), name, info);
+        if (S_ISDIR(info.st_mode)) (void)walk.enter(walk.directory(), name);
     }
+}
+
+std::int64_t tree_size(int directory) {
+    std::set<std::pair<dev_t, ino_t>> seen;
+    std::int64_t total = 0;
+    walk_tree(directory, [&](int /*parent*/, const std::string& /*name*/, const struct stat& info) {
+        if (S_ISDIR(info.st_mode)) return;
+        if (info.st_nlink > 1 && !seen.emplace(info.st_dev, info.st_ino).second) return;
+        total += info.st_size;
+    });
     return total;
 }
 

@@ -83,7 +83,7 @@ Layers::~Layers() = default;
 
 const archive::Unpacker& Layers::unpacker() const { return impl_->unpacker; }
 
-StagedLayer Layers::stage(archive::ByteSource tar) {
+Layers::Begun Layers::begin_stage() {
     Impl& self = *impl_;
     auto state = std::make_unique<StagedLayer::State>();
     state->owner = impl_.get();
@@ -103,17 +103,24 @@ StagedLayer Layers::stage(archive::ByteSource tar) {
     // First of all the name of what is to be deleted, should we not come to the end.
     batch.write_new(folder.get(), "cache-id", cache_id);
     it.overlay = self.overlay.create(cache_id, std::nullopt, 0, 0, batch);
-    const base::Fd diff = self.overlay.open_diff(cache_id);
-    const base::Fd split{::openat(folder.get(), "tar-split.json.gz",
-                                  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    base::Fd diff = self.overlay.open_diff(cache_id);
+    base::Fd split{::openat(folder.get(), "tar-split.json.gz",
+                            O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
     if (!split) base::throw_errno(errno, "write tar-split.json.gz");
+    return {std::move(staged), std::move(diff), std::move(split)};
+}
 
+StagedLayer Layers::stage(archive::ByteSource tar) {
+    Begun begun = begin_stage();
+    StagedLayer::State& it = *begun.layer.state_;
     const auto passed = std::make_shared<Passed>();
-    it.size =
-        self.unpacker.unpack_layer(watched(std::move(tar), passed), diff.get(), split.get()).size;
+    it.size = impl_->unpacker
+                  .unpack_layer(watched(std::move(tar), passed), begun.diff.get(),
+                                begun.tar_split.get())
+                  .size;
     it.diff_id = passed->hash.digest();
     it.tar_size = passed->bytes;
-    return staged;
+    return std::move(begun.layer);
 }
 
 RoLayer& Layers::Impl::require(const std::string& chain_id) {

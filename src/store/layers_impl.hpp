@@ -58,6 +58,13 @@ struct StagedLayer::State {
     bool committed = false;
 };
 
+/// A layer whose folders are there, and nothing in them.
+struct Layers::Begun {
+    StagedLayer layer;
+    base::Fd diff;
+    base::Fd tar_split;
+};
+
 struct Layers::Impl {
     Impl(const std::string& data_root, const archive::Unpacker& unpacks);
 

@@ -116,10 +116,10 @@ void Layers::create_rw(const std::string& container_id, const std::string& paren
 }
 
 void Layers::create_rw(const std::string& container_id, const std::string& parent_chain,
-                       const RwOptions& options) {
+                       const RwOptions& options, Flush flush) {
     Batch batch;
     create_rw(container_id, parent_chain, options, batch);
-    batch.commit(impl_->mounts_fd.get());
+    batch.finish(impl_->mounts_fd.get(), flush);
 }
 
 /// Frees the container's name at once and leaves the deleting to the background. Should we die

@@ -9,6 +9,9 @@
 #include <vector>
 
 #include <dockerd/archive/stream.hpp>
+#include <dockerd/archive/tar.hpp>
+
+struct stat;
 
 namespace dockerd::archive {
 
@@ -29,6 +32,11 @@ struct PackOptions {
     /// Without what chown(2) takes from a file: set-user-ID, set-group-ID of what the group may
     /// execute, capabilities.
     bool as_chowned = false;
+    /// Called with an open descriptor of each file whose bytes would be packed. It may change the member;
+    /// with size 0 no bytes follow.
+    std::function<void(int fd, const struct ::stat& info, TarEntry& member)> on_file;
+    /// Hears of all that is written.
+    TarTap* tap = nullptr;
 };
 
 /// Writes a tar of the tree below the directory `root`, in lexical order as Docker does. Follows no

@@ -42,7 +42,7 @@ struct TarEntry {
     bool sparse = false;
 };
 
-/// Sees every byte of a tar as it is read, in order; tar-split is made from this.
+/// Sees every byte of a tar as it is read or written, in order; tar-split is made from this.
 class TarTap {
 public:
     virtual ~TarTap() = default;
@@ -92,7 +92,8 @@ bool looks_like_tar(std::string_view head);
 /// Writes members; long names, big numbers and xattrs as PAX records, as Go's writer does.
 class TarWriter {
 public:
-    explicit TarWriter(ByteSink sink) : sink_(std::move(sink)) {}
+    /// `tap` hears what a reader of this tar would let it hear.
+    explicit TarWriter(ByteSink sink, TarTap* tap = nullptr) : sink_(std::move(sink)), tap_(tap) {}
 
     /// Writes the headers. `entry.size` bytes of data must follow for a file.
     void begin(const TarEntry& entry);
@@ -104,7 +105,12 @@ public:
 
 private:
     void pad();
+    void raw(std::string_view bytes);
+    void end_member();
+
     ByteSink sink_;
+    TarTap* tap_;
+    std::optional<TarEntry> member_;  ///< the tap's current one
     std::int64_t left_ = 0;
     std::int64_t padding_ = 0;
 };

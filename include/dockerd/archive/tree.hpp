@@ -2,10 +2,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include <dockerd/base/fd.hpp>
+
+struct stat;
 
 namespace dockerd::archive {
 
@@ -16,6 +19,11 @@ base::Fd open_in_root(int root, const std::string& path, int flags);
 
 /// Names of what is in `directory`, but "." and "..", in order. Throws: internal, "open: <errno text>".
 std::vector<std::string> sorted_names(int directory);
+
+/// Calls `visit` for everything below `directory`, however deep, with the open directory it is in; a directory
+/// comes before what is in it. What vanishes meanwhile is left out.
+void walk_tree(int directory, const std::function<void(int parent, const std::string& name,
+                                                       const struct ::stat& info)>& visit);
 
 /// Bytes of all files and symlinks below `directory`, hard links once; directories count nothing.
 /// Source: moby daemon/internal/directory, Size.

@@ -12,6 +12,7 @@
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/base/fd.hpp>
 #include <dockerd/store/durable.hpp>
+#include <dockerd/store/staged_layer.hpp>
 
 namespace dockerd::archive {
 class Unpacker;
@@ -34,25 +35,6 @@ std::string chain_id_of(const std::string& parent_chain, const std::string& diff
 std::string chain_id_of(const std::vector<std::string>& diff_ids);  ///< of a list; empty for an empty one
 inline constexpr const char* empty_diff_id =  ///< of an empty tar. Source: moby layer/empty.go.
     "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
-
-/// A layer unpacked and hashed that has no place in a chain yet; dropped unless committed.
-/// Layers of one image can so be unpacked at the same time and in any order.
-class StagedLayer {
-public:
-    StagedLayer(StagedLayer&&) noexcept;
-    StagedLayer& operator=(StagedLayer&&) noexcept;
-    ~StagedLayer();
-
-    [[nodiscard]] const std::string& diff_id() const;
-    [[nodiscard]] std::int64_t size() const;
-
-    struct State;
-
-private:
-    friend class Layers;
-    explicit StagedLayer(std::unique_ptr<State> state);
-    std::unique_ptr<State> state_;
-};
 
 /// A container's root file system, mounted.
 struct MountedLayer {
@@ -134,7 +116,7 @@ public:
     void create_rw(const std::string& container_id, const std::string& parent_chain,
                    const RwOptions& options, Batch& batch);
     void create_rw(const std::string& container_id, const std::string& parent_chain,
-                   const RwOptions& options = {});
+                   const RwOptions& options = {}, Flush flush = Flush::now);
     [[nodiscard]] bool has_rw(const std::string& container_id) const;
     /// Ids of all writable layers, also of those no container record belongs to.
     [[nodiscard]] std::vector<std::string> list_rw() const;
@@ -157,6 +139,11 @@ public:
     /// those of a container removed meanwhile stay until it is through.
     /// Source: moby daemon/graphdriver/overlay2/overlay.go, Diff.
     StagedLayer stage_rw(const std::string& container_id);
+    /// The same of a layer that is not mounted: its files themselves become the new layer's, unless they cannot
+    /// stay as they are. Only remove_rw may follow. Pre: nobody else writes to the files, by whatever name.
+    StagedLayer take_rw(const std::string& container_id);
+    /// The files of a layer that is not mounted, without those below it.
+    [[nodiscard]] base::Fd open_rw(const std::string& container_id) const;
 
     /// LowerDir, MergedDir, UpperDir, WorkDir (and ID) as `docker inspect` shows them.
     [[nodiscard]] std::map<std::string, std::string> rw_metadata(
@@ -175,6 +162,9 @@ public:
     struct Impl;
 
 private:
+    struct Begun;
+    Begun begin_stage();
+
     std::unique_ptr<Impl> impl_;
 };
 

@@ -96,7 +96,7 @@ void StepNote::settle_all(const std::string& parent,
 
 Context::Context(const std::string& parent, const archive::Unpacker& unpacker,
                  const archive::ByteSource& packed)
-    : folder_(parent), files_(folder_.fd()) {
+    : folder_(parent), files_(folder_.fd(), SourceTree::Files::given) {
     try {
         archive::ExtractOptions options;
         options.names_stay_inside = true;

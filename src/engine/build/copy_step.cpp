@@ -3,6 +3,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
+#include <future>
+#include <system_error>
+#include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -11,6 +16,7 @@
 #include <dockerd/archive/unpacker.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/strings.hpp>
+#include <dockerd/base/thread.hpp>
 #include <dockerd/build/expand.hpp>
 #include <dockerd/build/glob.hpp>
 #include <dockerd/build/ignore.hpp>
@@ -51,7 +57,6 @@ void add_item(std::vector<CopyItem>& items, SourceTree& tree, const std::string&
             path, [&](const std::string& below) { return !excludes.has(below); }, item.hash);
     } else {
         if (excludes.has(path.substr(path.rfind('/') + 1))) return;
-        item.hash = tree.hash(path);
     }
     items.push_back(std::move(item));
 }
@@ -117,11 +122,36 @@ void check_checksum(const build::Copy& copy) {
 }
 
 std::string hash_of(const std::vector<CopyItem>& items) {
-    if (items.size() == 1) return items.front().hash;
     std::vector<std::string> sums;
-    for (const CopyItem& item : items) sums.push_back(item.hash);
-    return hash_of_list("multi", sums);
+    for (const CopyItem& item : items) {
+        sums.push_back(item.hash.empty() ? item.tree->hash(item.path) : item.hash);
+    }
+    return sums.size() == 1 ? sums.front() : hash_of_list("multi", sums);
 }
+
+/// What makes a sum, on a thread of its own if there is one to be had. It is over when this goes.
+class Hashing {
+public:
+    explicit Hashing(const std::function<std::string()>& sum)
+        : task_(sum), result_(task_.get_future()) {
+        try {
+            thread_ = base::start_quiet_thread([this] { task_(); });
+        } catch (const std::system_error&) {
+            task_();
+        }
+    }
+    Hashing(const Hashing&) = delete;
+    Hashing& operator=(const Hashing&) = delete;
+    ~Hashing() {
+        if (thread_.joinable()) thread_.join();
+    }
+    std::string result() { return result_.get(); }
+
+private:
+    std::packaged_task<std::string()> task_;
+    std::future<std::string> result_;
+    std::thread thread_;
+};
 
 // Source: moby builder/dockerfile/copy_unix.go, normalizeDest.
 std::string destination_of(const std::string& working_dir, const std::string& given) {
@@ -170,28 +200,53 @@ void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
                                "be a directory and end with a /",
                                name));
     }
+    const auto sum = [&] { return base::in_context(name + " failed", [&] { return hash_of(items); }); };
+    model::ContainerConfig config = stage.state.config;
+    const bool may_be_cached = !options_.no_cache && !stage.cache_missed;
+    if (may_be_cached) {
+        set_copy_command(config, copy, sum());
+        if (find_cached(stage, config)) return;
+    }
+    base::in_context("ADD failed", [&] { fetch_repositories(items, copy, repositories); });
+    // A server may have something else by then than what it said.
+    if (may_be_cached && repositories.empty()) {
+        return commit(stage, config, "", make_copy(stage, copy, items));
+    }
+    // Nobody asks for the step's name before it is made.
+    Hashing hashing(sum);
+    auto layer = [&] {
+        try {
+            return make_copy(stage, copy, items);
+        } catch (...) {
+            (void)hashing.result();  // what is wrong with the source is said first
+            throw;
+        }
+    }();
+    set_copy_command(config, copy, hashing.result());
+    commit(stage, config, "", std::move(layer));
+}
+
+/// The command that a step of COPY or ADD is known by.
+void StageRun::set_copy_command(model::ContainerConfig& config, const build::Copy& copy,
+                                const std::string& sum) {
+    const std::string name = copy.is_add ? "ADD" : "COPY";
     std::string flags;
     if (!copy.chown.empty()) flags += "--chown=" + copy.chown + " ";
     if (!copy.chmod.empty()) flags += "--chmod=" + copy.chmod + " ";
     if (copy.parents) flags += "--parents ";
     if (copy.unpack) flags += fmt::format("--unpack={} ", *copy.unpack);
-    model::ContainerConfig config = stage.state.config;
-    const auto describe = [&] {
-        auto command = build::shell_of(stage.state.config);
-        command.push_back(
-            fmt::format("#(nop) {} {}{} in {} ", name, flags, hash_of(items), copy.destination));
-        config.cmd = {};
-        config.cmd.assign(command.begin(), command.end());
-    };
-    describe();
-    if (find_cached(stage, config)) return;
-    base::in_context("ADD failed", [&] { fetch_repositories(items, copy, repositories); });
-    // A server may have something else by then than what it said.
-    if (!repositories.empty()) describe();
+    auto command = build::shell_of(config);
+    command.push_back(fmt::format("#(nop) {} {}{} in {} ", name, flags, sum, copy.destination));
+    config.cmd = {};
+    config.cmd.assign(command.begin(), command.end());
+}
 
+store::StagedLayer StageRun::make_copy(const StageState& stage, const build::Copy& copy,
+                                       const std::vector<CopyItem>& items) {
     const auto parent = stage.image_id.empty() ? nullptr : parts_.store.get_by_id(stage.image_id);
     WorkLayer layer(parts_.store.layers(), parent ? parent->chain_id : std::string());
-    CopyTarget target(layer.root(), parts_.store.layers().unpacker(),
+    LargeFiles large;
+    CopyTarget target(layer.root(), parts_.store.layers().unpacker(), large,
                       destination_of(stage.state.config.working_dir, copy.destination));
     target.set_mode(copy.chmod);
     if (!copy.chown.empty()) {
@@ -203,7 +258,7 @@ void StageRun::copy_files(StageState& stage, const build::Copy& copy) {
     base::in_context("failed to copy files", [&] {
         for (const CopyItem& item : items) target.put(item, copy.unpack.value_or(copy.is_add));
     });
-    commit(stage, config, "", layer.stage());
+    return layer.stage(large);
 }
 
 void StageRun::add_sources(std::vector<CopyItem>& items, const build::Copy& copy,

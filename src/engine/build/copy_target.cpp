@@ -70,8 +70,8 @@ base::Fd open_directory(int root, const std::string& path) {
 
 }  // namespace
 
-CopyTarget::CopyTarget(int root, const archive::Unpacker& unpacker, std::string path)
-    : root_(root), unpacker_(unpacker), path_(std::move(path)) {}
+CopyTarget::CopyTarget(int root, const archive::Unpacker& unpacker, LargeFiles& large, std::string path)
+    : root_(root), unpacker_(unpacker), large_(large), path_(std::move(path)) {}
 
 // Source: moby builder/dockerfile/internals_linux.go, parseChownFlag.
 void CopyTarget::set_owner(const std::string& text) {
@@ -106,6 +106,22 @@ void CopyTarget::unpack(const archive::ByteSource& tar, const std::string& direc
     if (own) options.owner = owner_;
     options.start_writeback = true;
     (void)unpacker_.unpack_archive(tar, place.get(), options);
+    large_.check_places(root_);
+}
+
+/// `source`: the file, or the directory that the members are in; `directory`: where they are put.
+archive::PackOptions CopyTarget::pack_options(const SourceTree& tree, const std::string& source,
+                                              const std::string& directory) const {
+    archive::PackOptions options;
+    options.mode = mode_;
+    options.as_chowned = owner_.has_value();
+    options.on_file = [&tree, source, directory, this](int file, const struct stat& info,
+                                                       archive::TarEntry& member) {
+        const std::string path = source.ends_with('/') ? source.substr(1) + member.name : source.substr(1);
+        const std::string place = (directory == "/" ? "" : directory) + "/" + member.name;
+        large_.leave_out(tree, path, place, owner_, file, info, member);
+    };
+    return options;
 }
 
 void CopyTarget::put(const CopyItem& item, bool unpacks) {
@@ -137,9 +153,9 @@ void CopyTarget::put_directory(const CopyItem& item, const std::string& path) {
         }
     }
     const base::Fd source = open_directory(item.tree->root(), item.path);
-    archive::PackOptions options;
-    options.mode = mode_;
-    options.as_chowned = owner_.has_value();
+    const std::string resolved = item.tree->resolve(item.path);
+    const archive::PackOptions options = pack_options(
+        *item.tree, "/" + resolved + (resolved.empty() ? "" : "/"), path);
     unpack(archive::produce([&](const archive::ByteSink& sink) {
                if (!item.only) return archive::pack(source.get(), options, sink);
                std::vector<archive::PackedChange> members;
@@ -174,9 +190,7 @@ void CopyTarget::put_file(const CopyItem& item, std::string path) {
     }
     const std::string source = "/" + item.tree->resolve(item.path);
     const base::Fd folder = open_directory(item.tree->root(), parent_of(source));
-    archive::PackOptions options;
-    options.mode = mode_;
-    options.as_chowned = owner_.has_value();
+    const archive::PackOptions options = pack_options(*item.tree, source, directory);
     unpack(archive::produce([&](const archive::ByteSink& sink) {
                archive::pack_one(folder.get(), name_of(source), name_of(path), sink, options);
            }),

@@ -6,9 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include <dockerd/archive/pack.hpp>
 #include <dockerd/archive/stream.hpp>
 #include <dockerd/archive/unpacker.hpp>
 
+#include "build/large_files.hpp"
 #include "build/source_tree.hpp"
 
 namespace dockerd::engine::builds {
@@ -32,7 +34,7 @@ class CopyTarget {
 public:
     using Owner = std::pair<std::uint32_t, std::uint32_t>;
     /// `path`: absolute; ends with "/" when it is to be a directory.
-    CopyTarget(int root, const archive::Unpacker& unpacker, std::string path);
+    CopyTarget(int root, const archive::Unpacker& unpacker, LargeFiles& large, std::string path);
 
     /// Whom everything is to belong to: "user", "user:group", numbers. Without it: root.
     /// Throws: internal, "can't find uid for user x: no such user: x" and kin.
@@ -50,10 +52,13 @@ private:
     void put_directory(const CopyItem& item, const std::string& path);
     void put_file(const CopyItem& item, std::string path);
     void unpack(const archive::ByteSource& tar, const std::string& directory, bool own) const;
+    [[nodiscard]] archive::PackOptions pack_options(const SourceTree& tree, const std::string& source,
+                                                    const std::string& directory) const;
     [[nodiscard]] std::optional<archive::ByteSource> open_archive(const CopyItem& item) const;
 
     int root_;
     const archive::Unpacker& unpacker_;
+    LargeFiles& large_;
     std::string path_;
     std::optional<Owner> owner_ = Owner{0, 0};
     std::optional<std::uint32_t> mode_;

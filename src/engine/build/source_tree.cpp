@@ -131,7 +131,14 @@ std::string cleaned_source(const std::string& given) {
     return base::join(parts, "/");
 }
 
-SourceTree::SourceTree(int root) : root_(separate_tree(root)) {}
+SourceTree::SourceTree(int root, Files files) : root_(separate_tree(root)) {
+    if (files == Files::given) given_.reset(::fcntl(root, F_DUPFD_CLOEXEC, 0));
+}
+
+base::Fd SourceTree::open_given(const std::string& path) const {
+    if (!given_) return {};
+    return sys::try_open_without_links(given_.get(), path, O_PATH | O_NOFOLLOW);
+}
 
 std::optional<struct stat> SourceTree::look_at(const std::string& path) const {
     const base::Fd node = sys::try_open_in_root(root(), path.empty() ? "." : path, O_PATH);

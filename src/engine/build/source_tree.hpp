@@ -20,11 +20,16 @@ namespace dockerd::engine::builds {
 /// Thread: any.
 class SourceTree {
 public:
+    /// What becomes of the files when all is done. Given: they are of no use to anybody then, so that one of
+    /// them may become a layer's own, by a link. It is never written to again, under neither name.
+    enum class Files { kept, given };
     /// `root`: a directory; it is seen through a mount of its own, nodev, nosuid and noexec.
     /// Throws: internal, "open_tree: <errno text>".
-    explicit SourceTree(int root);
+    explicit SourceTree(int root, Files files = Files::kept);
 
     [[nodiscard]] int root() const { return root_.get(); }
+    /// A file that is given, by a path without links, where links to it can be made; nothing otherwise.
+    [[nodiscard]] base::Fd open_given(const std::string& path) const;
     /// What is at `path`, links followed; nullopt when it is not there.
     /// Throws: internal, "stat <path>: <errno text>".
     [[nodiscard]] std::optional<struct stat> look_at(const std::string& path) const;
@@ -50,6 +55,7 @@ private:
     [[nodiscard]] std::string hash_one(const std::string& path);
 
     base::Fd root_;
+    base::Fd given_;  ///< the same directory, not through that mount
     base::Mutex mutex_;  ///< held while files are hashed
     std::map<std::string, std::string> hashes_;
 };

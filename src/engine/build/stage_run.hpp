@@ -90,6 +90,10 @@ private:
     void remove_containers(bool failed);
     // copy_step.cpp
     void copy_files(StageState& stage, const build::Copy& copy);
+    static void set_copy_command(model::ContainerConfig& config, const build::Copy& copy,
+                                 const std::string& sum);
+    [[nodiscard]] store::StagedLayer make_copy(const StageState& stage, const build::Copy& copy,
+                                               const std::vector<CopyItem>& items);
     SourceTree& source_tree(const std::string& from);
     [[nodiscard]] CopyItem inline_item(const StageState& stage, const build::Heredoc& file) const;
     using Downloads = std::vector<std::unique_ptr<DownloadedFile>>;

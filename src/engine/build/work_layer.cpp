@@ -13,7 +13,8 @@ namespace dockerd::engine::builds {
 
 WorkLayer::WorkLayer(store::Layers& layers, const std::string& parent_chain)
     : layers_(layers), id_(base::random_id()) {
-    layers_.create_rw(id_, parent_chain, {.init_layer = false});
+    // Never the disk's: what a power cut leaves of it the next start deletes.
+    layers_.create_rw(id_, parent_chain, {.init_layer = false}, store::Flush::later);
     try {
         tree_ = layers_.mount_rw(id_).tree;
         mounted_ = true;
@@ -50,9 +51,10 @@ WorkLayer::~WorkLayer() {
     }
 }
 
-store::StagedLayer WorkLayer::stage() {
+store::StagedLayer WorkLayer::stage(const LargeFiles& left_out) {
     unmount();
-    return layers_.stage_rw(id_);
+    left_out.fill(layers_.open_rw(id_).get());
+    return layers_.take_rw(id_);
 }
 
 }  // namespace dockerd::engine::builds

@@ -5,6 +5,7 @@
 #include <dockerd/base/fd.hpp>
 #include <dockerd/store/layers.hpp>
 
+#include "build/large_files.hpp"
 #include "build/source_tree.hpp"
 
 namespace dockerd::engine::builds {
@@ -19,8 +20,8 @@ public:
 
     /// Its files; a mount that knows no devices.
     [[nodiscard]] int root() const { return tree_.get(); }
-    /// What was changed, as a layer. Nothing may be changed afterwards.
-    [[nodiscard]] store::StagedLayer stage();
+    /// What was changed, with the files that were left out, as a layer. This is of no use afterwards.
+    [[nodiscard]] store::StagedLayer stage(const LargeFiles& left_out = {});
 
 private:
     void unmount() noexcept;

@@ -195,6 +195,44 @@ TEST(Tar, TapSeesEveryByteInOrder) {
     EXPECT_EQ(tap.ended, 2);
 }
 
+/// A layer's tar-split is the same, whether its tar is read or written.
+TEST(TarWriter, LetsATapHearWhatAReaderDoes) {
+    struct Heard : TarTap {
+        std::string all;
+        void raw(std::string_view bytes) override { add("raw", bytes); }
+        void begin(const TarEntry& entry) override { add("begin", entry.name + " " + std::to_string(entry.size)); }
+        void data(std::string_view bytes) override { add("data", bytes); }
+        void end(const TarEntry& entry) override { add("end", entry.name); }
+        /// Pieces of one kind count as one.
+        void add(const std::string& kind, std::string_view bytes) {
+            if (kind != last) all += "\n" + kind + " ";
+            last = kind;
+            all += bytes;
+        }
+        std::string last;
+    };
+    TarEntry directory = file_entry(std::string(120, 'd') + "/", 0);
+    directory.type_flag = '5';
+    TarEntry link = file_entry("link", 0);
+    link.type_flag = '1';
+    link.link_name = "a";
+    Heard written;
+    std::string tar;
+    TarWriter writer([&](std::string_view bytes) { tar += bytes; }, &written);
+    writer.add(directory);
+    writer.add(file_entry("a", 700), std::string(700, 'a'));
+    writer.add(link);
+    writer.add(file_entry("empty", 0));
+    writer.begin(file_entry("short", 1500));  // filled up with zeros
+    writer.data(std::string(600, 's'));
+    writer.add(file_entry("whole", 512), std::string(512, 'w'));
+    writer.finish();
+    Heard read;
+    TarReader reader(memory_source(tar), &read);
+    reader.drain();
+    EXPECT_EQ(written.all, read.all);
+}
+
 TEST(Tar, RecognisesTars) {
     EXPECT_TRUE(looks_like_tar(write_tar({{file_entry("a", 0), ""}})));
     EXPECT_TRUE(looks_like_tar(std::string(1024, '\0')));
