@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 
+import builds
 import daemon
 import image
 import images
@@ -45,8 +46,8 @@ class Side:
     def remove(self, container, client=None):
         (client or self.client).delete("/containers/%s?force=1&v=1" % container)
 
-    def cli(self, *arguments):
-        done = subprocess.run(["docker", *arguments], env=dict(os.environ, DOCKER_HOST=self.host),
+    def cli(self, *arguments, environment={}):
+        done = subprocess.run(["docker", *arguments], env=dict(os.environ, DOCKER_HOST=self.host, **environment),
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if done.returncode:
             raise RuntimeError("docker %s: %s" % (" ".join(arguments), done.stderr.decode()))
@@ -422,6 +423,10 @@ def of_images(side):
     return images.measure(side, peer(side.host))
 
 
+def of_builds(side):
+    return builds.measure(side, IMAGE)
+
+
 def networks(side):
     """Networks made and removed, and containers with ten published ports."""
     made, removed, up, down = [], [], [], []
@@ -489,4 +494,4 @@ def listens(address, port):
 # Part -> (function, whether once is enough however many rounds are asked for).
 PARTS = {"idle": (idle, True), "start": (start, False), "exec": (execs, False), "networks": (networks, False), "published": (published, False), "cli": (cli, False),
          "burst": (burst, False), "density": (density, True), "names": (names, False),
-         "logs": (logs, False), "copies": (copies, False), "stats": (statistics_of_many, False), "health": (health, True), "images": (of_images, False)}
+         "logs": (logs, False), "copies": (copies, False), "stats": (statistics_of_many, False), "health": (health, True), "images": (of_images, False), "builds": (of_builds, False)}

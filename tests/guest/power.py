@@ -29,6 +29,11 @@ CUTS = [
      "docker run --rm kit /payload echo whole"),
     ("load", "docker save -o /root/kit.tar kit && docker rmi kit && sync", "docker load -i /root/kit.tar",
      "docker run --rm kit sh -c 'cat /seed/file' | sha256sum | cmp - /root/sum"),
+    # A large file of the context is in the layer by a link, small ones are copied; the save sums up all of them.
+    ("build", "mkdir -p /root/c && cd /root/c && head -c 5000000 /dev/urandom >big && echo small >small && "
+     "printf 'FROM kit\\nCOPY . /c/\\nRUN echo ran >/ran\\n' >Dockerfile && (cat big small; echo ran) | sha256sum >/root/built && sync",
+     "DOCKER_BUILDKIT=0 docker build -q -t built /root/c",
+     "docker run --rm built sh -c 'cat /c/big /c/small /ran' | sha256sum | cmp - /root/built && docker save built >/dev/null"),
     ("create", "", "docker create --name made kit /payload exit 3", state("made", ".Name .State.Status", "/made created")),
     ("create with volume", "", "docker create --name full -v filled:/seed kit /payload pause",
      "docker start full && docker exec full cat /seed/file | sha256sum | cmp - /root/sum && docker rm -f full"),
