@@ -71,6 +71,7 @@ public:
     std::function<void(std::string_view, const engine::ByteWriter&)> on_export_files;
     std::function<PruneResult(const model::Filters&)> on_prune;
 
+    std::vector<std::string> verify(model::ContainerCreate) override { return {}; }
     engine::CreateResult create(std::string name, const std::string& platform,
                                 model::ContainerCreate request) override;
     void keep(std::string_view /*reference*/) override {}

@@ -86,6 +86,24 @@ class Mounts(BuildTestCase):
         with self.daemon.client() as connection:
             connection.post("/build/prune")
 
+    def test_cache_that_begins_with_files(self):
+        """Those of a stage or image, the first time; with other ones it is another cache."""
+        line = ("FROM kit AS one\nRUN mkdir -p /d/in && echo %s > /d/in/a && chown 3:4 /d && chmod 750 /d\nFROM kit\n"
+                "RUN --mount=type=cache,id=c,from=one,source=/d,target=/k stat -c '%%u:%%g %%a' /k; cat /k/in/a /k/n 2>/dev/null; "
+                "echo %s >> /k/n\n")
+        self.assertEqual(self.output(line % ("seed", "one")), ["3:4 750", "seed"])
+        self.assertEqual(self.output(line % ("seed", "two")), ["3:4 750", "seed", "one"])
+        self.assertEqual(self.output(line % ("other", "one")), ["3:4 750", "other"])
+        self.assertEqual(self.output(line % ("seed", "three")), ["3:4 750", "seed", "one", "two"])
+        # Nothing of it gets into what it was taken from.
+        self.assertEqual(self.output("FROM kit\nRUN --mount=type=cache,from=kit,target=/k,source=data cat /k/seed; rm /k/seed\n"
+                                     "RUN --mount=from=kit,source=data,target=/d cat /d/seed\n"), ["from the image"] * 2)
+        for mount, message in (("source=/d", '"/d": not found'), ("from=kit,source=/nope", '"/nope": not found'),
+                               ("from=kit,source=/payload", '"/payload": not a directory')):
+            self.assertEqual(self.output("FROM kit\nRUN --mount=type=cache,target=/k,%s true\n" % mount), message)
+        with self.daemon.client() as connection:
+            connection.post("/build/prune")
+
     def test_locked_cache_lets_one_in(self):
         line = ("FROM kit\nRUN --mount=type=cache,sharing=locked,target=/k mkdir /k/here && sleep 0.3 && rmdir /k/here "
                 "&& echo %d\n")

@@ -304,6 +304,22 @@ WORKDIR b
             self.assertEqual(built.error, {"message": message}, line)
             self.assertNotIn("Successfully", built.text)
 
+    def test_limits_of_steps_without_a_container(self):
+        """Docker makes a container for each step, and so refuses what a container cannot have."""
+        for text, limits, message in (
+                ("ENV a=b", {"memory": 1 << 20}, "Minimum memory limit allowed is 6MB"),
+                ("WORKDIR /w", {"memory": 1 << 20}, "Minimum memory limit allowed is 6MB"),
+                ("LABEL a=b", {"memory": 1 << 26, "memswap": 1},
+                 "Minimum memoryswap limit should be larger than memory limit, see usage"),
+                ("ENV a=c", {"cpusetcpus": "x"}, "Invalid value x for cpuset cpus: invalid format: x"),
+                ("ENV a=d", {"cpuperiod": 5}, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"),
+                ("ENV a=e", {"extrahosts": "bad"}, 'bad format for add-host: "bad"'),
+                ("ENV a=f", {"shmsize": -1}, "SHM size can not be less than 0"),
+                # These have none in Docker's either.
+                ("COPY a /a", {"memory": 1 << 20}, None), ("ENV a=g", {"networkmode": "nowhere"}, None)):
+            built = self.build("FROM kit\n" + text + "\n", {"a": "1"}, **limits)
+            self.assertEqual(built.error and built.error["message"], message, text)
+
     def test_dockerfile_by_other_names(self):
         self.assertIn("Successfully built", self.build(None, {"dockerfile": "FROM kit\n"}).text)
         self.assertIn("Successfully built", self.build(None, {"d/x": "FROM kit\n"}, dockerfile="d/x").text)

@@ -120,6 +120,8 @@ public:
     /// The life of a container; each as the API operation of its name.
     virtual CreateResult create(std::string name, const std::string& platform,
                                 model::ContainerCreate request) = 0;
+    /// What create would refuse by the request alone; returns what it would warn of.
+    virtual std::vector<std::string> verify(model::ContainerCreate request) = 0;
     /// A container made with a step_id outlives its build: from here on it is as durable as any other.
     virtual void keep(std::string_view reference) = 0;
     virtual StartOutcome start(std::string_view reference, const std::string& detach_keys) = 0;

@@ -12,6 +12,7 @@
 #include <dockerd/archive/tree.hpp>
 #include <dockerd/base/error.hpp>
 #include <dockerd/base/log.hpp>
+#include <dockerd/base/undo.hpp>
 #include <dockerd/sys/paths.hpp>
 
 namespace dockerd::engine::builds {
@@ -34,7 +35,7 @@ base::Fd CacheMounts::open_folder() const {
 }
 
 void CacheMounts::make(const std::string& name, const std::string& id,
-                       const build::RunMount& mount) const {
+                       const build::RunMount& mount, const Fill& fill) const {
     sys::make_directories(folder_, 0700);
     const base::Fd folder = open_folder();
     if (!folder) base::throw_errno(errno, "open " + folder_);
@@ -53,15 +54,23 @@ void CacheMounts::make(const std::string& name, const std::string& id,
     if (!file) base::throw_errno(errno, "open " + folder_ + "/" + temporary + "/id");
     archive::fd_sink(file.get())(id);
     if (::fchownat(made.get(), "data", mount.uid.value_or(0), mount.gid.value_or(0), 0) != 0 ||
-        ::fchmodat(made.get(), "data", mount.mode.value_or(0755), 0) != 0 ||
-        ::renameat(folder.get(), temporary.c_str(), folder.get(), name.c_str()) != 0) {
+        ::fchmodat(made.get(), "data", mount.mode.value_or(0755), 0) != 0) {
+        base::throw_errno(errno, "chown " + folder_ + "/" + temporary + "/data");
+    }
+    if (fill) {
+        const base::Fd data{::openat(made.get(), "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+        if (!data) base::throw_errno(errno, "open " + folder_ + "/" + temporary + "/data");
+        fill(data.get());
+    }
+    if (::renameat(folder.get(), temporary.c_str(), folder.get(), name.c_str()) != 0) {
         base::throw_errno(errno, "mkdir " + folder_ + "/" + name);
     }
 }
 
 std::unique_ptr<CacheMounts::Lease> CacheMounts::take(const std::string& id,
                                                       const build::RunMount& mount,
-                                                      const base::Cancellation& cancellation) {
+                                                      const base::Cancellation& cancellation,
+                                                      const Fill& fill) {
     const std::string base_name = archive::sha256_digest(id).substr(7);
     base::Lock lock(mutex_);
     std::string name = base_name;
@@ -73,13 +82,27 @@ std::unique_ptr<CacheMounts::Lease> CacheMounts::take(const std::string& id,
             name = base_name + "-" + std::to_string(number);
         }
     }
-    make(name, id, mount);
+    ++users_[name];
+    auto lease = std::make_unique<Lease>(*this, name);  // nobody prunes it from here on
+    (void)freed_.wait(lock, cancellation.token(), [&] { return !made_.contains(name); });
+    if (cancellation.is_cancelled()) lock.unlock();
+    cancellation.check();
+    made_.insert(name);
+    lock.unlock();
+    {
+        // What it begins with may be much: others go on meanwhile.
+        const base::Undo done([&]() noexcept {
+            const base::Lock again(mutex_);
+            made_.erase(name);
+            freed_.notify_all();
+        });
+        make(name, id, mount, fill);
+    }
     // When it was used last is the time of the file that names it.
     if (::utimensat(AT_FDCWD, (folder_ + "/" + name + "/id").c_str(), nullptr, 0) != 0) {
         base::throw_errno(errno, "chtimes " + folder_ + "/" + name + "/id");
     }
-    ++users_[name];
-    return std::make_unique<Lease>(*this, name);
+    return lease;
 }
 
 void CacheMounts::give_back(const std::string& name) {

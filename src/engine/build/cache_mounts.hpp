@@ -2,8 +2,10 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,17 +39,20 @@ public:
         std::string name_;
     };
 
+    /// Puts what a folder begins with into an empty one, and gives it its owner and mode.
+    using Fill = std::function<void(int data)>;
     /// Takes the folder of `id`, made if it is missing. By the mount's sharing a folder in use is
-    /// shared, waited for, or another one is taken.
-    /// Throws: internal, "mkdir <path>: <errno text>"; unavailable, "context canceled".
+    /// shared, waited for, or another one is taken. `fill`: of a new one; without it, it is empty.
+    /// Throws: internal, "mkdir <path>: <errno text>"; unavailable, "context canceled"; as `fill`.
     std::unique_ptr<Lease> take(const std::string& id, const build::RunMount& mount,
-                                const base::Cancellation& cancellation);
+                                const base::Cancellation& cancellation, const Fill& fill = {});
 
     [[nodiscard]] std::vector<BuildCacheEntry> list();
     std::vector<BuildCacheEntry> prune(const BuildPrune& what);
 
 private:
-    void make(const std::string& name, const std::string& id, const build::RunMount& mount) const;
+    void make(const std::string& name, const std::string& id, const build::RunMount& mount,
+              const Fill& fill) const;
     void give_back(const std::string& name);
     [[nodiscard]] base::Fd open_folder() const;
     [[nodiscard]] std::vector<BuildCacheEntry> read_entries() const DOCKERD_REQUIRES(mutex_);
@@ -56,6 +61,7 @@ private:
     base::Mutex mutex_;
     std::condition_variable_any freed_;
     std::map<std::string, int> users_ DOCKERD_GUARDED_BY(mutex_);
+    std::set<std::string> made_ DOCKERD_GUARDED_BY(mutex_);  ///< just being made, by one for all
 };
 
 }  // namespace dockerd::engine::builds

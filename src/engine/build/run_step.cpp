@@ -147,23 +147,25 @@ std::string StageRun::create_container(const StageState& stage, model::Container
                                        const model::HostConfig* runs) {
     const bool real = runs != nullptr || !(options_.remove || options_.force_remove);
     const std::string id = base::random_id();
+    model::ContainerCreate request;
+    request.step_id = id;
+    request.has_config = true;
+    request.config = config;
+    request.host_config = runs != nullptr ? *runs : host_;
+    std::vector<std::string> warnings;
     if (real) {
         // Before there is a container: a killed daemon leaves none that nobody knows of.
         auto note = std::make_unique<StepNote>(parts_.data_root + "/tmp", id);
-        model::ContainerCreate request;
-        request.step_id = id;
-        request.has_config = true;
-        request.config = config;
-        request.host_config = runs != nullptr ? *runs : host_;
-        const auto made = parts_.containers.create("", "", std::move(request));
+        warnings = parts_.containers.create("", "", std::move(request)).warnings;
         containers_.push_back({.id = id, .note = std::move(note)});
-        for (const std::string& warning : made.warnings) {
-            // Nobody asked for such a mount but --mount, which is none of the experimental ones.
-            if (warning.starts_with("Image mount")) continue;
-            log_.out(fmt::format(" ---> [Warning] {}\n", warning));
-        }
     } else {
+        warnings = parts_.containers.verify(std::move(request));
         containers_.push_back({.id = id, .note = nullptr});
+    }
+    for (const std::string& warning : warnings) {
+        // Nobody asked for such a mount but --mount, which is none of the experimental ones.
+        if (warning.starts_with("Image mount")) continue;
+        log_.out(fmt::format(" ---> [Warning] {}\n", warning));
     }
     log_.out(fmt::format(" ---> Running in {}\n", base::short_id(id)));
     if (runs == nullptr) config = container_config(stage, config, id);

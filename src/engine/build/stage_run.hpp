@@ -74,12 +74,17 @@ private:
     struct StepMount {
         build::RunMount mount;
         std::string key;    ///< what the cache knows it by
-        std::string image;  ///< of a bind: the image it is of; none: of the context
+        std::string image;  ///< of a bind: the image it is of; none: of the context. Of a cache: its id
         std::string path;   ///< of a bind, without links
+        /// Of a cache: it begins with what is at `path`.
+        SourceTree* seed = nullptr;
     };
     [[nodiscard]] std::vector<StepMount> read_mounts(const StageState& stage,
                                                      const build::Run& run);
     void find_bind(StepMount& step);
+    void find_seed(StepMount& step);
+    void fill_cache(const StepMount& step, int data) const;
+    [[nodiscard]] std::string source_image(const std::string& from, const std::string& path);
     [[nodiscard]] std::vector<model::Mount> take_mounts(
         const std::vector<StepMount>& steps,
         std::vector<std::unique_ptr<CacheMounts::Lease>>& leases);

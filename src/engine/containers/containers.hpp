@@ -102,6 +102,7 @@ public:
     /// What running containers use now, but for those that something is being done with.
     [[nodiscard]] std::vector<StatsSample> stats_of_all();
 
+    std::vector<std::string> verify(model::ContainerCreate request) override;
     CreateResult create(std::string name, const std::string& platform,
                         model::ContainerCreate request) override;
     void keep(std::string_view reference) override;

@@ -139,6 +139,12 @@ CreateResult Containers::create(std::string name, const std::string& platform,
     return result;
 }
 
+std::vector<std::string> Containers::verify(model::ContainerCreate request) {
+    std::vector<std::string> warnings;
+    verify_create(request, warnings);
+    return warnings;
+}
+
 void Containers::verify_create(model::ContainerCreate& request,
                                std::vector<std::string>& warnings) const {
     validate_config(request.config);
