@@ -137,12 +137,12 @@ struct Streams {
 };
 
 [[noreturn]] void execute(const std::vector<std::string>& words, const Streams& streams) {
-    limit_resources();
     std::vector<char*> arguments;
     for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
     if (::dup2(streams.output.get(), 1) == 1 && ::dup2(streams.errors.get(), 2) == 2 &&
         ::chdir("/work") == 0) {
+        limit_resources();  // from here on nothing is allocated
         ::execvp(arguments.front(), arguments.data());
     }
     const int error = errno;

@@ -92,6 +92,12 @@ def common_words(error):
 class Dockerfiles(BuildTestCase):
     maxDiff = None
 
+    def tearDown(self):
+        if not ORACLE:
+            with self.daemon.client() as connection:
+                connection.post("/build/prune")  # the folders of cache mounts
+        super().tearDown()
+
     def outcome(self, ignore, parameters, text):
         given = {key: json.loads(value) if value.startswith("{") else value for key, value in parameters.items()
                  if key != "ignore"}
