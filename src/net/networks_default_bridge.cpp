@@ -48,12 +48,12 @@ void NetworksImpl::start_default_bridge() {
     if (network == nullptr) {
         auto fresh = std::make_shared<Network>();
         fresh->record.id = base::random_id();
+        fresh->record.created = base::WallTime::now();
         network = fresh.get();
         networks_.emplace(fresh->record.id, std::move(fresh));
     }
     NetworkRecord& record = network->record;
     record.name = "bridge";
-    record.created = base::WallTime::now();
     record.driver = "bridge";
     record.enable_ipv6 = options_.ipv6;
     record.ipam.driver = "default";

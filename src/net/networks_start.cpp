@@ -90,6 +90,8 @@ NetworksImpl::NetworksImpl(NetworksOptions options, NetworkStore& store)
     }
     const base::Lock lock(mutex_);
     save_locked();
+    // Each daemon's is a new one, as with Docker; that alone is no reason to write.
+    if (Network* bridge = find_locked("bridge")) bridge->record.created = base::WallTime::now();
 }
 
 void NetworksImpl::load() {

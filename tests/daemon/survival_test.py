@@ -287,6 +287,34 @@ class GracefulStop(DaemonTestCase):
         self.assertEqual((state["Status"], state["ExitCode"]), ("exited", 143))
 
 
+class UnchangedRoot(DaemonTestCase):
+    check_leaks = False
+
+    def files(self):
+        found = {}
+        for folder, _, names in os.walk(self.daemon.root):
+            for name in names:
+                status = os.lstat(os.path.join(folder, name))
+                found[os.path.relpath(os.path.join(folder, name), self.daemon.root)] = (status.st_ino, status.st_mtime_ns)
+        return found
+
+    def test_a_start_that_finds_nothing_new_writes_nothing(self):
+        """So it does not wait for the disk, and neither does the stop that comes right after it."""
+        with self.daemon.client() as client:
+            made = client.get("/networks/bridge")["Created"]
+        self.daemon.restart()
+        self.daemon.stop()
+        before = self.files()
+        self.assertIn("network/files/local-kv.db", before)
+        self.daemon.start()
+        with self.daemon.client() as client:
+            self.assertGreater(client.get("/networks/bridge")["Created"], made)  # as Docker's, which makes it anew
+        self.daemon.stop()
+        after = self.files()
+        self.daemon.start()
+        self.assertEqual({name for name in before | after if before.get(name) != after.get(name)}, set())
+
+
 class LiveRestore(DaemonTestCase):
     arguments = ("--live-restore",)
     check_leaks = False
