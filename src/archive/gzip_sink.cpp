@@ -56,7 +56,7 @@ private:
 class IsalEncoder : public Encoder {
 public:
     explicit IsalEncoder(GzipSink::Format format)
-        : output_(output_size), level_(ISAL_DEF_LVL1_EXTRA_LARGE) {
+        : output_(output_size), level_(ISAL_DEF_LVL1_DEFAULT) {
         ::isal_deflate_init(&stream_);
         stream_.gzip_flag = format == GzipSink::Format::gzip ? IGZIP_GZIP : IGZIP_DEFLATE;
         stream_.level = 1;
