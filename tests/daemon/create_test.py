@@ -1,9 +1,13 @@
 """What a create makes of its request: mounts of others, namespaces of others, addresses, ports."""
+import json
 import os
+import time
+from urllib.parse import quote
 
 import support  # noqa: F401
 
 import rawhttp
+from daemon import wait_for
 from testcase import DaemonTestCase, main
 
 
@@ -156,6 +160,27 @@ class Create(DaemonTestCase):
             self.assertEqual((status, "container %s is not running" % self.inspect("one")["Id"] in text), (409, True), text)
             status, text = self.exec_refused(never, call)
             self.assertEqual((status, "No such exec instance: " + never in text), (404, True), text)
+
+    def test_an_exec_that_has_ended_is_not_resized(self):
+        self.create("one", {"NetworkMode": "none"})
+        self.call("POST", "/containers/one/start")
+        made = self.call("POST", "/containers/one/exec", {"Cmd": ["/payload", "exit", "3"]})["Id"]
+        self.call("POST", "/exec/%s/start" % made, {"Detach": True})
+        wait_for(lambda: self.call("GET", "/exec/%s/json" % made)["ExitCode"] == 3, what="the end of the exec")
+        status, text = self.exec_refused(made, "resize?h=1&w=1")
+        self.assertEqual((status, "NotFound: process does not exist %s: not found" % made in text), (404, True), text)
+
+    def test_a_label_stands_before_what_an_event_tells(self):
+        since = time.time()
+        self.create("one", {"NetworkMode": "none"}, Cmd=["/payload", "exit", "4"],
+                    Labels={"exitCode": "mine", "name": "mine", "image": "mine"})
+        self.call("POST", "/containers/one/start")
+        self.call("POST", "/containers/one/wait")
+        query = "since=%.9f&until=%.9f&filters=%s" % (since, time.time() + 1, quote(json.dumps({"event": ["die"]})))
+        with self.daemon.client() as client:
+            die = json.loads(client.request("GET", "/events?" + query).body)["Actor"]["Attributes"]
+        # But the container's own name and image stand before both.
+        self.assertEqual((die["exitCode"], die["name"], die["image"]), ("mine", "one", "kit"))
 
     def test_an_exec_is_gone_when_its_output_ends(self):
         self.create("one", {"NetworkMode": "none"})

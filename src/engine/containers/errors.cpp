@@ -87,6 +87,12 @@ Error no_such_exec(std::string_view exec_id) {
     return Error(ErrorKind::not_found, fmt::format("No such exec instance: {}", exec_id));
 }
 
+// Source: containerd runtime/v2/shim.go, Process, as its client words it.
+Error no_such_process(std::string_view exec_id) {
+    return Error(ErrorKind::not_found,
+                 fmt::format("NotFound: process does not exist {}: not found", exec_id));
+}
+
 // Source: moby daemon/errors.go, errContainerIsRestarting.
 Error is_restarting(std::string_view container_id) {
     return Error(ErrorKind::conflict,

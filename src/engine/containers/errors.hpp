@@ -21,6 +21,8 @@ base::Error cannot_remove(std::string_view reference, std::string_view state);
 base::Error already_paused(std::string_view container_id);
 base::Error not_paused(std::string_view container_id);
 base::Error no_such_exec(std::string_view exec_id);
+/// 404: an exec that has ended.
+base::Error no_such_process(std::string_view exec_id);
 base::Error is_restarting(std::string_view container_id);
 base::Error paused_for_exec(std::string_view container_id);
 base::Error invalid_signal(std::string_view signal);

@@ -307,7 +307,7 @@ void Containers::exec_resize(std::string_view exec_id, std::uint16_t height, std
                 base::fail(ErrorKind::internal, "timeout waiting for exec session ready");
             }
         }
-        if (exec->exit_code) throw errors::no_such_exec(exec_id);
+        if (exec->exit_code) throw errors::no_such_process(exec_id);
     }
     std::shared_ptr<runtime::Monitor> monitor;
     {

@@ -185,16 +185,8 @@ std::string Containers::cgroup_parent_of(const store::ContainerRecord& record) c
 // Source: moby daemon/events.go, LogContainerEventWithAttributes.
 void Containers::log_event(const store::ContainerRecord& record, const std::string& action,
                            const std::map<std::string, std::string>& extra) {
-    Event event;
-    event.type = "container";
-    event.action = action;
-    event.actor_id = record.id;
-    event.attributes.insert(record.config.labels.begin(), record.config.labels.end());
-    if (!record.config.image.empty()) event.attributes["image"] = record.config.image;
-    event.attributes["name"] = record.name.substr(1);
-    for (const auto& [key, value] : extra) event.attributes[key] = value;
-    event.time = base::WallTime::now();
-    parts_.events.publish(std::move(event));
+    parts_.events.container(action, record.id, record.name, record.config.image,
+                            record.config.labels, extra);
 }
 
 void Containers::log_network_event(const store::ContainerRecord& record, const std::string& action,
