@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <initializer_list>
+#include <string>
+#include <vector>
+
 #include <dockerd/base/error.hpp>
 #include <dockerd/build/args.hpp>
 
@@ -39,6 +43,70 @@ TEST(Ignore, Patterns) {
     EXPECT_TRUE(ignored({"[a-c]x"}, "bx"));
     EXPECT_TRUE(ignored({"\\*"}, "*"));
     EXPECT_FALSE(ignored({"\\*"}, "b"));
+}
+
+// The rules that moby/patternmatcher's own cases show, each with names of our own.
+TEST(Ignore, StarsAndClasses) {
+    struct Case {
+        const char* pattern;
+        const char* path;
+        bool matches;
+    };
+    for (const Case& one : std::initializer_list<Case>{
+             // Two stars are any depth, none included.
+             {"**/", "x", true},
+             {"**/**", "d/x", true},
+             {"**x", "d/e/x", true},
+             {"**/e/*", "d/e/x", true},
+             {"**/e/**", "d/e/f/x", true},
+             {"**/x*", "d/e/x.o", true},
+             {"**/x*o", "d/e/x.o", true},
+             {"**/**/*.o", "x.o", true},
+             {"**/**/*.oo", "d/x.o", false},
+             {"d**/*.o", "d/e/f/x.o", true},
+             {"d/**", "d", false},
+             {"d/*.o**", "d/x.o", true},
+             {"**/.x", "y.x", false},
+             {"**/e/x", "d/e/x", true},
+             // One is a name, or a part of it.
+             {"d/*.o", "d/e/x.o", false},
+             {".*", ".x", true},
+             {".*", "x", false},
+             {"x?z", "xyz", true},
+             {"x?z", "xz", false},
+             {"x?z", "x/z", false},
+             // Classes.
+             {"x[a-c]z", "xbz", true},
+             {"x[a-c]z", "xz", false},
+             {"x[a-c]z", "xxz", false},
+             {"x[^a-c]z", "xyz", true},
+             {"x[^a-c]z", "xaz", false},
+             // What means something in regular expressions only means itself.
+             {"a.b", "aXb", false},
+             {"a(b)c", "a(b)c", true},
+             {"a.|)$(}+{", "a.|)$(}+{", true},
+             {"d/n-1.0+g1.whl", "d/n-1.0+g1.whl", true},
+             {"d/*.whl", "d/n-1.0+g1.whl", true},
+             {"a\\\\", "a\\", true},
+             {"a\\*b", "a*b", true},
+             {"a\\*b", "axb", false},
+         }) {
+        EXPECT_EQ(ignored({one.pattern}, one.path), one.matches) << one.pattern << " " << one.path;
+    }
+    EXPECT_FALSE(ignored({"**", "!d/e"}, "d/e/x"));
+    EXPECT_TRUE(ignored({"**", "!d/e", "d/e/x"}, "d/e/x"));
+    EXPECT_FALSE(ignored({"**", "!d/*.whl"}, "d/n-1.0+g1.whl"));
+}
+
+// Patterns are no programs: neither many stars nor many lines take long.
+TEST(Ignore, PathologicalPatterns) {
+    std::string stars;
+    for (int i = 0; i < 200; ++i) stars += "*a";
+    EXPECT_FALSE(ignored({stars + "b"}, std::string(2000, 'a')));
+    std::string deep = "a";
+    for (int i = 0; i < 500; ++i) deep += "/a";
+    EXPECT_FALSE(ignored({"**/**/**/**/**/**/**/**/b"}, deep));
+    EXPECT_FALSE(ignored(std::vector<std::string>(200, "**/b*"), deep));
 }
 
 TEST(Ignore, TheLastPatternDecides) {
