@@ -90,7 +90,7 @@ JailFiles::JailFiles(int folder, bool has_keys) {
     if (has_keys) take_keys();
     base::Fd work{::open_tree(folder, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)};
     check(static_cast<bool>(work), "open_tree");
-    trees_.push_back({.path = "/work", .mount = std::move(work), .writable = true});
+    trees_.push_back({.path = "/tree", .mount = std::move(work), .writable = true});
 }
 
 void JailFiles::take_tree(const std::string& path, bool is_file) {

@@ -141,7 +141,7 @@ struct Streams {
     for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
     if (::dup2(streams.output.get(), 1) == 1 && ::dup2(streams.errors.get(), 2) == 2 &&
-        ::chdir("/work") == 0) {
+        ::chdir("/tree") == 0) {
         limit_resources();  // from here on nothing is allocated
         ::execvp(arguments.front(), arguments.data());
     }

@@ -378,9 +378,9 @@ class Jail(GitTestCase):
         found = json.loads(message[message.index("{"):message.rindex("}") + 1])
         self.assertEqual(found, {
             "ids": [65534, 65534, 65534, 65534, []], "capabilities": "none", "pid_is_small": True,
-            "root": ["bin", "dev", "etc", "lib", "root", "sbin", "tmp", "usr", "work"], "home": [".gitconfig"],
+            "root": ["bin", "dev", "etc", "lib", "root", "sbin", "tmp", "tree", "usr"], "home": [".gitconfig"],
             "etc/shadow": "ENOENT", "proc": "ENOENT", "write /usr/x": "EROFS", "write /etc/x": "EACCES", "write /x": "EACCES",
-            "write /work/x": "done", "write /tmp/x": "done", "execute /work/x": "EACCES", "chroot": "EPERM", "mount": "EPERM",
+            "write /tree/x": "done", "write /tmp/x": "done", "execute /tree/x": "EACCES", "chroot": "EPERM", "mount": "EPERM",
             "unshare": "EPERM", "ptrace": "EPERM", "unix socket": "EAFNOSUPPORT", "netlink socket": "EAFNOSUPPORT",
             "raw socket": "EPERM", "kill all": ["ESRCH"], "set-user-ID": "no_new_privs", "environment": [
                 "GIT_ALLOW_PROTOCOL=git:http:https", "GIT_ATTR_NOSYSTEM=1", "GIT_CONFIG_NOSYSTEM=1", "GIT_PROTOCOL_FROM_USER=0",

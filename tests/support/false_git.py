@@ -52,10 +52,10 @@ found = {"ids": [os.getuid(), os.geteuid(), os.getgid(), os.getegid(), os.getgro
          "pid_is_small": os.getpid() < 10, "descriptors": open_descriptors(),
          "root": sorted(name for name in os.listdir("/") if name not in ("lib32", "lib64", "libx32", "opt")),
          "home": sorted(os.listdir("/root")), "etc/shadow": outcome(open, "/etc/shadow"), "proc": outcome(open, "/proc/self/status")}
-for path in ("/usr/x", "/etc/x", "/x", "/work/x", "/tmp/x"):
+for path in ("/usr/x", "/etc/x", "/x", "/tree/x", "/tmp/x"):
     found["write " + path] = outcome(write, path)
-found["execute /work/x"] = outcome(os.execv, "/work/x", ["x"])
-found["chroot"] = outcome(os.chroot, "/work")
+found["execute /tree/x"] = outcome(os.execv, "/tree/x", ["x"])
+found["chroot"] = outcome(os.chroot, "/tree")
 found["mount"] = outcome(call, "mount", b"x", b"/tmp", b"tmpfs", 0, None)
 found["unshare"] = outcome(call, "unshare", 0x10000000)  # CLONE_NEWUSER
 found["ptrace"] = outcome(call, "ptrace", 16, 1, 0, 0)  # PTRACE_ATTACH

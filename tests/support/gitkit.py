@@ -3,7 +3,7 @@ import http.server
 import os
 import subprocess
 
-from localserver import LocalServer
+from localserver import LocalServer, reply
 
 # Nobody's settings, and always the same times: so a commit has the same name wherever it is made.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C",
@@ -78,13 +78,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, status, headers, body):
         self.asked.append(self.path)
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        reply(self, status, body, headers)
 
     do_GET = do_HEAD = do_POST = handle_git
 

@@ -16,3 +16,14 @@ class LocalServer:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+def reply(handler, status, body, headers):
+    """A whole answer."""
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(body)

@@ -16,6 +16,8 @@ import tarfile
 import threading
 import urllib.parse
 
+from localserver import reply
+
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -332,17 +334,6 @@ class Registry:
                 del self.uploads[upload]
                 reply(handler, 201, b"", {"Location": "/v2/%s/blobs/%s" % (name, digest(data)),
                                           "Docker-Content-Digest": digest(data)})
-
-
-def reply(handler, status, body, headers):
-    """A whole answer."""
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name, value)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    if handler.command != "HEAD":
-        handler.wfile.write(body)
 
 
 def error(handler, status, code, message, detail=None, headers=None):
